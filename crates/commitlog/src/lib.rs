@@ -1,0 +1,12 @@
+//! Partitions, segments, producers and groups: the replayable log.
+//!
+//! Knows nothing of SQL, Iceberg or the Kafka *wire* protocol; it does know Kafka's record batch, because batches are kept
+//! byte for byte as clients sent them.
+
+pub mod log;
+pub mod topic;
+
+pub use log::{
+    Append, Appended, Bounds, EpochEnd, Log, OffsetAt, Slice, Subscription, TimeQuery, TopicSpec, partitions, wait_beyond,
+};
+pub use topic::{Topic, TopicConfig};

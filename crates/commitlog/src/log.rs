@@ -1,0 +1,214 @@
+//! The log as everyone above sees it: one trait, whatever keeps the records.
+//!
+//! ```text
+//!  offsets of a partition
+//!
+//!  0          log_start                     high_watermark      log_end
+//!  ├── gone ──┼──────── readable, durable ──────┼── not durable ──┤
+//!             │ retention and DeleteRecords     │ not visible to  │ next record
+//!             │ move this forward               │ anyone yet      │ goes here
+//! ```
+//!
+//! What every driver promises (the conformance suite in `testkit` holds them to it):
+//! * LOG-1: an append that succeeded is readable after any crash, once, at the offset it was given.
+//! * LOG-2: offsets of one partition are dense and rise in the order in which `append` was *called*.
+//! * LOG-3: the high watermark never regresses, and no read returns a record at or beyond it.
+//! * LOG-4: a failed append leaves nothing behind that anyone can read, and does not advance a producer's window.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use model::{Offset, PartitionId, ProducerId, Result, TimestampMs, TopicId, TopicName, TopicPartition};
+use tokio::sync::{Notify, watch};
+
+pub use crate::topic::{Topic, TopicConfig};
+
+/// A partitioned, replayable log.
+#[async_trait]
+pub trait Log: Send + Sync + 'static {
+    // ── topics ──
+
+    /// All topics, by name.
+    fn topics(&self) -> Vec<Arc<Topic>>;
+    fn topic(&self, name: &str) -> Option<Arc<Topic>>;
+    fn topic_by_id(&self, id: TopicId) -> Option<Arc<Topic>>;
+    /// Changes whenever a topic is made, changed or deleted.
+    fn topics_changed(&self) -> watch::Receiver<u64>;
+    /// Durable on return. Checks everything first; `validate_only` stops there.
+    async fn create_topic(&self, spec: TopicSpec, validate_only: bool) -> Result<Arc<Topic>>;
+    /// Waiting readers wake and find [`model::ErrorKind::TopicNotFound`].
+    async fn delete_topic(&self, name: &str) -> Result<()>;
+    /// Raises the number of partitions to `total`.
+    async fn create_partitions(&self, name: &str, total: i32, validate_only: bool) -> Result<()>;
+    /// Replaces the topic's own settings (`TopicConfig::overrides`) by `overrides`, all or nothing.
+    async fn alter_topic(&self, name: &str, overrides: BTreeMap<String, String>, validate_only: bool) -> Result<()>;
+
+    // ── records ──
+
+    /// Appends one record batch (magic 2, as a client sent it). Order among appends to a partition is the order of
+    /// calls; the future resolves when the batch is as durable as its topic asks for.
+    fn append(&self, to: &TopicPartition, batch: Bytes, how: Append) -> BoxFuture<'static, Result<Appended>>;
+
+    /// Whole batches from the one that holds `from` on: at least one (even if larger than `bytes_max`) when there is one
+    /// below the visible end, else nothing. Batches come as stored; the first may begin before `from`.
+    async fn read(&self, at: &TopicPartition, from: Offset, bytes_max: usize) -> Result<Slice>;
+
+    /// Where the partition begins and ends now.
+    fn bounds(&self, of: &TopicPartition) -> Result<Bounds>;
+
+    /// `waker` is notified (`notify_one`) whenever the visible end or the start of the partition moves or it goes away, until the
+    /// subscription is dropped. Check [`Log::bounds`] after subscribing, before waiting.
+    fn subscribe(&self, to: &TopicPartition, waker: Arc<Notify>) -> Result<Subscription>;
+
+    /// Finds an offset by time (Kafka's ListOffsets), exact to the record.
+    async fn offset_at(&self, of: &TopicPartition, time: TimeQuery) -> Result<Option<OffsetAt>>;
+
+    /// The largest known leader epoch ≤ `epoch` and the offset where the next one began (KIP-101, KIP-320).
+    fn epoch_end(&self, of: &TopicPartition, epoch: i32) -> Result<Option<EpochEnd>>;
+
+    /// Moves the start of the partition to `before` (`-1`: the high watermark). Returns the new start.
+    async fn delete_records(&self, of: &TopicPartition, before: Offset) -> Result<Offset>;
+
+    /// Retention keeps everything from `from` on until `holder` says otherwise (`None`: lets go). Not durable: a holder
+    /// says it again after a start, before retention first runs. DeleteRecords by a user is not held.
+    fn hold(&self, of: &TopicPartition, holder: &'static str, from: Option<Offset>);
+
+    /// Bytes of the partition on disk.
+    fn size(&self, of: &TopicPartition) -> Result<u64>;
+
+    /// A producer id nobody has had.
+    async fn new_producer_id(&self) -> Result<ProducerId>;
+
+    /// Identity of this log, for ever the same (Kafka's cluster id: 22 characters of base64url).
+    fn cluster_id(&self) -> &str;
+}
+
+/// A topic to be made.
+#[derive(Clone, Debug)]
+pub struct TopicSpec {
+    pub name: TopicName,
+    /// `None`: the default of the log (`num.partitions`).
+    pub partitions: Option<i32>,
+    /// Settings that differ from the defaults, by Kafka's names.
+    pub overrides: BTreeMap<String, String>,
+}
+
+impl TopicSpec {
+    pub fn new(name: TopicName, partitions: i32) -> Self {
+        Self { name, partitions: Some(partitions), overrides: BTreeMap::new() }
+    }
+
+    pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.overrides.insert(key.to_owned(), value.to_owned());
+        self
+    }
+}
+
+/// How a batch is appended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Append {
+    /// From a client: header, CRC, size limits and producer sequence are checked. Our own batches skip nothing but
+    /// may carry what clients may not (internal topics).
+    pub internal: bool,
+}
+
+/// What became of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    pub base_offset: Offset,
+    /// The time given by the log if the topic says `LogAppendTime`, else −1.
+    pub log_append_time: TimestampMs,
+    pub log_start: Offset,
+    /// The batch had been appended before (idempotent retry); `base_offset` is that of the original.
+    pub duplicate: bool,
+}
+
+/// Bytes read from a partition, with its bounds at that moment.
+#[derive(Clone, Debug)]
+pub struct Slice {
+    /// Whole batches, one after the other.
+    pub records: Bytes,
+    pub bounds: Bounds,
+}
+
+/// Where a partition begins and ends. `log_start ≤ last_stable ≤ high_watermark ≤ log_end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    pub log_start: Offset,
+    /// End of what a `read_committed` reader may see. Equal to the high watermark while there are no transactions.
+    pub last_stable: Offset,
+    /// End of what anyone may see: everything before it is durable.
+    pub high_watermark: Offset,
+    pub log_end: Offset,
+    pub leader_epoch: i32,
+}
+
+/// A question about time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeQuery {
+    Earliest,
+    Latest,
+    /// The record with the largest timestamp (KIP-734).
+    MaxTimestamp,
+    /// The first record whose timestamp is at least this.
+    AtOrAfter(TimestampMs),
+}
+
+/// An offset found by time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OffsetAt {
+    pub offset: Offset,
+    /// −1 for [`TimeQuery::Earliest`] and [`TimeQuery::Latest`].
+    pub timestamp: TimestampMs,
+    pub leader_epoch: i32,
+}
+
+/// End of a leader epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochEnd {
+    pub epoch: i32,
+    pub end_offset: Offset,
+}
+
+/// Keeps a waker registered; dropping it unregisters.
+pub struct Subscription(Option<Box<dyn FnOnce() + Send>>);
+
+impl Subscription {
+    pub fn new(on_drop: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(on_drop)))
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if let Some(unsubscribe) = self.0.take() {
+            unsubscribe();
+        }
+    }
+}
+
+/// Waits until the partition's visible end passes `offset`, its start moves beyond it, or `patience` is over.
+pub async fn wait_beyond(log: &dyn Log, at: &TopicPartition, offset: Offset, patience: Duration) -> Result<Bounds> {
+    let waker = Arc::new(Notify::new());
+    let _subscription = log.subscribe(at, waker.clone())?;
+    let wait = async {
+        loop {
+            let bounds = log.bounds(at)?;
+            if bounds.high_watermark > offset || bounds.log_start > offset {
+                return Ok(bounds);
+            }
+            waker.notified().await;
+        }
+    };
+    match tokio::time::timeout(patience, wait).await {
+        Ok(bounds) => bounds,
+        Err(_) => log.bounds(at),
+    }
+}
+
+/// All partitions of `topic`.
+pub fn partitions(topic: &Topic) -> impl Iterator<Item = TopicPartition> + '_ {
+    (0..topic.partitions as PartitionId).map(|p| TopicPartition::new(topic.name.clone(), p))
+}

@@ -1,0 +1,3 @@
+//! LH09xx: the HTTP door.
+codes! {
+}

@@ -1,0 +1,3 @@
+//! LH04xx: topics as tables: decoding, inference, the lake writer.
+codes! {
+}

@@ -1,0 +1,3 @@
+//! LH02xx: the schema registry.
+codes! {
+}

@@ -1,0 +1,3 @@
+//! LH05xx: SQL.
+codes! {
+}

@@ -1,0 +1,3 @@
+//! LH03xx: Iceberg tables, files and the catalog.
+codes! {
+}

@@ -1,0 +1,159 @@
+//! Names, checked once where they enter.
+
+use std::{borrow::Borrow, fmt, sync::Arc};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    PartitionId,
+    error::{Error, codes},
+};
+
+/// Name of a topic: 1–249 characters of `[a-zA-Z0-9._-]`, neither `.` nor `..` (Kafka's `Topic.validate`).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TopicName(Arc<str>);
+
+impl TopicName {
+    /// Longest name allowed, so that `<name>-<partition>` still fits a file name.
+    pub const LENGTH_MAX: usize = 249;
+
+    pub fn new(name: &str) -> Result<Self, Error> {
+        let why = if name.is_empty() {
+            "it is empty"
+        } else if name == "." || name == ".." {
+            "`.` and `..` are not names"
+        } else if name.len() > Self::LENGTH_MAX {
+            "it is longer than 249 characters"
+        } else if !name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-')) {
+            "only letters, digits, `.`, `_` and `-` are allowed"
+        } else {
+            return Ok(Self(name.into()));
+        };
+        Err(Error::new(codes::TOPIC_NAME_INVALID, format!("`{}` cannot name a topic", name.escape_debug())).detail(why))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Lakehead's and Kafka's own topics start with `_`; they are not shown unless asked for.
+    pub fn is_internal(&self) -> bool {
+        self.0.starts_with('_')
+    }
+
+    /// `.` and `_` are the same to metric names; two topics may not differ in that alone (Kafka's `Topic.unifyCollisionChars`).
+    pub fn collides_with(&self, other: &Self) -> bool {
+        self != other && self.0.replace('.', "_") == other.0.replace('.', "_")
+    }
+}
+
+impl TryFrom<String> for TopicName {
+    type Error = Error;
+    fn try_from(name: String) -> Result<Self, Error> {
+        Self::new(&name)
+    }
+}
+
+impl From<TopicName> for String {
+    fn from(name: TopicName) -> Self {
+        name.0.as_ref().to_owned()
+    }
+}
+
+impl Borrow<str> for TopicName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::ops::Deref for TopicName {
+    type Target = str;
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TopicName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for TopicName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", &*self.0)
+    }
+}
+
+/// One partition of one topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TopicPartition {
+    pub topic: TopicName,
+    pub partition: PartitionId,
+}
+
+impl TopicPartition {
+    pub fn new(topic: TopicName, partition: PartitionId) -> Self {
+        Self { topic, partition }
+    }
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.partition)
+    }
+}
+
+/// Name of a zone: a SQL schema and an Iceberg namespace at once.
+pub type NamespaceName = Arc<str>;
+
+/// A table within its zone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TableName {
+    pub namespace: NamespaceName,
+    pub name: Arc<str>,
+}
+
+impl TableName {
+    /// Where topics and unqualified tables live.
+    pub const DEFAULT_NAMESPACE: &str = "public";
+
+    pub fn new(namespace: &str, name: &str) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+
+    pub fn public(name: &str) -> Self {
+        Self::new(Self::DEFAULT_NAMESPACE, name)
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.namespace, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topic_names_follow_kafkas_rules() {
+        for good in ["a", "orders", "a.b_c-D9", &"x".repeat(249)] {
+            assert_eq!(TopicName::new(good).expect("legal name").as_str(), good);
+        }
+        for bad in ["", ".", "..", "a b", "a/b", "ü", &"x".repeat(250)] {
+            let error = TopicName::new(bad).expect_err("illegal name");
+            assert_eq!(error.kind().kafka_code(), 17, "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_collide_when_only_dots_and_underscores_differ() {
+        let name = |s| TopicName::new(s).expect("legal name");
+        assert!(name("a.b").collides_with(&name("a_b")));
+        assert!(!name("a.b").collides_with(&name("a.b")));
+        assert!(!name("a.b").collides_with(&name("a-b")));
+    }
+}

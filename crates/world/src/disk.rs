@@ -1,0 +1,220 @@
+//! Files, with the promises a log needs spelled out: what is durable, and when.
+
+use std::{
+    fs, io,
+    io::Write as _,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// How a file is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Must exist; read only.
+    Read,
+    /// Made if missing; read and write.
+    ReadWrite,
+}
+
+/// A file system. Nothing is durable before the matching sync: file bytes by [`DiskFile::sync_data`], names
+/// (creation, rename, removal) by [`Disk::sync_dir`] on the directory that holds them.
+pub trait Disk: Send + Sync + 'static {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>>;
+    fn exists(&self, path: &Path) -> bool;
+    /// File names (not paths) in `dir`, sorted; empty if `dir` does not exist.
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>>;
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Fine if it does not exist.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    /// Fine if it does not exist.
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()>;
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// The whole file, or `None` if it does not exist.
+    fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
+        if !self.exists(path) {
+            return Ok(None);
+        }
+        let file = self.open(path, OpenMode::Read)?;
+        let mut bytes = vec![0; usize::try_from(file.len()?).map_err(io::Error::other)?];
+        file.read_exact_at(&mut bytes, 0)?;
+        Ok(Some(bytes))
+    }
+
+    /// Replaces `path` so that after any crash it holds either the old bytes or all of `bytes`; durable on return.
+    fn write_atomic(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let temporary = path.with_extension("tmp");
+        self.remove_file(&temporary)?;
+        let file = self.open(&temporary, OpenMode::ReadWrite)?;
+        file.write_all_at(bytes, 0)?;
+        file.sync_data()?;
+        self.rename(&temporary, path)?;
+        fsync_dir_of(self, path)
+    }
+}
+
+/// Makes the name of `path` durable.
+pub fn fsync_dir_of<D: Disk + ?Sized>(disk: &D, path: &Path) -> io::Result<()> {
+    disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
+}
+
+/// An open file; positions are explicit, so it can be shared.
+pub trait DiskFile: Send + Sync + 'static {
+    /// Reads up to `buf.len()` bytes; fewer only at the end of the file.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Bytes (and the length needed to find them) are on disk when this returns.
+    fn sync_data(&self) -> io::Result<()>;
+    fn len(&self) -> io::Result<u64>;
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+    fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Reserves room up to `len` and makes the file at least that long (zeros), so that later writes neither run out
+    /// of space nor change the file's size.
+    fn allocate(&self, len: u64) -> io::Result<()>;
+
+    fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
+        match self.read_at(buf, offset)? {
+            n if n == buf.len() => Ok(()),
+            _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+}
+
+/// The machine's file system.
+pub struct RealDisk;
+
+impl Disk for RealDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true);
+        if mode == OpenMode::ReadWrite {
+            options.write(true).create(true).truncate(false);
+        }
+        Ok(Arc::new(RealFile(options.open(path)?)))
+    }
+
+    fn exists(&self, path: &Path) -> bool {
+        path.exists()
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut names = entries
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect::<io::Result<Vec<_>>>()?;
+        names.sort();
+        Ok(names)
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        ignore_missing(fs::remove_file(path))
+    }
+
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        ignore_missing(fs::remove_dir_all(dir))
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        let dir: PathBuf = if dir.as_os_str().is_empty() { ".".into() } else { dir.into() };
+        fs::File::open(dir)?.sync_all()
+    }
+}
+
+fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+struct RealFile(fs::File);
+
+impl DiskFile for RealFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buf.len() {
+            match self.0.read_at(&mut buf[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        match rustix::fs::fallocate(&self.0, rustix::fs::FallocateFlags::empty(), 0, len) {
+            Ok(()) => Ok(()),
+            // A file system without fallocate: write the zeros.
+            Err(rustix::io::Errno::OPNOTSUPP) => {
+                let mut file = &self.0;
+                let from = self.0.metadata()?.len();
+                if from < len {
+                    io::Seek::seek(&mut file, io::SeekFrom::Start(from))?;
+                    io::copy(&mut io::Read::take(io::repeat(0), len - from), &mut file)?;
+                    file.flush()?;
+                }
+                Ok(())
+            }
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn atomic_write_replaces_the_whole_file() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("meta.json");
+        RealDisk.write_atomic(&path, b"first, and longer").expect("write");
+        RealDisk.write_atomic(&path, b"second").expect("write");
+        assert_eq!(RealDisk.read(&path).expect("read").as_deref(), Some(&b"second"[..]));
+        assert_eq!(RealDisk.list(dir.path()).expect("list"), ["meta.json"]);
+    }
+
+    #[test]
+    fn allocation_extends_and_keeps_bytes() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let file = RealDisk.open(&dir.path().join("wal"), OpenMode::ReadWrite).expect("open");
+        file.write_all_at(b"abc", 0).expect("write");
+        file.allocate(8192).expect("allocate");
+        let mut bytes = [1; 4];
+        file.read_exact_at(&mut bytes, 0).expect("read");
+        assert_eq!((&bytes, file.len().expect("len")), (b"abc\0", 8192));
+    }
+}
