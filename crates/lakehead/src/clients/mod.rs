@@ -1,0 +1,4 @@
+//! Clients of Lakehead's own doors, as the commands need them.
+
+pub mod http;
+pub mod kafka;

@@ -1,0 +1,38 @@
+//! `cargo xtask`: everything one can do to this repository besides building it.
+
+mod bench;
+mod run;
+mod test;
+mod tidy;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Check, test and measure Lakehead")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Formatting, crate arrows, doubled dependencies, file hygiene.
+    Tidy,
+    /// Clippy with the workspace's lints; any warning fails.
+    Lint,
+    /// All tests: crates first, then end to end with real clients.
+    Test(test::Options),
+    /// Measure against a peer in the same run.
+    Bench(bench::Options),
+}
+
+fn main() -> Result<()> {
+    std::env::set_current_dir(run::root())?;
+    match Cli::parse().task {
+        Task::Tidy => tidy::run(),
+        Task::Lint => run::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        Task::Test(options) => test::run(&options),
+        Task::Bench(options) => bench::run(&options),
+    }
+}

@@ -1,0 +1,65 @@
+//! `cargo xtask test`: crates first, then end to end with real clients.
+//!
+//! End-to-end tests live in `tests/` and drive the built binary with clients from PyPI in a virtual environment under
+//! `target/`. Clients that need more than Python (kcat, kafkajs, Java) run where their tools are installed and are named
+//! as skipped where not; CI installs them all.
+
+use std::{path::PathBuf, process::Command};
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::run;
+
+#[derive(Args)]
+pub struct Options {
+    /// Only the tests of the crates.
+    #[arg(long)]
+    crates: bool,
+    /// Only the end-to-end tests.
+    #[arg(long)]
+    e2e: bool,
+    /// Passed on to pytest (e2e) after `--`.
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+pub fn run(options: &Options) -> Result<()> {
+    if !options.e2e {
+        run::cargo(&["test", "--workspace", "--quiet"])?;
+    }
+    if !options.crates {
+        run::cargo(&["build", "--package", "lakehead"])?;
+        let python = virtual_environment()?;
+        let root = run::root();
+        run::command(
+            Command::new(python)
+                .args(["-m", "pytest", "-q", "-rs", "tests"])
+                .args(&options.rest)
+                .env("LAKEHEAD", root.join(target_dir()).join("debug/lakehead")),
+        )?;
+    }
+    Ok(())
+}
+
+fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from)
+}
+
+/// Python with what `tests/requirements.txt` names, made once.
+pub fn virtual_environment() -> Result<PathBuf> {
+    let venv = run::root().join(target_dir()).join("venv");
+    let python = venv.join("bin/python");
+    let wanted = std::fs::read_to_string("tests/requirements.txt")?;
+    let stamp = venv.join("installed.txt");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(python);
+    }
+    if !run::has("python3") {
+        bail!("the end-to-end tests need Python 3 (with venv); the crates' own tests run with `cargo xtask test --crates`");
+    }
+    run::command(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    run::command(Command::new(&python).args(["-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", "tests/requirements.txt"]))?;
+    std::fs::write(stamp, wanted)?;
+    Ok(python)
+}
