@@ -1,0 +1,337 @@
+//! Parameters of prepared statements: bytes of a Bind message to scalar values.
+
+use arrow::datatypes::{DataType, Field};
+use bytes::{Buf, Bytes};
+use datafusion::scalar::ScalarValue;
+use model::{Error, Result, error::codes};
+
+use crate::types::{oid, parameter_type};
+
+const EPOCH_DAYS: i32 = 10_957;
+const EPOCH_MICROS: i64 = 946_684_800_000_000;
+
+/// The value of parameter `number` (from 1). `client_oid` is the type the client gave in Parse (0: none), `inferred` what
+/// the statement needs there.
+pub(crate) fn decode(
+    number: usize,
+    value: Option<&Bytes>,
+    binary: bool,
+    client_oid: u32,
+    inferred: Option<&DataType>,
+) -> Result<ScalarValue> {
+    let target = parameter_type(client_oid).or_else(|| inferred.cloned()).unwrap_or(DataType::Utf8);
+    let Some(bytes) = value else {
+        return ScalarValue::try_from(&target).map_err(|e| invalid(number, &target, &e.to_string()));
+    };
+    if binary {
+        let wire_oid = if client_oid == 0 { crate::types::PgType::of(&Field::new("", target.clone(), true)).oid } else { client_oid };
+        let decoded = from_binary(bytes, wire_oid).ok_or_else(|| invalid(number, &target, "the binary value is malformed"))?;
+        // What the client sent may be narrower than what the statement needs.
+        return if client_oid == 0 && decoded.data_type() != target {
+            decoded.cast_to(&target).map_err(|e| invalid(number, &target, &e.to_string()))
+        } else {
+            Ok(decoded)
+        };
+    }
+    let text = std::str::from_utf8(bytes).map_err(|_| invalid(number, &target, "the text is not UTF-8"))?;
+    from_text(text, &target, client_oid).ok_or_else(|| invalid(number, &target, &format!("\"{}\" is not one", shortened(text))))
+}
+
+fn from_text(text: &str, target: &DataType, client_oid: u32) -> Option<ScalarValue> {
+    let trimmed = text.trim();
+    Some(match target {
+        DataType::Utf8 if client_oid == oid::NUMERIC => decimal(trimmed)?,
+        DataType::Utf8 => ScalarValue::Utf8(Some(text.to_owned())),
+        DataType::Boolean => ScalarValue::Boolean(Some(match trimmed.to_ascii_lowercase().as_str() {
+            "t" | "true" | "y" | "yes" | "on" | "1" => true,
+            "f" | "false" | "n" | "no" | "off" | "0" => false,
+            _ => return None,
+        })),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
+            let bytes = match text.strip_prefix("\\x") {
+                Some(hex) => from_hex(hex)?,
+                None => text.as_bytes().to_vec(),
+            };
+            ScalarValue::Binary(Some(bytes)).cast_to(target).ok()?
+        }
+        DataType::List(item) => {
+            let items = array_items(trimmed)?
+                .into_iter()
+                .map(|item_text| match item_text {
+                    Some(item_text) => from_text(&item_text, item.data_type(), 0),
+                    None => ScalarValue::try_from(item.data_type()).ok(),
+                })
+                .collect::<Option<Vec<_>>>()?;
+            ScalarValue::List(ScalarValue::new_list_nullable(&items, item.data_type()))
+        }
+        other => {
+            let value = ScalarValue::Utf8(Some(trimmed.to_owned())).cast_to(other).ok()?;
+            if value.is_null() {
+                return None;
+            }
+            value
+        }
+    })
+}
+
+fn from_binary(bytes: &Bytes, type_oid: u32) -> Option<ScalarValue> {
+    let mut b = bytes.clone();
+    let fixed = |length: usize| (bytes.len() == length).then_some(());
+    Some(match type_oid {
+        oid::BOOL => {
+            fixed(1)?;
+            ScalarValue::Boolean(Some(b.get_u8() != 0))
+        }
+        oid::INT2 => {
+            fixed(2)?;
+            ScalarValue::Int16(Some(b.get_i16()))
+        }
+        oid::INT4 => {
+            fixed(4)?;
+            ScalarValue::Int32(Some(b.get_i32()))
+        }
+        oid::OID => {
+            fixed(4)?;
+            ScalarValue::Int64(Some(i64::from(b.get_u32())))
+        }
+        oid::INT8 => {
+            fixed(8)?;
+            ScalarValue::Int64(Some(b.get_i64()))
+        }
+        oid::FLOAT4 => {
+            fixed(4)?;
+            ScalarValue::Float32(Some(b.get_f32()))
+        }
+        oid::FLOAT8 => {
+            fixed(8)?;
+            ScalarValue::Float64(Some(b.get_f64()))
+        }
+        oid::BYTEA => ScalarValue::Binary(Some(bytes.to_vec())),
+        oid::DATE => {
+            fixed(4)?;
+            ScalarValue::Date32(Some(b.get_i32().checked_add(EPOCH_DAYS)?))
+        }
+        oid::TIME => {
+            fixed(8)?;
+            ScalarValue::Time64Microsecond(Some(b.get_i64()))
+        }
+        oid::TIMESTAMP | oid::TIMESTAMPTZ => {
+            fixed(8)?;
+            let zone = (type_oid == oid::TIMESTAMPTZ).then(|| "UTC".into());
+            ScalarValue::TimestampMicrosecond(Some(b.get_i64().checked_add(EPOCH_MICROS)?), zone)
+        }
+        oid::INTERVAL => {
+            fixed(16)?;
+            let (micros, days, months) = (b.get_i64(), b.get_i32(), b.get_i32());
+            ScalarValue::new_interval_mdn(months, days, micros.checked_mul(1000)?)
+        }
+        oid::NUMERIC => decimal(&numeric_text(&mut b)?)?,
+        oid::UUID => {
+            fixed(16)?;
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+            ScalarValue::Utf8(Some(parts.join("-")))
+        }
+        oid::JSONB => {
+            (b.has_remaining() && b.get_u8() == 1).then_some(())?;
+            ScalarValue::Utf8(Some(String::from_utf8(b.to_vec()).ok()?))
+        }
+        _ => match parameter_type(type_oid) {
+            Some(DataType::List(item)) => from_binary_array(b, item.data_type())?,
+            _ => ScalarValue::Utf8(Some(String::from_utf8(bytes.to_vec()).ok()?)),
+        },
+    })
+}
+
+fn from_binary_array(mut b: Bytes, item: &DataType) -> Option<ScalarValue> {
+    let need = |b: &Bytes, n: usize| (b.remaining() >= n).then_some(());
+    need(&b, 12)?;
+    let (dimensions, _has_nulls, item_oid) = (b.get_i32(), b.get_i32(), b.get_u32());
+    let mut items = Vec::new();
+    if dimensions == 1 {
+        need(&b, 8)?;
+        let (count, _lower) = (usize::try_from(b.get_i32()).ok()?, b.get_i32());
+        for _ in 0..count {
+            need(&b, 4)?;
+            items.push(match b.get_i32() {
+                -1 => ScalarValue::try_from(item).ok()?,
+                length => {
+                    let length = usize::try_from(length).ok()?;
+                    need(&b, length)?;
+                    from_binary(&b.split_to(length), item_oid)?
+                }
+            });
+        }
+    } else if dimensions != 0 {
+        return None;
+    }
+    Some(ScalarValue::List(ScalarValue::new_list_nullable(&items, item)))
+}
+
+/// Binary `numeric` as plain decimal text.
+fn numeric_text(b: &mut Bytes) -> Option<String> {
+    if b.remaining() < 8 {
+        return None;
+    }
+    let (count, weight, sign, scale) = (b.get_u16(), b.get_i16(), b.get_u16(), b.get_u16());
+    if sign & 0xC000 == 0xC000 || b.remaining() != usize::from(count) * 2 || count > 100 || scale > 76 || weight > 20 {
+        return None;
+    }
+    let groups: Vec<i16> = (0..count).map(|_| b.get_i16()).collect();
+    let group = |i: i32| usize::try_from(i).ok().and_then(|i| groups.get(i)).copied().unwrap_or(0);
+    let mut text = String::new();
+    if sign == 0x4000 {
+        text.push('-');
+    }
+    let mut whole: String = (0..=i32::from(weight)).map(|i| format!("{:04}", group(i))).collect();
+    whole = whole.trim_start_matches('0').to_owned();
+    text += if whole.is_empty() { "0" } else { &whole };
+    if scale > 0 {
+        let first = i32::from(weight) + 1;
+        // Groups before the first digit of the fraction are zeros when the weight is negative.
+        let fraction: String =
+            (0..i32::from(scale).div_ceil(4)).map(|i| format!("{:04}", if first < 0 && i < -first { 0 } else { group(first + i) })).collect();
+        text.push('.');
+        text += &fraction[..usize::from(scale)];
+    }
+    Some(text)
+}
+
+fn decimal(text: &str) -> Option<ScalarValue> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let scale = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    if digits.is_empty() || digits.len() > 39 || !digits.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+        // Exponents and more digits than a decimal holds.
+        return text.parse().ok().map(|v| ScalarValue::Float64(Some(v)));
+    }
+    let data_type = DataType::Decimal128(38, i8::try_from(scale).ok()?);
+    ScalarValue::Utf8(Some(text.to_owned())).cast_to(&data_type).ok().filter(|v| !v.is_null())
+}
+
+/// Items of an array literal `{1,"two, three",NULL}`; only one dimension.
+fn array_items(text: &str) -> Option<Vec<Option<String>>> {
+    let inner = text.strip_prefix('{')?.strip_suffix('}')?;
+    let mut items = Vec::new();
+    let mut characters = inner.chars().peekable();
+    if inner.trim().is_empty() {
+        return Some(items);
+    }
+    loop {
+        let mut item = String::new();
+        let mut quoted = false;
+        loop {
+            match characters.next() {
+                None | Some(',') => break,
+                Some('{') if !quoted => return None,
+                Some('"') if item.trim().is_empty() && !quoted => {
+                    quoted = true;
+                    item.clear();
+                    loop {
+                        match characters.next()? {
+                            '"' => break,
+                            '\\' => item.push(characters.next()?),
+                            c => item.push(c),
+                        }
+                    }
+                }
+                Some(c) if quoted && c.is_whitespace() => {}
+                Some('\\') => item.push(characters.next()?),
+                Some(c) => item.push(c),
+            }
+            if characters.peek().is_none() {
+                // The comma, if any, was the last character: an empty item follows it.
+                if characters.next().is_none() {
+                    break;
+                }
+            }
+        }
+        let plain = item.trim();
+        items.push(match (quoted, plain) {
+            (false, p) if p.eq_ignore_ascii_case("null") => None,
+            (false, p) => Some(p.to_owned()),
+            (true, _) => Some(item),
+        });
+        if characters.peek().is_none() {
+            break;
+        }
+    }
+    Some(items)
+}
+
+fn from_hex(hex: &str) -> Option<Vec<u8>> {
+    let digits = hex.as_bytes();
+    if !digits.len().is_multiple_of(2) {
+        return None;
+    }
+    let digit = |c: u8| char::from(c).to_digit(16).map(|d| d as u8);
+    digits.chunks(2).map(|two| Some(digit(two[0])? << 4 | digit(two[1])?)).collect()
+}
+
+fn shortened(text: &str) -> String {
+    let mut short: String = text.chars().take(60).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
+fn invalid(number: usize, target: &DataType, why: &str) -> Error {
+    Error::new(codes::PG_PARAMETER_INVALID, format!("the value of parameter ${number} does not fit"))
+        .detail(format!("it should be {target}: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::{BufMut, BytesMut};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(value: &str, inferred: DataType) -> Result<ScalarValue> {
+        decode(1, Some(&Bytes::copy_from_slice(value.as_bytes())), false, 0, Some(&inferred))
+    }
+
+    #[test]
+    fn untyped_text_becomes_what_the_statement_needs() {
+        assert_eq!(text("42", DataType::Int64).expect("fits"), ScalarValue::Int64(Some(42)));
+        assert_eq!(text("on", DataType::Boolean).expect("fits"), ScalarValue::Boolean(Some(true)));
+        assert_eq!(text(" a ", DataType::Utf8).expect("fits"), ScalarValue::from(" a "));
+        assert_eq!(text("\\x00ff", DataType::Binary).expect("fits"), ScalarValue::Binary(Some(vec![0, 255])));
+        assert!(text("forty-two", DataType::Int64).is_err());
+    }
+
+    #[test]
+    fn array_literals_are_read() {
+        let items = |s| array_items(s).expect("an array");
+        assert_eq!(items("{}"), Vec::<Option<String>>::new());
+        assert_eq!(items("{1, 2}"), [Some("1".to_owned()), Some("2".to_owned())]);
+        assert_eq!(items(r#"{"a,\"b",NULL,"null"}"#), [Some("a,\"b".to_owned()), None, Some("null".to_owned())]);
+        assert_eq!(array_items("1,2"), None);
+        assert_eq!(array_items(r#"{"open}"#), None);
+    }
+
+    #[test]
+    fn binary_numerics_are_read() {
+        let mut b = BytesMut::new();
+        [3u16, 1, 0x4000, 3, 1, 2345, 6780].iter().for_each(|v| b.put_u16(*v));
+        assert_eq!(numeric_text(&mut b.freeze()).as_deref(), Some("-12345.678"));
+        let mut small = BytesMut::new();
+        small.put_u16(1);
+        small.put_i16(-2);
+        [0u16, 5, 1000].iter().for_each(|v| small.put_u16(*v));
+        assert_eq!(numeric_text(&mut small.freeze()).as_deref(), Some("0.00001"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes: Vec<u8>, oid in prop::sample::select(vec![16u32, 17, 20, 21, 23, 25, 700, 1082, 1114, 1186, 1700, 2950, 3802, 1016, 1009, 1231]), binary: bool) {
+            let _ = decode(1, Some(&bytes.into()), binary, oid, None);
+        }
+
+        #[test]
+        fn no_text_panics(value in r#"[{}",\\a0 -]{0,12}"#) {
+            let _ = text(&value, DataType::List(Field::new_list_field(DataType::Int64, true).into()));
+            let _ = text(&value, DataType::Decimal128(20, 4));
+        }
+    }
+}
