@@ -1,0 +1,64 @@
+//! What a topic looks like as a table.
+
+mod declaration;
+mod stored_type;
+pub mod pseudo;
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use model::{TableName, TopicId, TopicName};
+use schemas::Format;
+
+pub use declaration::{DeclaredColumn, StreamDeclaration, StreamKind};
+
+/// Where the columns of a topic come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// `CREATE STREAM` or `CREATE TABLE … WITH (KAFKA_TOPIC = …)`.
+    Declared,
+    /// The newest version of subject `<topic>-value`.
+    Registry { subject: String, version: i32 },
+    /// A guess by the records seen so far; grows as new fields appear.
+    Inferred,
+    /// Nothing is known: no declaration, no subject and no record yet, or a topic that is not for reading.
+    Unknown,
+}
+
+impl Origin {
+    /// As shown to people.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Declared => "declared",
+            Self::Registry { .. } => "registry",
+            Self::Inferred => "inferred",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A topic as a table: immutable, made anew when its columns change.
+#[derive(Clone, Debug)]
+pub struct TopicTable {
+    pub topic: TopicName,
+    pub topic_id: TopicId,
+    pub partitions: i32,
+    /// The Iceberg table that keeps its history.
+    pub table: TableName,
+    /// Key columns, value columns, then the pseudo-columns.
+    pub schema: SchemaRef,
+    /// How many of `schema` come from the key (they come first), and how many from the value.
+    pub key_columns: usize,
+    pub value_columns: usize,
+    pub key_format: Format,
+    pub value_format: Format,
+    pub origin: Origin,
+    pub declaration: Option<Arc<StreamDeclaration>>,
+}
+
+impl TopicTable {
+    /// Columns that come from the payloads: `SELECT *` shows these.
+    pub fn own_columns(&self) -> usize {
+        self.key_columns + self.value_columns
+    }
+}

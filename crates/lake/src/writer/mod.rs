@@ -1,0 +1,1 @@
+//! From the tail into the table.
