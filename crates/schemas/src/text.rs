@@ -1,0 +1,1 @@
+//! Text forms of values: dates, times, timestamps, decimals, base64.
