@@ -1,0 +1,47 @@
+//! `lakehead explain LH0101`: the help page of an error code.
+
+use anyhow::{Result, bail};
+use clap::Args;
+use model::error::codes;
+
+#[derive(Args)]
+pub struct ExplainArgs {
+    /// A code such as LH0101; without one, all codes are listed.
+    code: Option<String>,
+}
+
+pub fn run(args: &ExplainArgs) -> Result<()> {
+    let Some(name) = &args.code else {
+        for code in codes::all() {
+            println!("{}  {}", code.name, code.title);
+        }
+        return Ok(());
+    };
+    let Some(code) = codes::find(name) else {
+        bail!("there is no error code `{name}` (all of them: `lakehead explain`)");
+    };
+    println!("{}: {}\n\n{}\n", code.name, code.title, wrap(code.help, 100));
+    let kafka = kafka_protocol::ResponseError::try_from_code(code.kind.kafka_code())
+        .map_or_else(String::new, |error| format!(" {error:?}"));
+    println!("HTTP status   {}", code.kind.http_status());
+    println!("SQLSTATE      {}", code.kind.sqlstate());
+    println!("Kafka error   {}{kafka}", code.kind.kafka_code());
+    println!("try again?    {}", if code.kind.is_retryable() { "yes, later it may work" } else { "no, change something first" });
+    Ok(())
+}
+
+fn wrap(text: &str, width: usize) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let line = lines.last_mut().expect("never empty");
+        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width {
+            lines.push(word.to_owned());
+        } else {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    lines.join("\n")
+}

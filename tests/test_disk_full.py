@@ -1,0 +1,59 @@
+"""Disk full: writes are refused with a clear error, reads go on, and writing resumes without a restart."""
+
+import os
+import subprocess
+
+import pytest
+from confluent_kafka import Producer
+
+from conftest import eventually
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    mount = tmp_path / "small"
+    mount.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300m", "tmpfs", str(mount)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting a small disk needs root")
+    yield mount
+    subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
+def test_a_full_disk_refuses_writes_and_recovers(make_node, small_disk):
+    node = make_node("--partitions", "1", data=small_disk / "data").start()
+    node.sql("CREATE STREAM fill (id BIGINT) WITH (KAFKA_TOPIC = 'fill', VALUE_FORMAT = 'JSON', PARTITIONS = 1)")
+    assert produce(node, b'{"id": 1}') is None
+
+    # Somebody else takes all the room but a little.
+    ballast = small_disk / "ballast"
+    with open(ballast, "wb") as file:
+        room = os.statvfs(small_disk)
+        file.write(b"\0" * max(0, room.f_bavail * room.f_frsize - (1 << 20)))
+    acknowledged, refused = 1, None
+    for id in range(2, 2000):
+        refused = produce(node, b'{"id": %d, "pad": "%s"}' % (id, b"x" * 500_000))
+        if refused:
+            break
+        acknowledged += 1
+    assert refused, "the disk never filled"
+    assert node.is_up(), node.log()[-3000:]
+    assert "LH0003" in node.log() or "DISK" in str(refused).upper() or "STORAGE" in str(refused).upper() or "TIMED" in str(refused).upper()
+    assert node.value("SELECT count(*) FROM fill") == acknowledged, "what was acknowledged is read, and nothing else"
+
+    ballast.unlink()
+    eventually(lambda: produce(node, b'{"id": 1000000}') is None, seconds=60)
+    assert node.value("SELECT count(*) FROM fill WHERE id = 1000000") >= 1
+    assert node.value("SELECT count(*) FROM fill") >= acknowledged + 1
+    node.kill()
+    node.start()
+    assert node.value("SELECT count(*) FROM fill") >= acknowledged + 1
+
+
+def produce(node, value):
+    """Sends one record; gives the error, if any."""
+    producer = Producer({"bootstrap.servers": node.kafka, "message.timeout.ms": 3000, "retries": 0})
+    errors = []
+    producer.produce("fill", value, on_delivery=lambda error, _: errors.append(error))
+    producer.flush(10)
+    return errors[0] if errors else "no answer"
