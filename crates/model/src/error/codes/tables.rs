@@ -42,4 +42,6 @@ codes! {
         "In place, a column may only grow: INTEGER to BIGINT, REAL to DOUBLE, DECIMAL to more digits. Columns are added as nullable. For anything else add a new column and fill it.";
     MAINTENANCE_MISMATCH = "LH0352" Internal "compaction would have changed the rows"
         "Before committing, compaction compares the number of live rows read and written. They differed, so nothing was committed and the table is as it was. Please report the message with the table's metadata file.";
+    TABLE_UNREADABLE = "LH0360" Unsupported "a table holds what this release cannot read"
+        "Data files must be Parquet, and deletes must be position or equality deletes of Iceberg v2: deletion vectors, Avro and ORC files are refused rather than misread. The detail names the file. Let the engine that wrote the table rewrite it, for instance with `rewrite_data_files`.";
 }
