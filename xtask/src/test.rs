@@ -31,24 +31,24 @@ pub fn run(options: &Options) -> Result<()> {
     if !options.crates {
         run::cargo(&["build", "--package", "lakehead"])?;
         let python = virtual_environment()?;
-        let root = run::root();
         run::command(
             Command::new(python)
                 .args(["-m", "pytest", "-q", "-rs", "tests"])
                 .args(&options.rest)
-                .env("LAKEHEAD", root.join(target_dir()).join("debug/lakehead")),
+                .env("LAKEHEAD", target_dir().join("debug/lakehead")),
         )?;
     }
     Ok(())
 }
 
-fn target_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from)
+/// Where cargo builds.
+pub fn target_dir() -> PathBuf {
+    run::root().join(std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from))
 }
 
 /// Python with what `tests/requirements.txt` names, made once.
 pub fn virtual_environment() -> Result<PathBuf> {
-    let venv = run::root().join(target_dir()).join("venv");
+    let venv = target_dir().join("venv");
     let python = venv.join("bin/python");
     let wanted = std::fs::read_to_string("tests/requirements.txt")?;
     let stamp = venv.join("installed.txt");

@@ -1,0 +1,8 @@
+"""`produce.py` with `--side consume`."""
+
+import sys
+
+from produce import main
+
+sys.argv[1:1] = ["--side", "consume"]
+main()

@@ -1,0 +1,5 @@
+"""The disk alone."""
+
+from common import measure_disk
+
+measure_disk()
