@@ -3,10 +3,14 @@
 //! Knows nothing of SQL, Iceberg or the Kafka *wire* protocol; it does know Kafka's record batch, because batches are kept
 //! byte for byte as clients sent them.
 
+pub mod embedded;
+pub mod groups;
 pub mod log;
+pub mod record;
 pub mod topic;
 
+pub use embedded::{EmbeddedLog, LogSettings};
 pub use log::{
     Append, Appended, Bounds, EpochEnd, Log, OffsetAt, Slice, Subscription, TimeQuery, TopicSpec, partitions, wait_beyond,
 };
-pub use topic::{Topic, TopicConfig};
+pub use topic::{ConfigEntry, ConfigType, Topic, TopicConfig};

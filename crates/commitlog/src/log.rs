@@ -51,6 +51,12 @@ pub trait Log: Send + Sync + 'static {
     /// calls; the future resolves when the batch is as durable as its topic asks for.
     fn append(&self, to: &TopicPartition, batch: Bytes, how: Append) -> BoxFuture<'static, Result<Appended>>;
 
+    /// Resolves once fewer bytes wait to be written than the log's budget. Doors await it before they take more from a
+    /// socket; appends far beyond the budget are refused ([`model::error::codes::LOG_BUSY`]).
+    fn writable(&self) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
     /// Whole batches from the one that holds `from` on: at least one (even if larger than `bytes_max`) when there is one
     /// below the visible end, else nothing. Batches come as stored; the first may begin before `from`.
     async fn read(&self, at: &TopicPartition, from: Offset, bytes_max: usize) -> Result<Slice>;

@@ -2,7 +2,7 @@
 
 use std::{
     fs, io,
-    io::Write as _,
+    io::{IoSlice, Write as _},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -32,6 +32,15 @@ pub trait Disk: Send + Sync + 'static {
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()>;
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
+    /// Makes the bytes of all `files` and the names in all `dirs` durable, at a cost that need not grow with their number.
+    fn sync_many(&self, files: &[Arc<dyn DiskFile>], dirs: &[PathBuf]) -> io::Result<()> {
+        files.iter().try_for_each(|file| file.sync_data())?;
+        dirs.iter().try_for_each(|dir| self.sync_dir(dir))
+    }
+
+    /// Claims `path` for this process until the guard is dropped; `None` if another has it.
+    fn lock(&self, path: &Path) -> io::Result<Option<DiskLock>>;
+
     /// The whole file, or `None` if it does not exist.
     fn read(&self, path: &Path) -> io::Result<Option<Vec<u8>>> {
         if !self.exists(path) {
@@ -55,6 +64,9 @@ pub trait Disk: Send + Sync + 'static {
     }
 }
 
+/// A claim made by [`Disk::lock`]; dropping it lets go.
+pub type DiskLock = Box<dyn Send + Sync>;
+
 /// Makes the name of `path` durable.
 pub fn fsync_dir_of<D: Disk + ?Sized>(disk: &D, path: &Path) -> io::Result<()> {
     disk.sync_dir(path.parent().unwrap_or(Path::new(".")))
@@ -65,6 +77,27 @@ pub trait DiskFile: Send + Sync + 'static {
     /// Reads up to `buf.len()` bytes; fewer only at the end of the file.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Writes all of `parts`, one after the other.
+    fn write_parts_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
+        let mut at = offset;
+        for part in parts {
+            self.write_all_at(part, at)?;
+            at += part.len() as u64;
+        }
+        Ok(())
+    }
+    /// Appends up to `len` bytes from `offset` to `into`; fewer only at the end of the file.
+    fn read_onto(&self, into: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<usize> {
+        let before = into.len();
+        into.resize(before + len, 0);
+        let read = self.read_at(&mut into[before..], offset);
+        into.truncate(before + *read.as_ref().unwrap_or(&0));
+        read
+    }
+    /// Whether these bytes can most likely be read without waiting for the device.
+    fn is_cached(&self, _offset: u64, _len: usize) -> bool {
+        true
+    }
     /// Bytes (and the length needed to find them) are on disk when this returns.
     fn sync_data(&self) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
@@ -75,6 +108,11 @@ pub trait DiskFile: Send + Sync + 'static {
     /// Reserves room up to `len` and makes the file at least that long (zeros), so that later writes neither run out
     /// of space nor change the file's size.
     fn allocate(&self, len: u64) -> io::Result<()>;
+
+    /// The file of the system behind this one, if there is one.
+    fn as_file(&self) -> Option<&fs::File> {
+        None
+    }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         match self.read_at(buf, offset)? {
@@ -133,7 +171,30 @@ impl Disk for RealDisk {
         let dir: PathBuf = if dir.as_os_str().is_empty() { ".".into() } else { dir.into() };
         fs::File::open(dir)?.sync_all()
     }
+
+    fn sync_many(&self, files: &[Arc<dyn DiskFile>], dirs: &[PathBuf]) -> io::Result<()> {
+        // Each sync flushes the device's cache; past a few, flushing the file system once is cheaper.
+        match files.iter().find_map(|file| file.as_file()) {
+            Some(any) if files.len() + dirs.len() > SYNC_ONE_BY_ONE_MAX => Ok(rustix::fs::syncfs(any)?),
+            _ => {
+                files.iter().try_for_each(|file| file.sync_data())?;
+                dirs.iter().try_for_each(|dir| self.sync_dir(dir))
+            }
+        }
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Option<DiskLock>> {
+        let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Box::new(file))),
+            Err(fs::TryLockError::WouldBlock) => Ok(None),
+            Err(fs::TryLockError::Error(error)) => Err(error),
+        }
+    }
 }
+
+/// Files and directories that are synced singly by [`Disk::sync_many`].
+const SYNC_ONE_BY_ONE_MAX: usize = 8;
 
 fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     match result {
@@ -141,6 +202,9 @@ fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
         other => other,
     }
 }
+
+/// Parts one system call takes (Linux' `UIO_MAXIOV`).
+const IOV_MAX: usize = 1024;
 
 struct RealFile(fs::File);
 
@@ -160,6 +224,54 @@ impl DiskFile for RealFile {
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
+    }
+
+    fn write_parts_at(&self, parts: &[IoSlice<'_>], offset: u64) -> io::Result<()> {
+        let mut at = offset;
+        for many in parts.chunks(IOV_MAX) {
+            let mut many = many.to_vec();
+            let mut left = &mut many[..];
+            while !left.is_empty() {
+                match rustix::io::pwritev(&self.0, left, at) {
+                    Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                    Ok(n) => {
+                        at += n as u64;
+                        IoSlice::advance_slices(&mut left, n);
+                    }
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(e) => return Err(e.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn read_onto(&self, into: &mut Vec<u8>, len: usize, offset: u64) -> io::Result<usize> {
+        into.reserve_exact(len);
+        let before = into.len();
+        while into.len() < before + len {
+            let at = offset + (into.len() - before) as u64;
+            match rustix::io::pread(&self.0, rustix::buffer::spare_capacity(into), at) {
+                Ok(0) => break,
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+        into.truncate(before + len);
+        Ok(into.len() - before)
+    }
+
+    fn is_cached(&self, offset: u64, len: usize) -> bool {
+        let probe = |at: u64| {
+            let mut byte = [0];
+            let mut parts = [io::IoSliceMut::new(&mut byte)];
+            rustix::io::preadv2(&self.0, &mut parts, at, rustix::io::ReadWriteFlags::NOWAIT).is_ok()
+        };
+        len == 0 || (probe(offset) && probe(offset + len as u64 - 1))
+    }
+
+    fn as_file(&self) -> Option<&fs::File> {
+        Some(&self.0)
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -205,6 +317,30 @@ mod tests {
         RealDisk.write_atomic(&path, b"second").expect("write");
         assert_eq!(RealDisk.read(&path).expect("read").as_deref(), Some(&b"second"[..]));
         assert_eq!(RealDisk.list(dir.path()).expect("list"), ["meta.json"]);
+    }
+
+    #[test]
+    fn parts_are_written_and_read_in_order() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let file = RealDisk.open(&dir.path().join("parts"), OpenMode::ReadWrite).expect("open");
+        let parts: Vec<Vec<u8>> = (0..3000usize).map(|i| vec![i as u8; i % 7]).collect();
+        let slices: Vec<_> = parts.iter().map(|part| IoSlice::new(part)).collect();
+        file.write_parts_at(&slices, 5).expect("write");
+        let mut read = Vec::new();
+        file.read_onto(&mut read, 1 << 20, 5).expect("read");
+        assert_eq!(read, parts.concat());
+        assert!(file.is_cached(5, read.len()));
+        RealDisk.sync_many(&vec![file; 20], &[dir.path().to_owned()]).expect("sync");
+    }
+
+    #[test]
+    fn a_locked_path_is_refused_until_the_guard_is_gone() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("lock");
+        let guard = RealDisk.lock(&path).expect("lock").expect("free");
+        assert!(RealDisk.lock(&path).expect("lock").is_none());
+        drop(guard);
+        assert!(RealDisk.lock(&path).expect("lock").is_some());
     }
 
     #[test]

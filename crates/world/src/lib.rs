@@ -11,7 +11,7 @@ mod tasks;
 use std::sync::Arc;
 
 pub use clock::{Clock, ManualClock, SystemClock};
-pub use disk::{Disk, DiskFile, OpenMode, RealDisk, fsync_dir_of};
+pub use disk::{Disk, DiskFile, DiskLock, OpenMode, RealDisk, fsync_dir_of};
 pub use random::{Random, SystemRandom};
 pub use tasks::{Tasks, TaskKind};
 

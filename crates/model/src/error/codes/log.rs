@@ -2,4 +2,50 @@
 codes! {
     TOPIC_NAME_INVALID = "LH0101" TopicNameInvalid "not a name for a topic"
         "A topic's name has 1 to 249 characters of `a-z A-Z 0-9 . _ -`, is neither `.` nor `..`, and does not differ from an existing topic only by `.` against `_`.";
+    TOPIC_NOT_FOUND = "LH0102" TopicNotFound "no such topic or partition"
+        "The topic does not exist, was deleted meanwhile, or has fewer partitions than the request names. `lakehead topics ls` shows what exists; `lakehead topics create` makes a topic.";
+    TOPIC_EXISTS = "LH0103" TopicExists "a topic of this name exists already"
+        "Topic names are unique. Choose another name, or delete the existing topic first (its records go with it).";
+    TOPIC_CONFIG_INVALID = "LH0104" ConfigInvalid "a topic setting is unknown, malformed or not offered"
+        "The detail names the setting and what it may be. Lakehead refuses settings of Apache Kafka that it does not obey, rather than storing them and doing something else; such a setting may only be given its default value.";
+    PARTITIONS_INVALID = "LH0105" PartitionsInvalid "not a number of partitions the topic can have"
+        "A topic has 1 to 10,000 partitions, and their number can only rise: records stay where their key put them. To have fewer, create a new topic and copy.";
+    OFFSET_OUT_OF_RANGE = "LH0106" OffsetOutOfRange "the offset is outside the partition"
+        "The records asked for were removed by retention or DeleteRecords, or were not written yet. The detail gives the range that exists. Consumers start again where `auto.offset.reset` says.";
+    BATCH_CORRUPT = "LH0107" CorruptMessage "a record batch arrived damaged"
+        "The batch's CRC-32C or length does not match its bytes, so it was damaged between the producer and here. Nothing was appended; producers send the batch again on their own. If it persists, look for a faulty network device or memory.";
+    BATCH_INVALID = "LH0108" InvalidRecord "a record batch breaks the format's rules"
+        "The batch is whole but says something that cannot be, such as a count that contradicts its offsets; the detail names it. Nothing was appended. Sending it again does not help: the program that made the batch is wrong.";
+    BATCH_TOO_LARGE = "LH0109" MessageTooLarge "a record batch is larger than the topic takes"
+        "The topic's `max.message.bytes` is smaller than the batch. Producers split the batch and try again; for a single large record raise `max.message.bytes` of the topic and `max.request.size` of the producer.";
+    BATCH_LARGER_THAN_SEGMENT = "LH0110" RecordListTooLarge "a record batch is larger than a segment"
+        "The topic's `segment.bytes` is smaller than the batch, so no file could hold it. Raise `segment.bytes` of the topic above its `max.message.bytes`.";
+    TIMESTAMP_INVALID = "LH0111" InvalidTimestamp "a record's timestamp is outside the allowed range"
+        "With `message.timestamp.type=CreateTime` a record's timestamp may be `message.timestamp.after.max.ms` (default: one hour) ahead of the node's clock and `message.timestamp.before.max.ms` behind it. A timestamp in the far future would keep its segment from ever expiring. Check the producer's clock and unit (milliseconds), or change the topic's setting.";
+    COMPRESSION_UNSUPPORTED = "LH0112" UnsupportedCompression "unknown compression"
+        "Record batches may be uncompressed or compressed with gzip, snappy, lz4 or zstd. Choose one of these as the producer's `compression.type`.";
+    SEQUENCE_OUT_OF_ORDER = "LH0113" OutOfOrderSequence "an idempotent producer left a gap"
+        "The batch's sequence number does not follow the last one of this producer, so a batch in between is missing. Nothing was appended. Producers handle this on their own by sending the missing batch first or starting a new epoch; if it reaches your program, close the producer and open a new one.";
+    SEQUENCE_DUPLICATE = "LH0114" DuplicateSequence "an idempotent producer repeated an old batch"
+        "All records of the batch were appended before, too long ago to say at which offset. Nothing is lost or doubled; producers treat this as success.";
+    PRODUCER_EPOCH_OLD = "LH0115" InvalidProducerEpoch "a newer producer has taken over"
+        "Another producer with the same id and a higher epoch has written to this partition. This one is out of date and must be closed; open a new producer to go on.";
+    LOG_BUSY = "LH0116" Timeout "more is being written than the disk takes"
+        "Too many bytes wait to be written, so the append was refused before anything of it was kept. Producers try again on their own. If it lasts, the disk is slower than the load: compare `lakehead doctor` with the rate of your producers.";
+    RECORD_UNREADABLE = "LH0117" CorruptMessage "records in a batch cannot be decoded"
+        "The batch's checksum is right, but its records do not decompress or do not follow the format, so the producer wrote it wrong. The detail says where. Other batches of the partition are not affected.";
+    GROUP_NOT_FOUND = "LH0150" GroupIdNotFound "there is no such group"
+        "The group has no members and no committed offsets, or never had. Groups appear with their first member or commit and go seven days after the last one left. `ListGroups` (for example `kafka-consumer-groups --list`) shows those that exist.";
+    GROUP_NOT_EMPTY = "LH0151" GroupNotEmpty "the group still has members"
+        "Groups can be deleted, and their offsets moved or removed from outside, only while nobody reads in them. Stop the members, or wait until their session timeouts are over, and try again.";
+    GROUP_ID_INVALID = "LH0152" GroupIdInvalid "not an id for a group"
+        "The group id is empty. Set `group.id` to any other text.";
+    GROUPS_UNAVAILABLE = "LH0153" CoordinatorNotAvailable "the group coordinator cannot write its records"
+        "Commits and assignments are acknowledged only once they are on disk, and that write failed. The log says why (disk full, disk failure). Clients try again by themselves; nothing acknowledged is lost.";
+    GROUP_REFUSED = "LH0154" Conflict "the group refused a member"
+        "The member is not, or no longer, part of the group's current generation: it was too slow, it was replaced, or the group is rebalancing. Clients join again by themselves. If it happens all the time, the member takes longer than `max.poll.interval.ms` between two polls.";
+    BROKER_SETTINGS_INVALID = "LH0170" InvalidRequest "a setting of the Kafka door is wrong"
+        "The detail names the setting and what it may be. The address advertised to clients must be a host and a port they can reach; limits must be larger than zero.";
+    INTERNAL_TOPIC = "LH0171" TopicNameInvalid "the topic is kept by Lakehead itself"
+        "Topics whose names start with two underscores hold Lakehead's own records, for example the offsets of consumer groups. They can be read, but not written, changed or deleted through the Kafka door.";
 }
