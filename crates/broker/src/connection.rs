@@ -1,0 +1,250 @@
+//! One connection: frames in, responses out in the order of their requests.
+//!
+//! Reading and answering run side by side. Each frame becomes a future; Produce requests take their place in the log while
+//! the frame is read, so that several of them share one disk sync, and everything else starts when its turn to be
+//! answered comes. The queue between the two is bounded by requests, and all queues together by bytes.
+
+use std::{collections::VecDeque, io, net::SocketAddr, pin::Pin, sync::Arc, sync::atomic::Ordering::Relaxed, task::Poll, time::Duration};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::ApiKey;
+use tokio::{
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+};
+
+use crate::{
+    dispatch::{Answering, Client, Outcome},
+    server::Shared,
+};
+
+/// Read at once when no frame is under way.
+const READ_BYTES: usize = 16 << 10;
+/// Memory given to a frame before more of it has arrived.
+const TRUST_BYTES: usize = 1 << 20;
+/// Share of the memory for requests that a frame takes when it begins.
+const FIRST_PERMIT_BYTES: usize = 64 << 10;
+/// Responses collected before they are written.
+const WRITE_BYTES: usize = 1 << 20;
+/// Time for what is left of a frame that has begun, if nothing comes.
+const STALL_MAX: Duration = Duration::from_secs(30);
+/// Time for responses under way when the client has stopped sending.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+
+/// A request being answered, and its share of the memory for requests.
+struct Queued {
+    answer: Pin<Box<Answering>>,
+    _permit: OwnedSemaphorePermit,
+}
+
+pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%peer, %error, "connection lost before it began");
+        return;
+    }
+    let (read, write) = stream.into_split();
+    let (queue, answers) = mpsc::channel(shared.settings.in_flight_requests_max);
+    let client = Arc::new(Client::new(peer));
+    let reading = Frames { shared: shared.clone(), read, buffer: BytesMut::new(), queue }.dispatch_all(client);
+    let writing = answer_all(shared.clone(), write, answers);
+    tokio::pin!(writing);
+    tokio::select! {
+        end = reading => {
+            if let Err(reason) = end {
+                tracing::info!(%peer, %reason, "Kafka connection closed");
+            }
+            // The queue is closed: whatever was asked before may still be answered.
+            let _late = tokio::time::timeout(DRAIN_MAX, writing).await;
+        }
+        end = &mut writing => if let Err(reason) = end {
+            tracing::debug!(%peer, %reason, "Kafka connection closed");
+        }
+    }
+}
+
+/// Why a connection ends.
+#[derive(Debug, thiserror::Error)]
+enum End {
+    #[error("a frame of {0} bytes is not allowed")]
+    FrameSize(i64),
+    #[error("nothing came for too long")]
+    Idle,
+    #[error("the connection ended in the middle of a frame")]
+    Cut,
+    #[error("too many bytes of requests are in flight")]
+    Crowded,
+    #[error("{0}")]
+    Refused(String),
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// The reading side.
+struct Frames {
+    shared: Arc<Shared>,
+    read: OwnedReadHalf,
+    buffer: BytesMut,
+    queue: mpsc::Sender<Queued>,
+}
+
+impl Frames {
+    async fn dispatch_all(mut self, client: Arc<Client>) -> Result<(), End> {
+        while let Some((frame, permit)) = self.next().await? {
+            self.shared.stats.bytes_in.fetch_add(frame.len() as u64 + 4, Relaxed);
+            let answer = match crate::dispatch::dispatch(&self.shared, &client, frame) {
+                Ok(answer) => answer,
+                Err(refused) => {
+                    self.shared.stats.bad_requests.fetch_add(1, Relaxed);
+                    return Err(End::Refused(refused));
+                }
+            };
+            if self.queue.send(Queued { answer, _permit: permit }).await.is_err() {
+                return Ok(()); // The writing side ended and has said why.
+            }
+        }
+        Ok(())
+    }
+
+    /// The next whole frame without its length; `None` when the client has finished.
+    async fn next(&mut self) -> Result<Option<(Bytes, OwnedSemaphorePermit)>, End> {
+        while self.buffer.len() < 4 {
+            if !self.more(READ_BYTES / 4, READ_BYTES, READ_BYTES, self.shared.settings.idle_max).await? {
+                return if self.buffer.is_empty() { Ok(None) } else { Err(End::Cut) };
+            }
+        }
+        let claimed = i32::from_be_bytes(self.buffer[..4].try_into().expect("four bytes"));
+        let length = usize::try_from(claimed).map_err(|_| End::FrameSize(i64::from(claimed)))?;
+        if length < 8 || length > self.shared.settings.request_bytes_max {
+            return Err(End::FrameSize(i64::from(claimed)));
+        }
+        let mut permitted = length.min(FIRST_PERMIT_BYTES);
+        let mut permit = self.permit(0, permitted).await?;
+        while self.buffer.len() < length + 4 {
+            if self.buffer.len() >= 6 && length > self.shared.settings.control_request_bytes_max {
+                let key = i16::from_be_bytes([self.buffer[4], self.buffer[5]]);
+                if key != ApiKey::Produce as i16 {
+                    return Err(End::FrameSize(length as i64));
+                }
+            }
+            let missing = length + 4 - self.buffer.len();
+            // Memory follows the bytes that came: twice as much each time.
+            let room = missing.min(TRUST_BYTES.max(self.buffer.len()));
+            let wanted = (self.buffer.len() + room).min(length);
+            if wanted > permitted {
+                permit.merge(self.permit(permitted, wanted - permitted).await?);
+                permitted = wanted;
+            }
+            if !self.more(room, room, missing, STALL_MAX).await? {
+                return Err(End::Cut);
+            }
+        }
+        self.buffer.advance(4);
+        Ok(Some((self.buffer.split_to(length).freeze(), permit)))
+    }
+
+    /// Reads at most `limit` bytes, after making room for `room` if there is less than `needed`; `false` at the end of
+    /// the stream. Reading a large frame never goes beyond its end, so that nothing of the next has to be moved.
+    async fn more(&mut self, needed: usize, room: usize, limit: usize, patience: Duration) -> Result<bool, End> {
+        if self.buffer.capacity() - self.buffer.len() < needed {
+            self.buffer.reserve(room);
+        }
+        loop {
+            let mut target = (&mut self.buffer).limit(limit);
+            match tokio::time::timeout(patience, self.read.read_buf(&mut target)).await {
+                Ok(read) => return Ok(read? > 0),
+                // Not idle while the client waits for an answer, for example to a join.
+                Err(_) if self.buffer.is_empty() && self.queue.capacity() < self.queue.max_capacity() => {}
+                Err(_) => return Err(End::Idle),
+            }
+        }
+    }
+
+    /// A share of the memory for requests. One that holds some already must not wait for ever: others do the same.
+    async fn permit(&self, held: usize, more: usize) -> Result<OwnedSemaphorePermit, End> {
+        let semaphore: Arc<Semaphore> = self.shared.in_flight.clone();
+        let wait = semaphore.acquire_many_owned(more as u32);
+        let patience = if held > 0 { DRAIN_MAX } else { Duration::from_secs(3600) };
+        match tokio::time::timeout(patience, wait).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(End::Crowded),
+        }
+    }
+}
+
+/// The answering side: ends when the queue is closed and empty, or with a connection that cannot go on.
+async fn answer_all(
+    shared: Arc<Shared>,
+    mut write: OwnedWriteHalf,
+    mut answers: mpsc::Receiver<Queued>,
+) -> Result<(), End> {
+    let mut current = None;
+    let mut chunks = VecDeque::new();
+    loop {
+        let mut queued: Queued = match current.take() {
+            Some(queued) => queued,
+            None => match answers.recv().await {
+                Some(queued) => queued,
+                None => return Ok(()),
+            },
+        };
+        let mut end = collect(&mut chunks, queued.answer.as_mut().await);
+        drop(queued);
+        // Whatever else is ready goes out with it.
+        let mut bytes: usize = chunks.iter().map(Bytes::len).sum();
+        while end.is_ok() && bytes < WRITE_BYTES {
+            let Ok(mut queued) = answers.try_recv() else { break };
+            match std::future::poll_fn(|cx| Poll::Ready(queued.answer.as_mut().poll(cx))).await {
+                Poll::Ready(outcome) => end = collect(&mut chunks, outcome),
+                Poll::Pending => {
+                    current = Some(queued);
+                    break;
+                }
+            }
+            bytes = chunks.iter().map(Bytes::len).sum();
+        }
+        shared.stats.bytes_out.fetch_add(bytes as u64, Relaxed);
+        match tokio::time::timeout(shared.settings.idle_max, write_all(&mut write, &mut chunks)).await {
+            Ok(written) => written?,
+            Err(_) => return Err(End::Idle),
+        }
+        end?;
+    }
+}
+
+fn collect(chunks: &mut VecDeque<Bytes>, outcome: Outcome) -> Result<(), End> {
+    match outcome {
+        Outcome::Response(response) => chunks.extend(response.chunks),
+        Outcome::Silence => {}
+        Outcome::Close(reason) => return Err(End::Refused(reason)),
+    }
+    Ok(())
+}
+
+/// Writes all chunks, many with each system call.
+async fn write_all(write: &mut (impl AsyncWrite + Unpin), chunks: &mut VecDeque<Bytes>) -> io::Result<()> {
+    const SLICES: usize = 64;
+    while !chunks.is_empty() {
+        let mut slices = [io::IoSlice::new(&[]); SLICES];
+        let count = chunks.len().min(SLICES);
+        for (slice, chunk) in slices.iter_mut().zip(chunks.iter()) {
+            *slice = io::IoSlice::new(chunk);
+        }
+        let mut written = write.write_vectored(&slices[..count]).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        while let Some(first) = chunks.front_mut() {
+            if written < first.len() {
+                first.advance(written);
+                break;
+            }
+            written -= first.len();
+            chunks.pop_front();
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,160 @@
+//! From a frame to the handler that answers it.
+
+use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::{
+    messages::{self as kafka, ApiKey},
+    protocol::{Decodable, Encodable, HeaderVersion, Request},
+};
+use parking_lot::Mutex;
+
+use crate::{
+    fetch,
+    frame::{Header, Reader, Response},
+    handlers::{admin, configs, group_admin, groups, metadata, offsets, produce, topics},
+    server::Shared,
+    shape, versions,
+};
+
+/// What becomes of a request.
+pub(crate) enum Outcome {
+    Response(Response),
+    /// The client wants none (Produce with `acks=0`).
+    Silence,
+    /// The protocol has no answer for this.
+    Close(String),
+}
+
+pub(crate) type Answering = dyn Future<Output = Outcome> + Send;
+
+/// Who is at the other end.
+pub(crate) struct Client {
+    pub(crate) peer: SocketAddr,
+    /// Name and version of its library, once it has told them (ApiVersions ≥ 3).
+    software: Mutex<String>,
+}
+
+impl Client {
+    pub(crate) fn new(peer: SocketAddr) -> Self {
+        Self { peer, software: Mutex::new(String::new()) }
+    }
+
+    pub(crate) fn introduce(&self, name: &str, version: &str) {
+        *self.software.lock() = format!("{name} {version}");
+    }
+}
+
+/// Everything a handler may want to know beside its request.
+#[derive(Clone)]
+pub(crate) struct Context {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) client: Arc<Client>,
+    pub(crate) version: i16,
+    pub(crate) correlation: i32,
+    /// As the request's header gives it; empty if null.
+    pub(crate) client_id: String,
+}
+
+/// Starts a request. `Err`: nothing in the protocol can answer it, and the connection must close.
+pub(crate) fn dispatch(shared: &Arc<Shared>, client: &Arc<Client>, mut frame: Bytes) -> Result<Pin<Box<Answering>>, String> {
+    let bad = |what: &str, header: &Header, why: String| {
+        let software = client.software.lock().clone();
+        format!("{what} (API key {}, version {}, client `{software}`): {why}", header.key, header.version)
+    };
+    let mut reader = Reader::new(&frame);
+    let header = Header::parse(&mut reader).map_err(|e| format!("a request header is malformed: {e}"))?;
+    let Some((which, offer)) = versions::find(header.key, header.version) else {
+        if header.key == ApiKey::ApiVersions as i16 {
+            return Ok(ready(metadata::api_versions_unsupported(header.correlation)));
+        }
+        return Err(bad("request not offered", &header, "neither this API nor this version is advertised".to_owned()));
+    };
+    shared.stats.request(which);
+    let (key, version) = (offer.key, header.version);
+    let malformed = |e| bad("malformed request", &header, format!("{e}"));
+    let client_id = reader.text(false).map_err(malformed)?.unwrap_or_default().to_owned();
+    if key.request_header_version(version) >= 2 {
+        reader.tags().map_err(malformed)?;
+    }
+    let body = frame.split_off(reader.position());
+    let context = Context {
+        shared: shared.clone(),
+        client: client.clone(),
+        version,
+        correlation: header.correlation,
+        client_id,
+    };
+    match key {
+        ApiKey::Produce => return produce::produce(context, &body).map_err(malformed),
+        ApiKey::Fetch => return fetch::fetch(context, &body).map_err(malformed),
+        _ => shape::check(key, version, &body).map_err(malformed)?,
+    }
+
+    macro_rules! to {
+        ($handler:path, $request:ty) => {{
+            let request = decode::<$request>(body, version).map_err(|e| bad("malformed request", &header, e))?;
+            Box::pin(async move {
+                let response = $handler(&context, request).await;
+                encode::<$request>(&context, &response)
+            })
+        }};
+    }
+    Ok(match key {
+        ApiKey::ApiVersions => to!(metadata::api_versions, kafka::ApiVersionsRequest),
+        ApiKey::Metadata => to!(metadata::metadata, kafka::MetadataRequest),
+        ApiKey::DescribeCluster => to!(metadata::describe_cluster, kafka::DescribeClusterRequest),
+        ApiKey::DescribeTopicPartitions => to!(metadata::describe_topic_partitions, kafka::DescribeTopicPartitionsRequest),
+        ApiKey::ListOffsets => to!(offsets::list_offsets, kafka::ListOffsetsRequest),
+        ApiKey::OffsetForLeaderEpoch => to!(offsets::leader_epochs, kafka::OffsetForLeaderEpochRequest),
+        ApiKey::FindCoordinator => to!(groups::find_coordinator, kafka::FindCoordinatorRequest),
+        ApiKey::JoinGroup => to!(groups::join, kafka::JoinGroupRequest),
+        ApiKey::SyncGroup => to!(groups::sync, kafka::SyncGroupRequest),
+        ApiKey::Heartbeat => to!(groups::heartbeat, kafka::HeartbeatRequest),
+        ApiKey::LeaveGroup => to!(groups::leave, kafka::LeaveGroupRequest),
+        ApiKey::OffsetCommit => to!(groups::commit, kafka::OffsetCommitRequest),
+        ApiKey::OffsetFetch => to!(groups::fetch_offsets, kafka::OffsetFetchRequest),
+        ApiKey::DescribeGroups => to!(group_admin::describe, kafka::DescribeGroupsRequest),
+        ApiKey::ListGroups => to!(group_admin::list, kafka::ListGroupsRequest),
+        ApiKey::DeleteGroups => to!(group_admin::delete, kafka::DeleteGroupsRequest),
+        ApiKey::OffsetDelete => to!(group_admin::delete_offsets, kafka::OffsetDeleteRequest),
+        ApiKey::CreateTopics => to!(topics::create, kafka::CreateTopicsRequest),
+        ApiKey::DeleteTopics => to!(topics::delete, kafka::DeleteTopicsRequest),
+        ApiKey::CreatePartitions => to!(topics::create_partitions, kafka::CreatePartitionsRequest),
+        ApiKey::DeleteRecords => to!(topics::delete_records, kafka::DeleteRecordsRequest),
+        ApiKey::DescribeConfigs => to!(configs::describe, kafka::DescribeConfigsRequest),
+        ApiKey::AlterConfigs => to!(configs::alter, kafka::AlterConfigsRequest),
+        ApiKey::IncrementalAlterConfigs => to!(configs::alter_incrementally, kafka::IncrementalAlterConfigsRequest),
+        ApiKey::InitProducerId => to!(admin::init_producer_id, kafka::InitProducerIdRequest),
+        ApiKey::DescribeLogDirs => to!(admin::describe_log_dirs, kafka::DescribeLogDirsRequest),
+        _ => return Err(bad("request not offered", &header, "no handler".to_owned())),
+    })
+}
+
+pub(crate) fn ready(outcome: Outcome) -> Pin<Box<Answering>> {
+    Box::pin(std::future::ready(outcome))
+}
+
+fn decode<R: Request>(mut body: Bytes, version: i16) -> Result<R, String> {
+    <R as Decodable>::decode(&mut body, version).map_err(|e| e.to_string())
+}
+
+/// Length, header and body of a response.
+pub(crate) fn encode<R: Request>(context: &Context, response: &R::Response) -> Outcome {
+    encode_as(context.correlation, context.version, response)
+}
+
+pub(crate) fn encode_as<R: Encodable + HeaderVersion>(correlation: i32, version: i16, response: &R) -> Outcome {
+    let mut out = BytesMut::with_capacity(256);
+    out.put_i32(0);
+    out.put_i32(correlation);
+    if R::header_version(version) >= 1 {
+        out.put_u8(0);
+    }
+    if let Err(error) = response.encode(&mut out, version) {
+        return Outcome::Close(format!("a response could not be encoded: {error}"));
+    }
+    let length = (out.len() - 4) as u32;
+    out[..4].copy_from_slice(&length.to_be_bytes());
+    Outcome::Response(Response { chunks: vec![out.freeze()] })
+}

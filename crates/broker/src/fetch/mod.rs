@@ -1,0 +1,224 @@
+//! Fetch: records from the log to the socket, without copying and without polling.
+
+mod request;
+mod session;
+mod wire;
+
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use commitlog::{Bounds, Subscription, log::Log};
+use model::{ErrorKind, TopicPartition};
+use tokio::sync::Notify;
+
+pub(crate) use self::session::Sessions;
+use self::{
+    request::{FetchRequest, TopicKey},
+    session::Plan,
+};
+use crate::{
+    dispatch::{Answering, Context, Outcome},
+    frame::Read,
+    handlers::{code, errors, offsets::check_epoch, place},
+    stats::TopicCounters,
+};
+
+/// A partition the client wants to hear of.
+#[derive(Clone, Debug, PartialEq)]
+struct Want {
+    topic: TopicKey,
+    partition: i32,
+    offset: i64,
+    bytes_max: usize,
+    leader_epoch: i32,
+}
+
+/// What was found in a partition.
+struct Found {
+    error: i16,
+    bounds: Bounds,
+    records: Bytes,
+    /// Where it is, if it exists.
+    place: Option<(TopicPartition, Arc<TopicCounters>)>,
+}
+
+const NOWHERE: Bounds = Bounds { log_start: -1, last_stable: -1, high_watermark: -1, log_end: -1, leader_epoch: -1 };
+
+impl Found {
+    fn failed(error: i16, bounds: Bounds) -> Self {
+        Self { error, bounds, records: Bytes::new(), place: None }
+    }
+
+    /// Something the client should hear of at once.
+    fn is_error(&self) -> bool {
+        self.error != 0
+    }
+}
+
+pub(crate) fn fetch(context: Context, body: &Bytes) -> Read<Pin<Box<Answering>>> {
+    let request = FetchRequest::parse(body, context.version)?;
+    Ok(Box::pin(answer(context, request)))
+}
+
+async fn answer(context: Context, request: FetchRequest) -> Outcome {
+    let now = context.shared.world.clock.monotonic();
+    let plan = match context.shared.sessions.begin(&request, now) {
+        Ok(plan) => plan,
+        Err(code) => return Outcome::Response(wire::refuse(&context, code)),
+    };
+    let fetch = Fetch { context: &context, request: &request, plan: &plan };
+    let found = fetch.wait().await;
+    for found in &found {
+        if found.is_error() {
+            context.shared.stats.errors.fetch_add(1, Relaxed);
+        } else if let Some((_, counters)) = found.place.as_ref().filter(|_| !found.records.is_empty()) {
+            counters.bytes_out.fetch_add(found.records.len() as u64, Relaxed);
+        }
+    }
+    let tell = context.shared.sessions.finish(&plan, &found);
+    Outcome::Response(wire::encode(&context, &request, &plan, &found, &tell))
+}
+
+struct Fetch<'a> {
+    context: &'a Context,
+    request: &'a FetchRequest,
+    plan: &'a Plan,
+}
+
+impl Fetch<'_> {
+    fn log(&self) -> &dyn Log {
+        &*self.context.shared.log
+    }
+
+    /// Reads, and reads again what moved, until there is enough or the client's patience is over.
+    async fn wait(&self) -> Vec<Found> {
+        let clock = &self.context.shared.world.clock;
+        let patience = Duration::from_millis(u64::try_from(self.request.max_wait_ms).unwrap_or(0));
+        let until = clock.monotonic() + patience;
+        let mut found = self.read_all().await;
+        if self.enough(&found) || patience.is_zero() {
+            return found;
+        }
+        let waker = Arc::new(Notify::new());
+        let _subscriptions: Vec<Subscription> = found
+            .iter()
+            .filter_map(|found| self.log().subscribe(&found.place.as_ref()?.0, waker.clone()).ok())
+            .collect();
+        loop {
+            // What moved between reading and subscribing counts, too.
+            self.read_moved(&mut found).await;
+            let left = until.saturating_sub(clock.monotonic());
+            if self.enough(&found) || left.is_zero() {
+                return found;
+            }
+            let _either = tokio::time::timeout(left, waker.notified()).await;
+        }
+    }
+
+    /// Something to say without waiting: enough bytes, or any error.
+    fn enough(&self, found: &[Found]) -> bool {
+        let bytes: usize = found.iter().map(|f| f.records.len()).sum();
+        bytes >= usize::try_from(self.request.min_bytes).unwrap_or(0) || found.iter().any(Found::is_error)
+    }
+
+    async fn read_all(&self) -> Vec<Found> {
+        let mut room = self.bytes_max();
+        let mut empty = true;
+        let mut all = Vec::with_capacity(self.plan.wants.len());
+        for want in &self.plan.wants {
+            let found = self.read(want, room, empty).await;
+            room = room.saturating_sub(found.records.len());
+            empty &= found.records.is_empty();
+            all.push(found);
+        }
+        all
+    }
+
+    async fn read_moved(&self, all: &mut [Found]) {
+        for (at, want) in self.plan.wants.iter().enumerate() {
+            let Some((place, _)) = &all[at].place else { continue };
+            let moved = match self.log().bounds(place) {
+                Ok(bounds) => {
+                    let visible = |b: &Bounds| (b.high_watermark, b.last_stable, b.log_start, b.leader_epoch);
+                    visible(&bounds) != visible(&all[at].bounds)
+                }
+                Err(_) => true,
+            };
+            if moved {
+                let others: usize = all.iter().map(|f| f.records.len()).sum::<usize>() - all[at].records.len();
+                all[at] = self.read(want, self.bytes_max().saturating_sub(others), others == 0).await;
+            }
+        }
+    }
+
+    fn bytes_max(&self) -> usize {
+        usize::try_from(self.request.max_bytes).unwrap_or(0).min(self.context.shared.settings.fetch_bytes_max)
+    }
+
+    /// `first`: nothing else is in the response yet, so the first batch comes whatever its size (KIP-74).
+    async fn read(&self, want: &Want, room: usize, first: bool) -> Found {
+        let topic = match &want.topic {
+            TopicKey::Name(name) => self.log().topic(name).ok_or(errors::UNKNOWN_TOPIC_OR_PARTITION),
+            TopicKey::Id(id) => self.log().topic_by_id(*id).ok_or(errors::UNKNOWN_TOPIC_ID),
+        };
+        let topic = match topic {
+            Ok(topic) => topic,
+            Err(code) => return Found::failed(code, NOWHERE),
+        };
+        let Some(place) = place(&topic, want.partition) else {
+            return Found::failed(errors::UNKNOWN_TOPIC_OR_PARTITION, NOWHERE);
+        };
+        let bounds = match self.log().bounds(&place) {
+            Ok(bounds) => bounds,
+            Err(error) => return Found::failed(self.code(&error), NOWHERE),
+        };
+        if let Err(code) = check_epoch(want.leader_epoch, &bounds) {
+            return Found::failed(code, bounds);
+        }
+        if want.offset < bounds.log_start || want.offset > bounds.log_end {
+            return Found::failed(errors::OFFSET_OUT_OF_RANGE, bounds);
+        }
+        let counters = self.context.shared.stats.topic(&topic.name);
+        let nothing = |bounds| Found { error: 0, bounds, records: Bytes::new(), place: Some((place.clone(), counters.clone())) };
+        let end = if self.request.committed_only { bounds.last_stable } else { bounds.high_watermark };
+        let bytes_max = want.bytes_max.min(room);
+        if want.offset >= end || (bytes_max == 0 && !first) {
+            return nothing(bounds);
+        }
+        match self.log().read(&place, want.offset, bytes_max).await {
+            Ok(slice) if slice.records.len() > bytes_max && !first => nothing(slice.bounds),
+            Ok(slice) if self.context.version < 10 && has_zstd(&slice.records) => {
+                Found::failed(errors::UNSUPPORTED_COMPRESSION_TYPE, slice.bounds)
+            }
+            Ok(slice) => Found { records: slice.records, ..nothing(slice.bounds) },
+            Err(error) => Found::failed(self.code(&error), bounds),
+        }
+    }
+
+    fn code(&self, error: &model::Error) -> i16 {
+        let topic_gone = matches!(error.kind(), ErrorKind::TopicNotFound);
+        match code(error) {
+            // Old clients do not know that disks fail.
+            errors::KAFKA_STORAGE_ERROR if self.context.version <= 5 => errors::NOT_LEADER_OR_FOLLOWER,
+            _ if topic_gone && self.context.version >= 13 => errors::UNKNOWN_TOPIC_ID,
+            code => code,
+        }
+    }
+}
+
+/// Whether any of these batches is compressed with zstd, which clients below Fetch 10 cannot read.
+fn has_zstd(mut records: &[u8]) -> bool {
+    const ATTRIBUTES_AT: usize = 22;
+    while let Some(attributes) = records.get(ATTRIBUTES_AT) {
+        if attributes & 0b111 == 4 {
+            return true;
+        }
+        let length = u32::from_be_bytes(records[8..12].try_into().expect("four bytes")) as usize;
+        records = records.get(12 + length..).unwrap_or_default();
+    }
+    false
+}

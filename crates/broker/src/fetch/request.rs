@@ -1,0 +1,172 @@
+//! The Fetch request, read by hand: it is the hottest of all, and its tagged fields are not checked by the codec.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::Want;
+use crate::frame::{Malformed, Read, Reader};
+
+/// Most partitions in one request.
+const PARTITIONS_MAX: usize = 250_000;
+
+/// How the client names a topic: by name up to version 12, by id after.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum TopicKey {
+    Name(Arc<str>),
+    Id(Uuid),
+}
+
+#[derive(Debug)]
+pub(super) struct FetchRequest {
+    pub(super) max_wait_ms: i32,
+    pub(super) min_bytes: i32,
+    pub(super) max_bytes: i32,
+    /// Isolation level 1.
+    pub(super) committed_only: bool,
+    pub(super) session: i32,
+    pub(super) epoch: i32,
+    pub(super) by_id: bool,
+    pub(super) wants: Vec<Want>,
+    pub(super) forgotten: Vec<(TopicKey, i32)>,
+}
+
+impl FetchRequest {
+    pub(super) fn parse(body: &Bytes, version: i16) -> Read<Self> {
+        let compact = version >= 12;
+        let by_id = version >= 13;
+        let mut reader = Reader::new(body);
+        if version <= 14 {
+            reader.i32()?; // replica id: nobody replicates from us
+        }
+        let (max_wait_ms, min_bytes, max_bytes) = (reader.i32()?, reader.i32()?, reader.i32()?);
+        let committed_only = reader.i8()? == 1;
+        let (session, epoch) = if version >= 7 { (reader.i32()?, reader.i32()?) } else { (0, -1) };
+        let topic = |reader: &mut Reader<'_>| {
+            Ok(if by_id {
+                TopicKey::Id(reader.uuid()?)
+            } else {
+                TopicKey::Name(reader.text(compact)?.unwrap_or_default().into())
+            })
+        };
+        let tags = |reader: &mut Reader<'_>| if compact { reader.tags().map(drop) } else { Ok(()) };
+
+        let mut wants = Vec::new();
+        for _ in 0..reader.count(compact, 2)? {
+            let key = topic(&mut reader)?;
+            let count = reader.count(compact, 16)?;
+            if wants.len() + count > PARTITIONS_MAX {
+                return Err(Malformed::TooMany);
+            }
+            for _ in 0..count {
+                let partition = reader.i32()?;
+                let leader_epoch = if version >= 9 { reader.i32()? } else { -1 };
+                let offset = reader.i64()?;
+                if version >= 12 {
+                    reader.i32()?; // last fetched epoch: only followers diverge
+                }
+                if version >= 5 {
+                    reader.i64()?; // the follower's log start
+                }
+                let bytes_max = usize::try_from(reader.i32()?).unwrap_or(0);
+                tags(&mut reader)?;
+                wants.push(Want { topic: key.clone(), partition, offset, bytes_max, leader_epoch });
+            }
+            tags(&mut reader)?;
+        }
+        let mut forgotten = Vec::new();
+        if version >= 7 {
+            for _ in 0..reader.count(compact, 2)? {
+                let key = topic(&mut reader)?;
+                let count = reader.count(compact, 4)?;
+                if forgotten.len() + count > PARTITIONS_MAX {
+                    return Err(Malformed::TooMany);
+                }
+                for _ in 0..count {
+                    forgotten.push((key.clone(), reader.i32()?));
+                }
+                tags(&mut reader)?;
+            }
+        }
+        if version >= 11 {
+            reader.skip_text(compact)?; // rack id: there is one place
+        }
+        tags(&mut reader)?;
+        Ok(Self { max_wait_ms, min_bytes, max_bytes, committed_only, session, epoch, by_id, wants, forgotten })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use kafka_protocol::{
+        messages::{
+            BrokerId, FetchRequest as Encoded, TopicName,
+            fetch_request::{FetchPartition, FetchTopic, ForgottenTopic, ReplicaState},
+        },
+        protocol::{Encodable, StrBytes},
+    };
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_version_is_read_as_the_codec_writes_it() {
+        for version in 4..=18 {
+            let id = Uuid::from_u128(7);
+            let mut partition = FetchPartition::default()
+                .with_partition(3)
+                .with_fetch_offset(42)
+                .with_partition_max_bytes(1000)
+                .with_current_leader_epoch(if version >= 9 { 2 } else { -1 });
+            if version >= 17 {
+                partition = partition.with_replica_directory_id(Uuid::from_u128(9));
+            }
+            let mut topic = FetchTopic::default().with_partitions(vec![partition]);
+            let mut forgotten = ForgottenTopic::default().with_partitions(vec![5]);
+            if version >= 13 {
+                topic = topic.with_topic_id(id);
+                forgotten = forgotten.with_topic_id(id);
+            } else {
+                topic = topic.with_topic(TopicName(StrBytes::from_static_str("t")));
+                forgotten = forgotten.with_topic(TopicName(StrBytes::from_static_str("t")));
+            }
+            let mut request = Encoded::default()
+                .with_max_wait_ms(500)
+                .with_min_bytes(1)
+                .with_max_bytes(9999)
+                .with_isolation_level(1)
+                .with_topics(vec![topic]);
+            if version >= 7 {
+                request = request.with_session_id(11).with_session_epoch(12).with_forgotten_topics_data(vec![forgotten]);
+            }
+            if version >= 15 {
+                request = request.with_replica_state(ReplicaState::default().with_replica_id(BrokerId(-1)));
+            }
+            let mut body = BytesMut::new();
+            request.encode(&mut body, version).expect("encode");
+            let read = FetchRequest::parse(&body.freeze(), version).expect("parse");
+            let key = if version >= 13 { TopicKey::Id(id) } else { TopicKey::Name("t".into()) };
+            let want = Want {
+                topic: key.clone(),
+                partition: 3,
+                offset: 42,
+                bytes_max: 1000,
+                leader_epoch: if version >= 9 { 2 } else { -1 },
+            };
+            assert_eq!(read.wants, [want], "v{version}");
+            assert_eq!((read.max_wait_ms, read.min_bytes, read.max_bytes, read.committed_only), (500, 1, 9999, true));
+            if version >= 7 {
+                assert_eq!((read.session, read.epoch, read.forgotten), (11, 12, vec![(key, 5)]));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200), version in 4i16..=18) {
+            let _ = FetchRequest::parse(&Bytes::from(bytes), version);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! The Fetch response, written by hand so that records are linked in and never copied.
+
+use bytes::{BufMut, Bytes};
+
+use super::{
+    Found, Want,
+    request::{FetchRequest, TopicKey},
+    session::Plan,
+};
+use crate::{
+    dispatch::Context,
+    frame::{Response, Writer},
+};
+
+/// A response without partitions.
+pub(super) fn refuse(context: &Context, code: i16) -> Response {
+    let mut writer = begin(context, code, 0, 0);
+    writer.count(context.version >= 12, 0);
+    end(context, writer)
+}
+
+pub(super) fn encode(context: &Context, request: &FetchRequest, plan: &Plan, found: &[Found], tell: &[bool]) -> Response {
+    let compact = context.version >= 12;
+    let told: Vec<(&Want, &Found)> = plan
+        .wants
+        .iter()
+        .zip(found)
+        .zip(tell)
+        .filter_map(|(partition, tell)| tell.then_some(partition))
+        .collect();
+    // Partitions that follow each other in one topic share its entry.
+    let topics: Vec<_> = told.chunk_by(|(a, _), (b, _)| a.topic == b.topic).collect();
+    let mut writer = begin(context, 0, plan.session, told.len() * 64 + topics.len() * 32);
+    writer.count(compact, topics.len());
+    for partitions in topics {
+        match &partitions[0].0.topic {
+            TopicKey::Name(name) => writer.text(compact, name),
+            TopicKey::Id(id) => writer.out.put_slice(id.as_bytes()),
+        }
+        writer.count(compact, partitions.len());
+        for (want, found) in partitions {
+            partition(&mut writer, context.version, request.committed_only, want, found);
+        }
+        if compact {
+            writer.out.put_u8(0);
+        }
+    }
+    end(context, writer)
+}
+
+fn begin(context: &Context, code: i16, session: i32, capacity: usize) -> Writer {
+    let version = context.version;
+    let mut writer = Writer::new(context.correlation, version >= 12, capacity + 32);
+    writer.out.put_i32(0); // throttle time
+    if version >= 7 {
+        writer.out.put_i16(code);
+        writer.out.put_i32(session);
+    }
+    writer
+}
+
+fn end(context: &Context, mut writer: Writer) -> Response {
+    if context.version >= 12 {
+        writer.out.put_u8(0);
+    }
+    writer.finish()
+}
+
+fn partition(writer: &mut Writer, version: i16, committed_only: bool, want: &Want, found: &Found) {
+    let compact = version >= 12;
+    writer.out.put_i32(want.partition);
+    writer.out.put_i16(found.error);
+    writer.out.put_i64(found.bounds.high_watermark);
+    writer.out.put_i64(found.bounds.last_stable);
+    if version >= 5 {
+        writer.out.put_i64(found.bounds.log_start);
+    }
+    // Aborted transactions: none for those who ask, null for those who do not.
+    match (committed_only, compact) {
+        (true, _) => writer.count(compact, 0),
+        (false, true) => writer.varint(0),
+        (false, false) => writer.out.put_i32(-1),
+    }
+    if version >= 11 {
+        writer.out.put_i32(-1); // preferred read replica
+    }
+    let records: Bytes = found.records.clone();
+    writer.link(compact, records);
+    if compact {
+        writer.out.put_u8(0);
+    }
+}

@@ -1,0 +1,49 @@
+//! Small things: producer ids and log directories.
+
+use kafka_protocol::{
+    messages::{
+        DescribeLogDirsRequest, DescribeLogDirsResponse, InitProducerIdRequest, InitProducerIdResponse, ProducerId,
+        describe_log_dirs_response::{DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic},
+    },
+    protocol::StrBytes,
+};
+
+use super::{code, errors, place, wire_topic};
+use crate::dispatch::Context;
+
+pub(crate) async fn init_producer_id(context: &Context, request: InitProducerIdRequest) -> InitProducerIdResponse {
+    let refused = |code| InitProducerIdResponse::default().with_error_code(code).with_producer_id(ProducerId(-1)).with_producer_epoch(-1);
+    if request.transactional_id.is_some() {
+        // Transactions are not offered, and clients take this one as final.
+        return refused(errors::INVALID_REQUEST);
+    }
+    match context.shared.log.new_producer_id().await {
+        Ok(id) => InitProducerIdResponse::default().with_producer_id(ProducerId(id)).with_producer_epoch(0),
+        Err(error) => refused(code(&error)),
+    }
+}
+
+pub(crate) async fn describe_log_dirs(context: &Context, request: DescribeLogDirsRequest) -> DescribeLogDirsResponse {
+    let log = &context.shared.log;
+    let asked = request.topics.map(|topics| {
+        let one = |t: kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic| {
+            log.topic(&t.topic).map(|topic| (topic, t.partitions))
+        };
+        topics.into_iter().filter_map(one).collect::<Vec<_>>()
+    });
+    let wanted = asked.unwrap_or_else(|| log.topics().into_iter().map(|t| ((0..t.partitions).collect(), t)).map(|(p, t)| (t, p)).collect());
+    let topics = wanted.into_iter().map(|(topic, partitions): (_, Vec<i32>)| {
+        let size = |index: i32| {
+            let size = log.size(&place(&topic, index)?).ok()?;
+            let size = i64::try_from(size).unwrap_or(i64::MAX);
+            Some(DescribeLogDirsPartition::default().with_partition_index(index).with_partition_size(size))
+        };
+        DescribeLogDirsTopic::default()
+            .with_name(wire_topic(&topic.name))
+            .with_partitions(partitions.into_iter().filter_map(size).collect())
+    });
+    let dir = DescribeLogDirsResult::default()
+        .with_log_dir(StrBytes::from_static_str("/lakehead"))
+        .with_topics(topics.collect());
+    DescribeLogDirsResponse::default().with_results(vec![dir])
+}

@@ -1,0 +1,101 @@
+//! What admins ask of groups.
+
+use std::sync::Arc;
+
+use commitlog::groups::{GroupError, MemberDescription};
+use kafka_protocol::{
+    messages::{
+        DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, ListGroupsRequest,
+        ListGroupsResponse, OffsetDeleteRequest, OffsetDeleteResponse,
+        delete_groups_response::DeletableGroupResult,
+        describe_groups_response::{DescribedGroup, DescribedGroupMember},
+        list_groups_response::ListedGroup,
+        offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic},
+    },
+    protocol::StrBytes,
+};
+
+use super::{errors, partition_of};
+use crate::dispatch::Context;
+
+pub(crate) async fn list(context: &Context, request: ListGroupsRequest) -> ListGroupsResponse {
+    const CLASSIC: StrBytes = StrBytes::from_static_str("classic");
+    let wanted = |filter: &[StrBytes], value: &str| filter.is_empty() || filter.iter().any(|f| f.eq_ignore_ascii_case(value));
+    let groups = context.shared.groups.list().into_iter().filter(|group| {
+        wanted(&request.states_filter, group.state.name()) && wanted(&request.types_filter, &CLASSIC)
+    });
+    let row = |group: commitlog::groups::GroupSummary| {
+        let row = ListedGroup::default()
+            .with_group_id(StrBytes::from_string(group.group.to_string()).into())
+            .with_protocol_type(group.protocol_type.into());
+        let row = if context.version >= 4 { row.with_group_state(group.state.name().into()) } else { row };
+        if context.version >= 5 { row.with_group_type(CLASSIC) } else { row }
+    };
+    ListGroupsResponse::default().with_groups(groups.map(row).collect())
+}
+
+pub(crate) async fn describe(context: &Context, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
+    let member = |m: MemberDescription| {
+        DescribedGroupMember::default()
+            .with_member_id(m.member.into())
+            .with_group_instance_id(m.instance.map(StrBytes::from_string).filter(|_| context.version >= 4))
+            .with_client_id(m.client_id.into())
+            .with_client_host(m.client_host.into())
+            .with_member_metadata(m.metadata)
+            .with_member_assignment(m.assignment)
+    };
+    let groups = request.groups.into_iter().map(|id| {
+        let row = DescribedGroup::default();
+        match context.shared.groups.describe(&id) {
+            Some(group) => row
+                .with_group_state(group.state.name().into())
+                .with_protocol_type(group.protocol_type.into())
+                .with_protocol_data(group.protocol.into())
+                .with_members(group.members.into_iter().map(member).collect()),
+            None if context.version >= 6 => row
+                .with_error_code(errors::GROUP_ID_NOT_FOUND)
+                .with_error_message(Some(StrBytes::from_static_str("there is no such group")))
+                .with_group_state("Dead".into()),
+            None => row.with_group_state("Dead".into()),
+        }
+        .with_group_id(id)
+    });
+    DescribeGroupsResponse::default().with_groups(groups.collect())
+}
+
+pub(crate) async fn delete(context: &Context, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
+    let mut results = Vec::with_capacity(request.groups_names.len());
+    for id in request.groups_names {
+        let code = context.shared.groups.delete(&id).await.err().map_or(0, GroupError::kafka_code);
+        results.push(DeletableGroupResult::default().with_group_id(id).with_error_code(code));
+    }
+    DeleteGroupsResponse::default().with_results(results)
+}
+
+pub(crate) async fn delete_offsets(context: &Context, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
+    let mut partitions = Vec::new();
+    for topic in &request.topics {
+        let name: Arc<str> = topic.name.as_str().into();
+        let known = topic.partitions.iter().map(|p| p.partition_index).filter(|p| partition_of(context, &name, *p).is_some());
+        partitions.extend(known.map(|p| (name.clone(), p)));
+    }
+    let results = match context.shared.groups.delete_offsets(&request.group_id, partitions).await {
+        Ok(results) => results,
+        Err(error) => return OffsetDeleteResponse::default().with_error_code(error.kafka_code()),
+    };
+    let mut results = results.into_iter();
+    let topics = request.topics.into_iter().map(|topic| {
+        let row = |index: i32| {
+            let code = match partition_of(context, &topic.name, index) {
+                None => errors::UNKNOWN_TOPIC_OR_PARTITION,
+                Some(_) => results
+                    .next()
+                    .map_or(errors::UNKNOWN_SERVER_ERROR, |r| r.err().map_or(0, GroupError::kafka_code)),
+            };
+            OffsetDeleteResponsePartition::default().with_partition_index(index).with_error_code(code)
+        };
+        let partitions = topic.partitions.iter().map(|p| p.partition_index).map(row).collect();
+        OffsetDeleteResponseTopic::default().with_name(topic.name).with_partitions(partitions)
+    });
+    OffsetDeleteResponse::default().with_topics(topics.collect())
+}

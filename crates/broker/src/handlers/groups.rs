@@ -1,0 +1,286 @@
+//! What members of consumer groups ask: from the wire to [`commitlog::groups`] and back.
+
+use std::{sync::Arc, time::Duration};
+
+use commitlog::groups::{
+    CommitRequest, CommittedOffset, GroupError, JoinRequest, Leaver, MemberRef, OffsetToCommit, SyncRequest,
+};
+use kafka_protocol::{
+    messages::{
+        BrokerId, FindCoordinatorRequest, FindCoordinatorResponse, GroupId, HeartbeatRequest, HeartbeatResponse,
+        JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, OffsetCommitRequest,
+        OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse,
+        find_coordinator_response::Coordinator,
+        join_group_response::JoinGroupResponseMember,
+        leave_group_response::MemberResponse,
+        offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic},
+        offset_fetch_response::{
+            OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
+            OffsetFetchResponseTopic, OffsetFetchResponseTopics,
+        },
+    },
+    protocol::StrBytes,
+};
+
+use super::{errors, partition_of, text, wire_topic};
+use crate::{NODE_ID, dispatch::Context};
+
+fn error_code(error: Option<GroupError>) -> i16 {
+    error.map_or(0, GroupError::kafka_code)
+}
+
+fn result_code(result: Result<(), GroupError>) -> i16 {
+    error_code(result.err())
+}
+
+fn owned(text: Option<&StrBytes>) -> Option<String> {
+    text.map(|text| text.to_string())
+}
+
+pub(crate) async fn find_coordinator(context: &Context, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
+    const GROUP: i8 = 0;
+    let (host, port) = &context.shared.advertised;
+    let refusal = match request.key_type {
+        GROUP => None,
+        _ => Some(StrBytes::from_static_str(
+            "only consumer groups have a coordinator here: transactions and share groups are not offered",
+        )),
+    };
+    let key = |key: &StrBytes| match &refusal {
+        None => Coordinator::default()
+            .with_key(key.clone())
+            .with_node_id(BrokerId(NODE_ID))
+            .with_host(text(host))
+            .with_port(*port),
+        Some(why) => Coordinator::default()
+            .with_key(key.clone())
+            .with_node_id(BrokerId(-1))
+            .with_port(-1)
+            .with_error_code(errors::INVALID_REQUEST)
+            .with_error_message(Some(why.clone())),
+    };
+    if context.version >= 4 {
+        return FindCoordinatorResponse::default().with_coordinators(request.coordinator_keys.iter().map(key).collect());
+    }
+    let found = key(&request.key);
+    FindCoordinatorResponse::default()
+        .with_error_code(found.error_code)
+        .with_error_message(found.error_message)
+        .with_node_id(found.node_id)
+        .with_host(found.host)
+        .with_port(found.port)
+}
+
+fn timeout(ms: i32) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}
+
+pub(crate) async fn join(context: &Context, request: JoinGroupRequest) -> JoinGroupResponse {
+    let version = context.version;
+    let session_timeout = timeout(request.session_timeout_ms);
+    let answer = context
+        .shared
+        .groups
+        .join(JoinRequest {
+            group: request.group_id.to_string(),
+            member: request.member_id.to_string(),
+            instance: owned(request.group_instance_id.as_ref()),
+            client_id: context.client_id.clone(),
+            client_host: format!("/{}", context.client.peer.ip()),
+            session_timeout,
+            rebalance_timeout: if version >= 1 { timeout(request.rebalance_timeout_ms) } else { session_timeout },
+            protocol_type: request.protocol_type.to_string(),
+            // Copied: they are kept, and would keep the whole frame.
+            protocols: request
+                .protocols
+                .iter()
+                .map(|p| (p.name.to_string(), bytes::Bytes::copy_from_slice(&p.metadata)))
+                .collect(),
+            knows_member_id_first: version >= 4,
+            knows_skip_assignment: version >= 9,
+        })
+        .await;
+    let member = |m: commitlog::groups::JoinedMember| {
+        JoinGroupResponseMember::default()
+            .with_member_id(m.member.into())
+            .with_group_instance_id(m.instance.map(StrBytes::from_string).filter(|_| version >= 5))
+            .with_metadata(m.metadata)
+    };
+    // Null is allowed for the protocol only from version 7 on.
+    let protocol = if version >= 7 { answer.protocol } else { Some(answer.protocol.unwrap_or_default()) };
+    JoinGroupResponse::default()
+        .with_error_code(error_code(answer.error))
+        .with_generation_id(answer.generation)
+        .with_protocol_type(answer.protocol_type.map(StrBytes::from_string))
+        .with_protocol_name(protocol.map(StrBytes::from_string))
+        .with_leader(answer.leader.into())
+        .with_member_id(answer.member.into())
+        .with_skip_assignment(version >= 9 && answer.skip_assignment)
+        .with_members(answer.members.into_iter().map(member).collect())
+}
+
+pub(crate) async fn sync(context: &Context, request: SyncGroupRequest) -> SyncGroupResponse {
+    if context.version >= 5 && (request.protocol_type.is_none() || request.protocol_name.is_none()) {
+        return SyncGroupResponse::default().with_error_code(errors::INCONSISTENT_GROUP_PROTOCOL);
+    }
+    let answer = context
+        .shared
+        .groups
+        .sync(SyncRequest {
+            who: MemberRef {
+                group: request.group_id.to_string(),
+                member: request.member_id.to_string(),
+                instance: owned(request.group_instance_id.as_ref()),
+                generation: request.generation_id,
+            },
+            protocol_type: owned(request.protocol_type.as_ref()),
+            protocol: owned(request.protocol_name.as_ref()),
+            assignments: request.assignments.into_iter().map(|a| (a.member_id.to_string(), a.assignment)).collect(),
+        })
+        .await;
+    SyncGroupResponse::default()
+        .with_error_code(error_code(answer.error))
+        .with_protocol_type(answer.protocol_type.map(StrBytes::from_string))
+        .with_protocol_name(answer.protocol.map(StrBytes::from_string))
+        .with_assignment(answer.assignment)
+}
+
+pub(crate) async fn heartbeat(context: &Context, request: HeartbeatRequest) -> HeartbeatResponse {
+    let who = MemberRef {
+        group: request.group_id.to_string(),
+        member: request.member_id.to_string(),
+        instance: owned(request.group_instance_id.as_ref()),
+        generation: request.generation_id,
+    };
+    HeartbeatResponse::default().with_error_code(result_code(context.shared.groups.heartbeat(who).await))
+}
+
+pub(crate) async fn leave(context: &Context, request: LeaveGroupRequest) -> LeaveGroupResponse {
+    let groups = &context.shared.groups;
+    if context.version < 3 {
+        let leaver = Leaver { member: request.member_id.to_string(), instance: None };
+        let results = groups.leave(&request.group_id, vec![leaver]).await;
+        let result = results.into_iter().next().unwrap_or(Err(GroupError::NotAvailable));
+        return LeaveGroupResponse::default().with_error_code(result_code(result));
+    }
+    let leaver = |m: &kafka_protocol::messages::leave_group_request::MemberIdentity| Leaver {
+        member: m.member_id.to_string(),
+        instance: owned(m.group_instance_id.as_ref()),
+    };
+    let results = groups.leave(&request.group_id, request.members.iter().map(leaver).collect()).await;
+    let row = |(m, result): (kafka_protocol::messages::leave_group_request::MemberIdentity, _)| {
+        MemberResponse::default()
+            .with_member_id(m.member_id)
+            .with_group_instance_id(m.group_instance_id)
+            .with_error_code(result_code(result))
+    };
+    LeaveGroupResponse::default().with_members(request.members.into_iter().zip(results).map(row).collect())
+}
+
+pub(crate) async fn commit(context: &Context, request: OffsetCommitRequest) -> OffsetCommitResponse {
+    let mut offsets = Vec::new();
+    // Partitions that do not exist are refused here; the others get the group's answers in their order.
+    let mut refused = Vec::new();
+    for topic in &request.topics {
+        let name: Arc<str> = topic.name.as_str().into();
+        for partition in &topic.partitions {
+            let exists = partition_of(context, &topic.name, partition.partition_index).is_some();
+            refused.push((!exists).then_some(errors::UNKNOWN_TOPIC_OR_PARTITION));
+            if exists {
+                offsets.push(OffsetToCommit {
+                    topic: name.clone(),
+                    partition: partition.partition_index,
+                    offset: partition.committed_offset,
+                    leader_epoch: partition.committed_leader_epoch,
+                    metadata: owned(partition.committed_metadata.as_ref()).unwrap_or_default(),
+                });
+            }
+        }
+    }
+    let who = MemberRef {
+        group: request.group_id.to_string(),
+        member: request.member_id.to_string(),
+        instance: owned(request.group_instance_id.as_ref()),
+        generation: request.generation_id_or_member_epoch,
+    };
+    let results = context.shared.groups.commit(CommitRequest { who, offsets }).await;
+    let mut results = results.into_iter();
+    let mut refused = refused.into_iter();
+    let mut next_code = || match refused.next().flatten() {
+        Some(code) => code,
+        None => results.next().map_or(errors::UNKNOWN_SERVER_ERROR, result_code),
+    };
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|p| {
+            OffsetCommitResponsePartition::default().with_partition_index(p.partition_index).with_error_code(next_code())
+        });
+        let partitions = partitions.collect();
+        OffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions)
+    });
+    OffsetCommitResponse::default().with_topics(topics.collect())
+}
+
+pub(crate) async fn fetch_offsets(context: &Context, request: OffsetFetchRequest) -> OffsetFetchResponse {
+    if context.version >= 8 {
+        let group = |wanted: kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup| {
+            let topics = wanted.topics.map(|topics| topics.into_iter().map(|t| (t.name.0, t.partition_indexes)).collect());
+            let topics = committed(context, &wanted.group_id, topics).into_iter().map(|(name, partitions)| {
+                let row = |(index, offset): (i32, Option<CommittedOffset>)| {
+                    let (offset, epoch, metadata) = parts(offset);
+                    OffsetFetchResponsePartitions::default()
+                        .with_partition_index(index)
+                        .with_committed_offset(offset)
+                        .with_committed_leader_epoch(epoch)
+                        .with_metadata(Some(metadata.into()))
+                };
+                OffsetFetchResponseTopics::default()
+                    .with_name(wire_topic(&name))
+                    .with_partitions(partitions.into_iter().map(row).collect())
+            });
+            OffsetFetchResponseGroup::default().with_topics(topics.collect()).with_group_id(wanted.group_id.clone())
+        };
+        return OffsetFetchResponse::default().with_groups(request.groups.into_iter().map(group).collect());
+    }
+    // Version 1 has no "all topics": its empty list means none.
+    let topics = request.topics.map(|topics| topics.into_iter().map(|t| (t.name.0, t.partition_indexes)).collect());
+    let topics = committed(context, &request.group_id, topics).into_iter().map(|(name, partitions)| {
+        let row = |(index, offset): (i32, Option<CommittedOffset>)| {
+            let (offset, epoch, metadata) = parts(offset);
+            OffsetFetchResponsePartition::default()
+                .with_partition_index(index)
+                .with_committed_offset(offset)
+                .with_committed_leader_epoch(if context.version >= 5 { epoch } else { -1 })
+                .with_metadata(Some(metadata.into()))
+        };
+        OffsetFetchResponseTopic::default()
+            .with_name(wire_topic(&name))
+            .with_partitions(partitions.into_iter().map(row).collect())
+    });
+    OffsetFetchResponse::default().with_topics(topics.collect())
+}
+
+type TopicOffsets = Vec<(String, Vec<(i32, Option<CommittedOffset>)>)>;
+
+/// Offsets of the partitions asked for, or of all the group knows.
+fn committed(context: &Context, group: &GroupId, topics: Option<Vec<(StrBytes, Vec<i32>)>>) -> TopicOffsets {
+    let groups = &context.shared.groups;
+    if let Some(topics) = topics {
+        let one = |(topic, partitions): (StrBytes, Vec<i32>)| {
+            let offsets = partitions.into_iter().map(|p| (p, groups.offset(group, &topic, p))).collect();
+            (topic.to_string(), offsets)
+        };
+        return topics.into_iter().map(one).collect();
+    }
+    let mut all: TopicOffsets = Vec::new();
+    for ((topic, partition), offset) in groups.offsets(group) {
+        match all.last_mut() {
+            Some((name, partitions)) if **name == *topic => partitions.push((partition, Some(offset))),
+            _ => all.push((topic.to_string(), vec![(partition, Some(offset))])),
+        }
+    }
+    all
+}
+
+fn parts(offset: Option<CommittedOffset>) -> (i64, i32, String) {
+    offset.map_or((-1, -1, String::new()), |o| (o.offset, o.leader_epoch, o.metadata))
+}

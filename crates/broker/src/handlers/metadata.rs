@@ -1,0 +1,214 @@
+//! ApiVersions, Metadata and their younger relatives: what there is, and who serves it (always us).
+
+use std::sync::Arc;
+
+use commitlog::{Topic, TopicSpec, log::Log};
+use kafka_protocol::{
+    messages::{
+        ApiKey, ApiVersionsRequest, ApiVersionsResponse, BrokerId, DescribeClusterRequest, DescribeClusterResponse,
+        DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, MetadataRequest, MetadataResponse,
+        api_versions_response::ApiVersion,
+        describe_cluster_response::DescribeClusterBroker,
+        describe_topic_partitions_response::{
+            Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
+        },
+        metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic},
+    },
+    protocol::StrBytes,
+};
+use model::{Error, ErrorKind, TopicPartition, error::codes};
+
+use super::{check_unprotected, code, errors, is_protected, text, wire_topic};
+use crate::{
+    NODE_ID,
+    dispatch::{Context, Outcome, encode_as},
+    versions::OFFERS,
+};
+
+pub(crate) async fn api_versions(context: &Context, request: ApiVersionsRequest) -> ApiVersionsResponse {
+    let (name, version) = (&*request.client_software_name, &*request.client_software_version);
+    if context.version >= 3 {
+        if !(is_software(name) && is_software(version)) {
+            return ApiVersionsResponse::default().with_error_code(errors::INVALID_REQUEST);
+        }
+        context.client.introduce(name, version);
+    }
+    offers(0)
+}
+
+/// `[a-zA-Z0-9]([a-zA-Z0-9\-.]*[a-zA-Z0-9])?`, with an end so that it can be kept.
+fn is_software(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let alphanumeric = |b: Option<&u8>| b.is_some_and(u8::is_ascii_alphanumeric);
+    alphanumeric(bytes.first())
+        && alphanumeric(bytes.last())
+        && bytes.len() <= 256
+        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.'))
+}
+
+/// The answer to a version we do not know, in the oldest format (KIP-511): the client tries again with one of ours.
+pub(crate) fn api_versions_unsupported(correlation: i32) -> Outcome {
+    encode_as(correlation, 0, &offers(errors::UNSUPPORTED_VERSION))
+}
+
+fn offers(error: i16) -> ApiVersionsResponse {
+    let offer = |key: ApiKey, min, max| {
+        ApiVersion::default().with_api_key(key as i16).with_min_version(min).with_max_version(max)
+    };
+    ApiVersionsResponse::default()
+        .with_error_code(error)
+        .with_api_keys(OFFERS.iter().map(|o| offer(o.key, o.min, o.max)).collect())
+}
+
+pub(crate) async fn metadata(context: &Context, request: MetadataRequest) -> MetadataResponse {
+    let log = &context.shared.log;
+    let all = request.topics.is_none() || (context.version == 0 && request.topics.as_ref().is_some_and(Vec::is_empty));
+    let mut topics = Vec::new();
+    if all {
+        topics.extend(log.topics().iter().map(|topic| known_topic(&**log, topic)));
+    } else {
+        // Below version 4 there is no such field, and asking for a topic is asking to make it.
+        let create = context.version < 4 || request.allow_auto_topic_creation;
+        for wanted in request.topics.unwrap_or_default() {
+            let topic = match &wanted.name {
+                Some(name) => match find_or_create(context, name, create).await {
+                    Ok(topic) => known_topic(&**log, &topic),
+                    Err(error) => unknown_topic(code(&error)).with_name(Some(name.clone())),
+                },
+                None => match log.topic_by_id(wanted.topic_id) {
+                    Some(topic) => known_topic(&**log, &topic),
+                    None => unknown_topic(errors::UNKNOWN_TOPIC_ID)
+                        .with_name(if context.version >= 12 { None } else { Some(wire_topic("")) })
+                        .with_topic_id(wanted.topic_id),
+                },
+            };
+            topics.push(topic);
+        }
+    }
+    let (host, port) = &context.shared.advertised;
+    MetadataResponse::default()
+        .with_brokers(vec![
+            MetadataResponseBroker::default().with_node_id(BrokerId(NODE_ID)).with_host(text(host)).with_port(*port),
+        ])
+        .with_cluster_id(Some(text(log.cluster_id())))
+        .with_controller_id(BrokerId(NODE_ID))
+        .with_topics(topics)
+}
+
+/// A topic that is not there is made, if the client and the settings allow it, before the answer says anything.
+async fn find_or_create(context: &Context, name: &str, create: bool) -> Result<Arc<Topic>, Error> {
+    let shared = &context.shared;
+    if let Some(topic) = shared.log.topic(name) {
+        return Ok(topic);
+    }
+    let name = match check_unprotected(name) {
+        Err(error) if error.is(codes::INTERNAL_TOPIC) => None,
+        name => Some(name?),
+    };
+    let Some(name) = name.filter(|_| create && shared.settings.auto_create_topics) else {
+        return Err(Error::new(codes::TOPIC_NOT_FOUND, "there is no such topic"));
+    };
+    let spec = TopicSpec::new(name.clone(), shared.settings.partitions_default);
+    match shared.log.create_topic(spec, false).await {
+        // Somebody else was faster.
+        Err(error) if error.kind() == ErrorKind::TopicExists => shared.log.topic(&name).ok_or(error),
+        made => {
+            if made.is_ok() {
+                tracing::info!(topic = %name, client = context.client_id, "topic made because a client asked for it");
+            }
+            made
+        }
+    }
+}
+
+fn leader_epoch(log: &dyn Log, topic: &Topic, partition: i32) -> i32 {
+    log.bounds(&TopicPartition::new(topic.name.clone(), partition)).map_or(0, |bounds| bounds.leader_epoch)
+}
+
+fn known_topic(log: &dyn Log, topic: &Topic) -> MetadataResponseTopic {
+    let us = || vec![BrokerId(NODE_ID)];
+    let partition = |index| {
+        MetadataResponsePartition::default()
+            .with_partition_index(index)
+            .with_leader_id(BrokerId(NODE_ID))
+            .with_leader_epoch(leader_epoch(log, topic, index))
+            .with_replica_nodes(us())
+            .with_isr_nodes(us())
+    };
+    MetadataResponseTopic::default()
+        .with_name(Some(wire_topic(&topic.name)))
+        .with_topic_id(topic.id)
+        .with_is_internal(is_protected(&topic.name))
+        .with_partitions((0..topic.partitions).map(partition).collect())
+}
+
+fn unknown_topic(code: i16) -> MetadataResponseTopic {
+    MetadataResponseTopic::default().with_error_code(code)
+}
+
+pub(crate) async fn describe_cluster(context: &Context, request: DescribeClusterRequest) -> DescribeClusterResponse {
+    const BROKERS: i8 = 1;
+    if request.endpoint_type != BROKERS {
+        return DescribeClusterResponse::default()
+            .with_error_code(errors::MISMATCHED_ENDPOINT_TYPE)
+            .with_error_message(Some(StrBytes::from_static_str("this is a broker, not a controller")));
+    }
+    let (host, port) = &context.shared.advertised;
+    DescribeClusterResponse::default()
+        .with_cluster_id(text(context.shared.log.cluster_id()))
+        .with_controller_id(BrokerId(NODE_ID))
+        .with_brokers(vec![
+            DescribeClusterBroker::default().with_broker_id(BrokerId(NODE_ID)).with_host(text(host)).with_port(*port),
+        ])
+}
+
+pub(crate) async fn describe_topic_partitions(
+    context: &Context,
+    request: DescribeTopicPartitionsRequest,
+) -> DescribeTopicPartitionsResponse {
+    let log = &context.shared.log;
+    let mut names: Vec<String> = match request.topics.is_empty() {
+        true => log.topics().iter().map(|t| t.name.to_string()).collect(),
+        false => request.topics.iter().map(|t| t.name.to_string()).collect(),
+    };
+    names.sort();
+    names.dedup();
+    let (from_topic, mut from_partition) =
+        request.cursor.map_or((String::new(), 0), |c| (c.topic_name.to_string(), c.partition_index.max(0)));
+    let mut room = request.response_partition_limit.clamp(1, 2000);
+    let mut response = DescribeTopicPartitionsResponse::default();
+    for name in names.into_iter().filter(|name| *name >= from_topic) {
+        if name != from_topic {
+            from_partition = 0;
+        }
+        if room == 0 {
+            let cursor = Cursor::default().with_topic_name(wire_topic(&name)).with_partition_index(from_partition);
+            return response.with_next_cursor(Some(cursor));
+        }
+        let row = DescribeTopicPartitionsResponseTopic::default().with_name(Some(wire_topic(&name)));
+        let Some(topic) = log.topic(&name) else {
+            response.topics.push(row.with_error_code(errors::UNKNOWN_TOPIC_OR_PARTITION));
+            continue;
+        };
+        let until = topic.partitions.min(from_partition.saturating_add(room));
+        let us = || vec![BrokerId(NODE_ID)];
+        let partition = |index| {
+            DescribeTopicPartitionsResponsePartition::default()
+                .with_partition_index(index)
+                .with_leader_id(BrokerId(NODE_ID))
+                .with_leader_epoch(leader_epoch(&**log, &topic, index))
+                .with_replica_nodes(us())
+                .with_isr_nodes(us())
+        };
+        let partitions: Vec<_> = (from_partition..until).map(partition).collect();
+        room -= partitions.len() as i32;
+        response.topics.push(
+            row.with_topic_id(topic.id).with_is_internal(is_protected(&topic.name)).with_partitions(partitions),
+        );
+        if until < topic.partitions {
+            let cursor = Cursor::default().with_topic_name(wire_topic(&name)).with_partition_index(until);
+            return response.with_next_cursor(Some(cursor));
+        }
+    }
+    response
+}

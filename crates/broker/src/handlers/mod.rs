@@ -1,0 +1,87 @@
+//! What each API does, one file per family.
+
+pub(crate) mod admin;
+pub(crate) mod configs;
+pub(crate) mod group_admin;
+pub(crate) mod groups;
+pub(crate) mod metadata;
+pub(crate) mod offsets;
+pub(crate) mod produce;
+pub(crate) mod topics;
+
+use std::sync::Arc;
+
+use commitlog::Topic;
+use kafka_protocol::{messages::TopicName as WireTopic, protocol::StrBytes};
+use model::{Error, TopicName, TopicPartition, error::codes};
+
+use crate::dispatch::Context;
+
+/// Error codes of the protocol that no other crate needs to name (`org.apache.kafka.common.protocol.Errors`).
+pub(crate) mod errors {
+    pub(crate) const UNKNOWN_SERVER_ERROR: i16 = -1;
+    pub(crate) const OFFSET_OUT_OF_RANGE: i16 = 1;
+    pub(crate) const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+    pub(crate) const NOT_LEADER_OR_FOLLOWER: i16 = 6;
+    pub(crate) const INVALID_TOPIC: i16 = 17;
+    pub(crate) const INVALID_REQUIRED_ACKS: i16 = 21;
+    pub(crate) const INCONSISTENT_GROUP_PROTOCOL: i16 = 23;
+    pub(crate) const UNSUPPORTED_VERSION: i16 = 35;
+    pub(crate) const INVALID_REPLICATION_FACTOR: i16 = 38;
+    pub(crate) const INVALID_REPLICA_ASSIGNMENT: i16 = 39;
+    pub(crate) const INVALID_CONFIG: i16 = 40;
+    pub(crate) const INVALID_REQUEST: i16 = 42;
+    pub(crate) const INVALID_TXN_STATE: i16 = 48;
+    pub(crate) const KAFKA_STORAGE_ERROR: i16 = 56;
+    pub(crate) const GROUP_ID_NOT_FOUND: i16 = 69;
+    pub(crate) const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
+    pub(crate) const INVALID_FETCH_SESSION_EPOCH: i16 = 71;
+    pub(crate) const FENCED_LEADER_EPOCH: i16 = 74;
+    pub(crate) const UNKNOWN_LEADER_EPOCH: i16 = 75;
+    pub(crate) const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
+    pub(crate) const INVALID_RECORD: i16 = 87;
+    pub(crate) const UNKNOWN_TOPIC_ID: i16 = 100;
+    pub(crate) const FETCH_SESSION_TOPIC_ID_ERROR: i16 = 106;
+    pub(crate) const MISMATCHED_ENDPOINT_TYPE: i16 = 114;
+}
+
+pub(crate) fn code(error: &Error) -> i16 {
+    error.kind().kafka_code()
+}
+
+/// Code and text of an error, as responses of admin APIs carry them.
+pub(crate) fn told(error: &Error) -> (i16, Option<StrBytes>) {
+    (code(error), Some(StrBytes::from_string(error.to_string())))
+}
+
+pub(crate) fn text(text: &str) -> StrBytes {
+    StrBytes::from_string(text.to_owned())
+}
+
+pub(crate) fn wire_topic(name: &str) -> WireTopic {
+    WireTopic(text(name))
+}
+
+/// A partition that exists, by the topic's name and its number.
+pub(crate) fn partition_of(context: &Context, topic: &str, partition: i32) -> Option<(Arc<Topic>, TopicPartition)> {
+    let topic = context.shared.log.topic(topic)?;
+    let place = place(&topic, partition)?;
+    Some((topic, place))
+}
+
+pub(crate) fn place(topic: &Topic, partition: i32) -> Option<TopicPartition> {
+    (0..topic.partitions).contains(&partition).then(|| TopicPartition::new(topic.name.clone(), partition))
+}
+
+/// Topics of Lakehead's own state, which clients may read and nothing else.
+pub(crate) fn is_protected(topic: &str) -> bool {
+    topic.starts_with("__")
+}
+
+pub(crate) fn check_unprotected(topic: &str) -> Result<TopicName, Error> {
+    let name = TopicName::new(topic)?;
+    if is_protected(topic) {
+        return Err(Error::new(codes::INTERNAL_TOPIC, format!("topic `{topic}` is kept by Lakehead itself")));
+    }
+    Ok(name)
+}

@@ -1,0 +1,102 @@
+//! ListOffsets and OffsetForLeaderEpoch: finding offsets by time and by epoch.
+
+use commitlog::{Bounds, TimeQuery};
+use kafka_protocol::messages::{
+    ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+    list_offsets_request::ListOffsetsPartition,
+    list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse},
+    offset_for_leader_epoch_request::OffsetForLeaderPartition,
+    offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult},
+};
+use model::TopicPartition;
+
+use super::{code, errors, partition_of};
+use crate::dispatch::Context;
+
+/// The client's idea of the leader epoch against ours: `Err` if one of us is behind.
+pub(crate) fn check_epoch(theirs: i32, bounds: &Bounds) -> Result<(), i16> {
+    match theirs {
+        ..0 => Ok(()),
+        theirs if theirs < bounds.leader_epoch => Err(errors::FENCED_LEADER_EPOCH),
+        theirs if theirs > bounds.leader_epoch => Err(errors::UNKNOWN_LEADER_EPOCH),
+        _ => Ok(()),
+    }
+}
+
+pub(crate) async fn list_offsets(context: &Context, request: ListOffsetsRequest) -> ListOffsetsResponse {
+    let committed_only = request.isolation_level == 1;
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for wanted in topic.partitions {
+            let row = ListOffsetsPartitionResponse::default().with_partition_index(wanted.partition_index);
+            partitions.push(match find_offset(context, &topic.name, &wanted, committed_only).await {
+                Ok((offset, timestamp, epoch)) => {
+                    let epoch = if context.version >= 4 { epoch } else { -1 };
+                    row.with_offset(offset).with_timestamp(timestamp).with_leader_epoch(epoch)
+                }
+                Err(code) => row.with_error_code(code).with_offset(-1).with_timestamp(-1),
+            });
+        }
+        topics.push(ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions));
+    }
+    ListOffsetsResponse::default().with_topics(topics)
+}
+
+/// Offset, timestamp and leader epoch; all −1 if there is no such record.
+async fn find_offset(
+    context: &Context,
+    topic: &str,
+    wanted: &ListOffsetsPartition,
+    committed_only: bool,
+) -> Result<(i64, i64, i32), i16> {
+    const LATEST: i64 = -1;
+    const EARLIEST: i64 = -2;
+    const MAX_TIMESTAMP: i64 = -3;
+    const EARLIEST_LOCAL: i64 = -4;
+    const LAST_TIERED: i64 = -5;
+
+    let log = &context.shared.log;
+    let (_, place) = partition_of(context, topic, wanted.partition_index).ok_or(errors::UNKNOWN_TOPIC_OR_PARTITION)?;
+    let bounds = log.bounds(&place).map_err(|e| code(&e))?;
+    check_epoch(wanted.current_leader_epoch, &bounds)?;
+    let query = match wanted.timestamp {
+        LATEST if committed_only => return Ok((bounds.last_stable, -1, bounds.leader_epoch)),
+        LATEST => return Ok((bounds.high_watermark, -1, bounds.leader_epoch)),
+        EARLIEST | EARLIEST_LOCAL => TimeQuery::Earliest,
+        MAX_TIMESTAMP => TimeQuery::MaxTimestamp,
+        LAST_TIERED => return Ok((-1, -1, -1)), // Nothing is tiered.
+        timestamp if timestamp >= 0 => TimeQuery::AtOrAfter(timestamp),
+        _ => return Err(errors::INVALID_REQUEST),
+    };
+    let found = log.offset_at(&place, query).await.map_err(|e| code(&e))?;
+    Ok(found.map_or((-1, -1, -1), |at| (at.offset, at.timestamp, at.leader_epoch)))
+}
+
+pub(crate) async fn leader_epochs(
+    context: &Context,
+    request: OffsetForLeaderEpochRequest,
+) -> OffsetForLeaderEpochResponse {
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let row = |wanted: &OffsetForLeaderPartition| {
+            let row = EpochEndOffset::default().with_partition(wanted.partition);
+            let place = partition_of(context, &topic.topic, wanted.partition);
+            match place.ok_or(errors::UNKNOWN_TOPIC_OR_PARTITION).and_then(|(_, place)| epoch_end(context, &place, wanted)) {
+                Ok((epoch, end)) => row.with_leader_epoch(epoch).with_end_offset(end),
+                Err(code) => row.with_error_code(code),
+            }
+        };
+        let partitions = topic.partitions.iter().map(row).collect();
+        topics.push(OffsetForLeaderTopicResult::default().with_topic(topic.topic).with_partitions(partitions));
+    }
+    OffsetForLeaderEpochResponse::default().with_topics(topics)
+}
+
+fn epoch_end(context: &Context, place: &TopicPartition, wanted: &OffsetForLeaderPartition) -> Result<(i32, i64), i16> {
+    let log = &context.shared.log;
+    let bounds = log.bounds(place).map_err(|e| code(&e))?;
+    check_epoch(wanted.current_leader_epoch, &bounds)?;
+    let end = log.epoch_end(place, wanted.leader_epoch).map_err(|e| code(&e))?;
+    Ok(end.map_or((-1, -1), |end| (end.epoch, end.end_offset)))
+}

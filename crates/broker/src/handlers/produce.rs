@@ -1,0 +1,193 @@
+//! Produce: batches from the frame to the log, untouched.
+
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
+
+use bytes::Bytes;
+use commitlog::{Append, Appended};
+use futures::future::BoxFuture;
+use kafka_protocol::messages::{
+    ProduceRequest, ProduceResponse, TopicName as WireTopic,
+    produce_response::{PartitionProduceResponse, TopicProduceResponse},
+};
+use model::Result;
+use uuid::Uuid;
+
+use super::{code, errors, is_protected, place, text};
+use crate::{
+    dispatch::{Answering, Context, Outcome, encode},
+    frame::{Malformed, Read, Reader},
+    stats::TopicCounters,
+};
+
+/// Most partitions in one request.
+const PARTITIONS_MAX: usize = 100_000;
+/// Where a batch keeps its attributes, its last offset delta, and how long its header is.
+const ATTRIBUTES_AT: usize = 21;
+const RECORD_COUNT_AT: usize = 57;
+const HEADER_BYTES: usize = 61;
+const CODEC_MASK: u8 = 0b111;
+const CODEC_ZSTD: u8 = 4;
+const TRANSACTIONAL: u8 = 1 << 4;
+
+/// One topic of the request and what became of its partitions.
+struct TopicAppends {
+    name: WireTopic,
+    id: Uuid,
+    partitions: Vec<(i32, PartitionAppend)>,
+}
+
+enum PartitionAppend {
+    Refused(i16, &'static str),
+    Going { append: BoxFuture<'static, Result<Appended>>, counters: Arc<TopicCounters>, records: u64, bytes: u64 },
+}
+
+/// Appends fix their place in the log before this returns; the future waits until they are durable.
+pub(crate) fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answering>>> {
+    let version = context.version;
+    let compact = version >= 9;
+    let mut reader = Reader::new(body);
+    let transactional = reader.text(compact)?.is_some();
+    let acks = reader.i16()?;
+    let _timeout_ms = reader.i32()?; // The disk is as fast as it is; there are no replicas to wait for.
+    let mut things = 0;
+    let topics = reader.count(compact, 2)?;
+    // The whole request is read before anything of it is appended.
+    let mut wanted = Vec::new();
+    for _ in 0..topics {
+        let (name, id) = if version >= 13 { ("", reader.uuid()?) } else { (reader.text(compact)?.unwrap_or(""), Uuid::nil()) };
+        let count = reader.count(compact, 5)?;
+        things += count + 1;
+        if things > PARTITIONS_MAX {
+            return Err(Malformed::TooMany);
+        }
+        let mut partitions = Vec::with_capacity(count);
+        for _ in 0..count {
+            partitions.push((reader.i32()?, reader.blob(compact)?));
+            if compact {
+                reader.tags()?;
+            }
+        }
+        if compact {
+            reader.tags()?;
+        }
+        wanted.push((name, id, partitions));
+    }
+    if compact {
+        reader.tags()?;
+    }
+
+    let refusal = if !(-1..=1).contains(&acks) {
+        Some((errors::INVALID_REQUIRED_ACKS, "acks is none of -1, 0 and 1"))
+    } else if transactional {
+        Some((errors::INVALID_TXN_STATE, "transactions are not offered"))
+    } else {
+        None
+    };
+    let mut appends = Vec::with_capacity(wanted.len());
+    for (name, id, partitions) in wanted {
+        let topic = if version >= 13 { context.shared.log.topic_by_id(id) } else { context.shared.log.topic(name) };
+        let counters = topic.as_ref().map(|t| context.shared.stats.topic(&t.name));
+        let start = |(index, batch): (i32, Option<Bytes>)| {
+            let append = match (&topic, &counters, batch) {
+                _ if refusal.is_some() => refused(refusal.expect("is some")),
+                (Some(topic), Some(counters), Some(batch)) => match place(topic, index) {
+                    None => refused((errors::UNKNOWN_TOPIC_OR_PARTITION, "there is no such partition")),
+                    Some(_) if is_protected(&topic.name) => {
+                        refused((errors::INVALID_TOPIC, "the topic is kept by Lakehead itself"))
+                    }
+                    Some(place) => match check(&batch, version) {
+                        Err(refusal) => refused(refusal),
+                        Ok(records) => {
+                            let bytes = batch.len() as u64;
+                            let append = context.shared.log.append(&place, batch, Append::default());
+                            PartitionAppend::Going { append, counters: counters.clone(), records, bytes }
+                        }
+                    },
+                },
+                (Some(_), _, _) => refused((errors::INVALID_RECORD, "there are no records")),
+                (None, _, _) if version >= 13 => refused((errors::UNKNOWN_TOPIC_ID, "there is no topic with this id")),
+                (None, _, _) => refused((errors::UNKNOWN_TOPIC_OR_PARTITION, "there is no such topic")),
+            };
+            (index, append)
+        };
+        let partitions = partitions.into_iter().map(start).collect();
+        appends.push(TopicAppends { name: WireTopic(text(name)), id, partitions });
+    }
+    Ok(Box::pin(finish(context, acks, appends)))
+}
+
+fn refused((code, why): (i16, &'static str)) -> PartitionAppend {
+    PartitionAppend::Refused(code, why)
+}
+
+/// What depends on the version of the request, and how many records the batch says it has. The log checks the rest.
+fn check(batch: &[u8], version: i16) -> Result<u64, (i16, &'static str)> {
+    if batch.len() < HEADER_BYTES {
+        return Err((errors::INVALID_RECORD, "the batch is shorter than its header"));
+    }
+    let attributes = batch[ATTRIBUTES_AT + 1];
+    if attributes & CODEC_MASK == CODEC_ZSTD && version < 7 {
+        return Err((errors::UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce version 7"));
+    }
+    if attributes & TRANSACTIONAL != 0 {
+        return Err((errors::INVALID_TXN_STATE, "transactions are not offered"));
+    }
+    let count = batch[RECORD_COUNT_AT..HEADER_BYTES].try_into().expect("four bytes");
+    Ok(u64::from(u32::from_be_bytes(count)))
+}
+
+async fn finish(context: Context, acks: i16, appends: Vec<TopicAppends>) -> Outcome {
+    let stats = &context.shared.stats;
+    let mut failed = None;
+    let mut topics = Vec::with_capacity(appends.len());
+    for topic in appends {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for (index, append) in topic.partitions {
+            let response = PartitionProduceResponse::default().with_index(index);
+            let response = match append {
+                PartitionAppend::Refused(code, why) => {
+                    response.with_error_code(code).with_base_offset(-1).with_error_message(Some(why.into()))
+                }
+                PartitionAppend::Going { append, counters, records, bytes } => match append.await {
+                    Ok(appended) => {
+                        if !appended.duplicate {
+                            stats.batches_in.fetch_add(1, Relaxed);
+                            stats.records_in.fetch_add(records, Relaxed);
+                            counters.batches_in.fetch_add(1, Relaxed);
+                            counters.records_in.fetch_add(records, Relaxed);
+                            counters.bytes_in.fetch_add(bytes, Relaxed);
+                        }
+                        response
+                            .with_base_offset(appended.base_offset)
+                            .with_log_append_time_ms(appended.log_append_time)
+                            .with_log_start_offset(appended.log_start)
+                    }
+                    Err(error) => response
+                        .with_error_code(code(&error))
+                        .with_base_offset(-1)
+                        .with_error_message(Some(text(&error.to_string()))),
+                },
+            };
+            if response.error_code != 0 {
+                stats.errors.fetch_add(1, Relaxed);
+                failed.get_or_insert(response.error_code);
+            }
+            partitions.push(response);
+        }
+        topics.push(
+            TopicProduceResponse::default()
+                .with_name(topic.name)
+                .with_topic_id(topic.id)
+                .with_partition_responses(partitions),
+        );
+    }
+    match (acks, failed) {
+        (0, None) => Outcome::Silence,
+        // Nobody would read a response; closing is the only way to be noticed.
+        (0, Some(code)) => Outcome::Close(format!("a Produce request without acks failed with error code {code}")),
+        _ => encode::<ProduceRequest>(&context, &ProduceResponse::default().with_responses(topics)),
+    }
+}

@@ -1,0 +1,183 @@
+//! Making, growing and deleting topics, and deleting records.
+
+use std::collections::{BTreeMap, HashMap};
+
+use commitlog::{Topic, TopicSpec};
+use kafka_protocol::messages::{
+    BrokerId, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteRecordsRequest,
+    DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+    create_partitions_request::CreatePartitionsTopic,
+    create_partitions_response::CreatePartitionsTopicResult,
+    create_topics_request::CreatableTopic,
+    create_topics_response::{CreatableTopicConfigs, CreatableTopicResult},
+    delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult},
+    delete_topics_response::DeletableTopicResult,
+};
+use model::{Error, error::codes};
+use uuid::Uuid;
+
+use super::{check_unprotected, code, configs, errors, partition_of, text, told, wire_topic};
+use crate::{NODE_ID, dispatch::Context};
+
+pub(crate) async fn create(context: &Context, request: CreateTopicsRequest) -> CreateTopicsResponse {
+    let mut times: HashMap<_, usize> = HashMap::new();
+    for topic in &request.topics {
+        *times.entry(topic.name.clone()).or_default() += 1;
+    }
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for wanted in request.topics {
+        let row = CreatableTopicResult::default().with_name(wanted.name.clone());
+        if times[&wanted.name] > 1 {
+            let why = Some(text("the request names this topic more than once"));
+            topics.push(row.with_error_code(errors::INVALID_REQUEST).with_error_message(why));
+            continue;
+        }
+        topics.push(match create_one(context, &wanted, request.validate_only).await {
+            Ok(topic) => created(context, row, &topic, request.validate_only),
+            Err((code, why)) => row.with_error_code(code).with_error_message(Some(text(&why))).with_num_partitions(-1),
+        });
+    }
+    CreateTopicsResponse::default().with_topics(topics)
+}
+
+async fn create_one(
+    context: &Context,
+    wanted: &CreatableTopic,
+    validate_only: bool,
+) -> Result<std::sync::Arc<Topic>, (i16, String)> {
+    let failed = |error: Error| (code(&error), error.to_string());
+    let name = check_unprotected(&wanted.name).map_err(failed)?;
+    let partitions = if wanted.assignments.is_empty() {
+        if !matches!(wanted.replication_factor, -1 | 1) {
+            let why = format!("there is one broker, so the replication factor cannot be {}", wanted.replication_factor);
+            return Err((errors::INVALID_REPLICATION_FACTOR, why));
+        }
+        if wanted.num_partitions == -1 { context.shared.settings.partitions_default } else { wanted.num_partitions }
+    } else {
+        if wanted.num_partitions != -1 || wanted.replication_factor != -1 {
+            return Err((errors::INVALID_REQUEST, "assignments exclude a number of partitions and replicas".to_owned()));
+        }
+        let mut indexes: Vec<_> = wanted.assignments.iter().map(|a| a.partition_index).collect();
+        indexes.sort_unstable();
+        let ours = wanted.assignments.iter().all(|a| a.broker_ids == [BrokerId(NODE_ID)]);
+        if !ours || !indexes.iter().copied().eq(0..indexes.len() as i32) {
+            let why = format!("each partition from 0 on has exactly one replica, on broker {NODE_ID}");
+            return Err((errors::INVALID_REPLICA_ASSIGNMENT, why));
+        }
+        indexes.len() as i32
+    };
+    let mut overrides = BTreeMap::new();
+    for config in &wanted.configs {
+        let Some(value) = &config.value else {
+            return Err((errors::INVALID_CONFIG, format!("`{}` has no value", config.name)));
+        };
+        overrides.insert(config.name.to_string(), value.to_string());
+    }
+    let spec = TopicSpec { name, partitions: Some(partitions), overrides };
+    context.shared.log.create_topic(spec, validate_only).await.map_err(failed)
+}
+
+fn created(context: &Context, row: CreatableTopicResult, topic: &Topic, validate_only: bool) -> CreatableTopicResult {
+    let row = if context.version >= 7 && !validate_only { row.with_topic_id(topic.id) } else { row };
+    if context.version < 5 {
+        return row;
+    }
+    let config = |config: configs::Described| {
+        CreatableTopicConfigs::default()
+            .with_name(text(config.name))
+            .with_value(Some(text(&config.value)))
+            .with_config_source(config.source)
+    };
+    row.with_num_partitions(topic.partitions)
+        .with_replication_factor(1)
+        .with_configs(Some(configs::of_topic(topic).into_iter().map(config).collect()))
+}
+
+pub(crate) async fn delete(context: &Context, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
+    let by_name = |name| (Some(name), Uuid::nil());
+    let wanted: Vec<_> = if context.version >= 6 {
+        request.topics.into_iter().map(|t| (t.name, t.topic_id)).collect()
+    } else {
+        request.topic_names.into_iter().map(by_name).collect()
+    };
+    let mut responses = Vec::with_capacity(wanted.len());
+    for (name, id) in wanted {
+        let row = DeletableTopicResult::default().with_topic_id(id);
+        let found = match &name {
+            Some(name) => Some(name.to_string()),
+            None => context.shared.log.topic_by_id(id).map(|topic| topic.name.to_string()),
+        };
+        let Some(found) = found else {
+            responses.push(row.with_name(None).with_error_code(errors::UNKNOWN_TOPIC_ID));
+            continue;
+        };
+        let row = row.with_name(Some(wire_topic(&found)));
+        let topic_id = context.shared.log.topic(&found).map(|topic| topic.id);
+        let result = match check_unprotected(&found) {
+            Ok(_) => context.shared.log.delete_topic(&found).await,
+            Err(error) => Err(error),
+        };
+        responses.push(match result {
+            Ok(()) => {
+                context.shared.stats.forget(&found);
+                row.with_topic_id(topic_id.unwrap_or(id))
+            }
+            Err(error) => {
+                let (code, why) = told(&error);
+                row.with_error_code(code).with_error_message(why)
+            }
+        });
+    }
+    DeleteTopicsResponse::default().with_responses(responses)
+}
+
+pub(crate) async fn create_partitions(context: &Context, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
+    let mut results = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let result = grow(context, &topic, request.validate_only).await;
+        let row = CreatePartitionsTopicResult::default().with_name(topic.name);
+        results.push(match result {
+            Ok(()) => row,
+            Err(error) => {
+                let (code, why) = told(&error);
+                row.with_error_code(code).with_error_message(why)
+            }
+        });
+    }
+    CreatePartitionsResponse::default().with_results(results)
+}
+
+async fn grow(context: &Context, wanted: &CreatePartitionsTopic, validate_only: bool) -> Result<(), Error> {
+    check_unprotected(&wanted.name)?;
+    if let Some(assignments) = &wanted.assignments
+        && assignments.iter().any(|a| a.broker_ids != [BrokerId(NODE_ID)])
+    {
+        return Err(Error::new(codes::PARTITIONS_INVALID, "each new partition has exactly one replica")
+            .detail(format!("the only broker is {NODE_ID}")));
+    }
+    context.shared.log.create_partitions(&wanted.name, wanted.count, validate_only).await
+}
+
+pub(crate) async fn delete_records(context: &Context, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let protected = check_unprotected(&topic.name);
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for wanted in topic.partitions {
+            let row = DeleteRecordsPartitionResult::default().with_partition_index(wanted.partition_index);
+            let result = match (&protected, partition_of(context, &topic.name, wanted.partition_index)) {
+                (_, None) => Err(errors::UNKNOWN_TOPIC_OR_PARTITION),
+                (Err(error), _) => Err(code(error)),
+                (Ok(_), Some((_, place))) => {
+                    context.shared.log.delete_records(&place, wanted.offset).await.map_err(|e| code(&e))
+                }
+            };
+            partitions.push(match result {
+                Ok(start) => row.with_low_watermark(start),
+                Err(code) => row.with_error_code(code).with_low_watermark(-1),
+            });
+        }
+        topics.push(DeleteRecordsTopicResult::default().with_name(topic.name).with_partitions(partitions));
+    }
+    DeleteRecordsResponse::default().with_topics(topics)
+}

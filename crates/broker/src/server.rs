@@ -1,0 +1,129 @@
+//! The door itself: settings in, a listening socket and a handle out.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use commitlog::{Log, groups::Groups};
+use model::{Error, Result, error::codes};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use world::{TaskKind, World};
+
+use crate::{
+    connection,
+    fetch::Sessions,
+    settings::BrokerSettings,
+    stats::{Stats, StatsSnapshot},
+};
+
+/// What the door needs.
+pub struct BrokerParts {
+    pub log: Arc<dyn Log>,
+    pub groups: Arc<Groups>,
+    pub world: World,
+    /// Port 0 takes a free one.
+    pub listen: SocketAddr,
+    pub settings: BrokerSettings,
+}
+
+/// Starts the door.
+pub struct Broker;
+
+/// An open door.
+#[derive(Clone)]
+pub struct BrokerHandle {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+/// What all connections share.
+pub(crate) struct Shared {
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) groups: Arc<Groups>,
+    pub(crate) world: World,
+    pub(crate) settings: BrokerSettings,
+    pub(crate) stats: Stats,
+    pub(crate) sessions: Sessions,
+    /// Host and port that clients are told.
+    pub(crate) advertised: (String, i32),
+    /// Bytes of requests that may still be taken in.
+    pub(crate) in_flight: Arc<Semaphore>,
+}
+
+impl Broker {
+    /// Listens on return; connections are served until the world's tasks stop.
+    pub async fn start(parts: BrokerParts) -> Result<BrokerHandle> {
+        let BrokerParts { log, groups, world, listen, settings } = parts;
+        settings.check()?;
+        let unavailable = |e: std::io::Error| {
+            Error::new(codes::ADDRESS_UNAVAILABLE, format!("the Kafka door cannot listen on {listen}")).detail(e.to_string())
+        };
+        let listener = TcpListener::bind(listen).await.map_err(unavailable)?;
+        let addr = listener.local_addr().map_err(unavailable)?;
+        let shared = Arc::new(Shared {
+            advertised: settings.advertised(addr)?,
+            in_flight: Arc::new(Semaphore::new(settings.in_flight_bytes_max)),
+            sessions: Sessions::new(settings.fetch_sessions_max),
+            stats: Stats::new(),
+            log,
+            groups,
+            world,
+            settings,
+        });
+        let tasks = shared.world.tasks.clone();
+        tasks.spawn(TaskKind::Listener, accept(shared.clone(), listener));
+        Ok(BrokerHandle { addr, shared })
+    }
+}
+
+impl BrokerHandle {
+    /// The door's counters now.
+    pub fn stats(&self) -> StatsSnapshot {
+        self.shared.stats.snapshot()
+    }
+}
+
+async fn accept(shared: Arc<Shared>, listener: TcpListener) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, peer)) => admit(&shared, stream, peer),
+            Err(error) => {
+                // Out of file descriptors, most likely: connections that end make room.
+                tracing::warn!(%error, "cannot accept a Kafka connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+fn admit(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
+    let stats = &shared.stats;
+    if stats.connections_open.load(Relaxed) >= shared.settings.connections_max as u64 {
+        stats.connections_refused.fetch_add(1, Relaxed);
+        tracing::warn!(%peer, limit = shared.settings.connections_max, "too many Kafka connections: closed");
+        return;
+    }
+    stats.connections.fetch_add(1, Relaxed);
+    stats.connections_open.fetch_add(1, Relaxed);
+    let open = Open(shared.clone());
+    let serve = async move {
+        let open = open;
+        connection::serve(open.0.clone(), stream, peer).await;
+    };
+    shared.world.tasks.spawn(TaskKind::Connection, serve);
+}
+
+/// Counts a connection as open, however it ends.
+struct Open(Arc<Shared>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.stats.connections_open.fetch_sub(1, Relaxed);
+    }
+}

@@ -1,0 +1,107 @@
+//! Staying in a group and leaving it.
+
+use std::sync::Arc;
+
+use super::{Answer, GroupCoordinator, Out, group::Group};
+use crate::groups::types::*;
+
+impl GroupCoordinator {
+    pub(super) fn heartbeat(&mut self, who: &MemberRef) -> Result<(), GroupError> {
+        if who.group.is_empty() {
+            return Err(GroupError::GroupIdInvalid);
+        }
+        // Sessions only get longer here, so the timer may stay: it fires once too early and is set anew.
+        self.groups.get_mut(who.group.as_str()).ok_or(GroupError::UnknownMember)?.heartbeat(&self.out, who)
+    }
+
+    pub(super) fn leave(&mut self, name: &str, leavers: &[Leaver]) -> Vec<Result<(), GroupError>> {
+        let name: Arc<str> = name.into();
+        let Some(group) = self.groups.get_mut(&name) else {
+            let error = if name.is_empty() { GroupError::GroupIdInvalid } else { GroupError::UnknownMember };
+            return leavers.iter().map(|_| Err(error)).collect();
+        };
+        let results = leavers.iter().map(|leaver| group.leave(&mut self.out, leaver)).collect();
+        self.rearm(&name);
+        results
+    }
+}
+
+impl Group {
+    fn heartbeat(&mut self, out: &Out, who: &MemberRef) -> Result<(), GroupError> {
+        self.check_member(&who.member, who.instance.as_deref())?;
+        if who.generation != self.generation {
+            return Err(GroupError::IllegalGeneration);
+        }
+        self.renew(out, &who.member);
+        match self.state {
+            GroupState::Empty => Err(GroupError::UnknownMember),
+            GroupState::PreparingRebalance => Err(GroupError::RebalanceInProgress),
+            GroupState::CompletingRebalance | GroupState::Stable => Ok(()),
+        }
+    }
+
+    fn leave(&mut self, out: &mut Out, leaver: &Leaver) -> Result<(), GroupError> {
+        let member = match &leaver.instance {
+            Some(instance) => {
+                let member = self.instances.get(instance).cloned().ok_or(GroupError::UnknownMember)?;
+                if !leaver.member.is_empty() && leaver.member != member {
+                    return Err(GroupError::FencedInstanceId);
+                }
+                member
+            }
+            None if self.pending.remove(&leaver.member).is_some() => {
+                self.try_complete_join(out);
+                return Ok(());
+            }
+            None => {
+                self.check_member(&leaver.member, None)?;
+                leaver.member.clone()
+            }
+        };
+        tracing::info!(group = %self.id, member, "member left");
+        self.remove_member(out, &member);
+        Ok(())
+    }
+
+    /// Takes a member out; the others share what it had.
+    pub(super) fn remove_member(&mut self, out: &mut Out, id: &str) {
+        let Some(mut member) = self.members.remove(id) else { return };
+        if let Some(instance) = &member.instance {
+            self.instances.remove(instance);
+        }
+        if let Some(reply) = member.awaiting_join.take() {
+            let answer = JoinAnswer::refused(GroupError::UnknownMember, id.to_owned());
+            out.answer(reply, Answer::Join(answer));
+        }
+        if let Some(reply) = member.awaiting_sync.take() {
+            out.answer(reply, Answer::Sync(SyncAnswer::refused(GroupError::UnknownMember)));
+        }
+        if self.leader.as_deref() == Some(id) {
+            self.leader = self.members_in_order().first().map(|m| m.id.clone());
+        }
+        match self.state {
+            GroupState::Empty => {}
+            GroupState::PreparingRebalance if self.members.is_empty() && self.pending.is_empty() => self.complete_join(out),
+            GroupState::PreparingRebalance => self.try_complete_join(out),
+            GroupState::CompletingRebalance | GroupState::Stable => self.rebalance(out),
+        }
+    }
+
+    /// The member is known, and nobody took over its instance id.
+    pub(super) fn check_member(&self, member: &str, instance: Option<&str>) -> Result<(), GroupError> {
+        if let Some(instance) = instance {
+            match self.instances.get(instance) {
+                None => return Err(GroupError::UnknownMember),
+                Some(current) if current != member => return Err(GroupError::FencedInstanceId),
+                Some(_) => {}
+            }
+        }
+        if self.members.contains_key(member) { Ok(()) } else { Err(GroupError::UnknownMember) }
+    }
+
+    pub(super) fn renew(&mut self, out: &Out, member: &str) {
+        if let Some(member) = self.members.get_mut(member) {
+            member.renew(out.now.monotonic);
+        }
+    }
+}

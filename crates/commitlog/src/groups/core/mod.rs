@@ -1,0 +1,303 @@
+//! The coordinator's decisions, free of I/O: events in, effects out.
+//!
+//! Each file below holds one part of a group's life: [`group`] its data and timers, [`join`] the way into a generation,
+//! [`sync`] the assignment, [`membership`] staying and leaving, [`offsets`] commits.
+
+mod group;
+mod join;
+mod membership;
+mod offsets;
+mod sync;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use model::{Offset, PartitionId, TimestampMs};
+
+use self::group::Group;
+use super::{records, types::*};
+
+/// The time of an event: one clock for timers, one for records.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Now {
+    pub monotonic: Duration,
+    pub wall_ms: TimestampMs,
+}
+
+/// Names a question until it is answered; given by the driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReplyId(pub u64);
+
+/// Names a write until its outcome is known. Rises with the order of writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WriteId(pub u64);
+
+/// Everything that can happen to groups.
+#[derive(Debug)]
+pub enum Event {
+    /// `fresh` is random: the id of the member if it needs one.
+    Join { reply: ReplyId, request: JoinRequest, fresh: u128 },
+    Sync { reply: ReplyId, request: SyncRequest },
+    Heartbeat { reply: ReplyId, who: MemberRef },
+    Leave { reply: ReplyId, group: String, leavers: Vec<Leaver> },
+    Commit { reply: ReplyId, request: CommitRequest },
+    DeleteGroup { reply: ReplyId, group: String },
+    DeleteOffsets { reply: ReplyId, group: String, partitions: Vec<(Arc<str>, PartitionId)> },
+    /// The topic was deleted: nobody needs its offsets.
+    TopicGone { topic: Arc<str> },
+    /// The records of an [`Effect::Write`] are durable, or will never be.
+    Written { id: WriteId, durable: bool },
+    /// Time passed.
+    Tick,
+}
+
+/// Everything the core wants done, in this order.
+#[derive(Debug)]
+pub enum Effect {
+    Answer { reply: ReplyId, answer: Answer },
+    /// Append to the offsets topic in the order of these effects, then say [`Event::Written`]. `None`: a tombstone.
+    Write { id: WriteId, records: Vec<(Bytes, Option<Bytes>)> },
+}
+
+#[derive(Debug, PartialEq)]
+pub enum Answer {
+    Join(JoinAnswer),
+    Sync(SyncAnswer),
+    /// To a heartbeat, or to a deletion.
+    Done(Result<(), GroupError>),
+    /// One result for each leaver, offset or partition asked about, in their order.
+    Each(Vec<Result<(), GroupError>>),
+}
+
+/// All groups. See the module's documentation.
+pub struct GroupCoordinator {
+    groups: HashMap<Arc<str>, Group>,
+    /// When each group wants to be looked at, at the latest.
+    timers: BTreeSet<(Duration, Arc<str>)>,
+    next_expiry: Duration,
+    out: Out,
+}
+
+/// What a group needs while it decides: the time, the limits, and where its effects go.
+struct Out {
+    settings: GroupSettings,
+    now: Now,
+    effects: Vec<Effect>,
+    /// Outcomes waited for.
+    writes: HashMap<WriteId, Write>,
+    next_write: u64,
+}
+
+/// What a write was for.
+enum Write {
+    /// The leader's assignment: the generation is complete when it is durable.
+    Assignment { group: Arc<str>, generation: i32 },
+    /// A static member came back under a new id.
+    StaticMember { group: Arc<str>, reply: ReplyId, answer: JoinAnswer },
+    Commit { group: Arc<str>, reply: ReplyId, results: Vec<Result<(), GroupError>>, offsets: Vec<Committed> },
+    /// Deleted in memory already.
+    Deletion { reply: ReplyId, answer: Answer },
+    /// Bookkeeping nobody waits for.
+    Upkeep,
+}
+
+struct Committed {
+    topic: Arc<str>,
+    partition: PartitionId,
+    offset: CommittedOffset,
+}
+
+impl Out {
+    fn answer(&mut self, reply: ReplyId, answer: Answer) {
+        self.effects.push(Effect::Answer { reply, answer });
+    }
+
+    fn write(&mut self, records: Vec<(Bytes, Option<Bytes>)>, write: Write) -> WriteId {
+        let id = WriteId(self.next_write);
+        self.next_write += 1;
+        self.writes.insert(id, write);
+        self.effects.push(Effect::Write { id, records });
+        id
+    }
+}
+
+impl GroupCoordinator {
+    pub fn new(settings: GroupSettings) -> Self {
+        let out =
+            Out { settings, now: Now::default(), effects: Vec::new(), writes: HashMap::new(), next_write: 0 };
+        Self { groups: HashMap::new(), timers: BTreeSet::new(), next_expiry: Duration::ZERO, out }
+    }
+
+    pub fn settings(&self) -> &GroupSettings {
+        &self.out.settings
+    }
+
+    /// Takes in one stored record, oldest first, before the first [`step`](Self::step). Says whether it was understood.
+    pub fn replay(&mut self, key: &[u8], value: Option<&[u8]>) -> bool {
+        match records::parse_key(key) {
+            Some(records::Key::Offset { group, topic, partition }) => {
+                self.replay_offset(group, topic.into(), partition, value)
+            }
+            Some(records::Key::Group { group }) => self.replay_group(group, value),
+            None => false,
+        }
+    }
+
+    /// Ends the replay: members found have a full session to show up again.
+    pub fn replayed(&mut self, now: Now) {
+        self.out.now = now;
+        self.next_expiry = now.monotonic + self.out.settings.expiry_interval;
+        let names: Vec<_> = self.groups.keys().cloned().collect();
+        for name in names {
+            let group = self.groups.get_mut(&name).expect("listed above");
+            group.resume(&self.out);
+            self.rearm(&name);
+        }
+    }
+
+    /// One decision.
+    pub fn step(&mut self, now: Now, event: Event) -> Vec<Effect> {
+        self.out.now = now;
+        match event {
+            Event::Join { reply, request, fresh } => self.join(reply, request, fresh),
+            Event::Sync { reply, request } => self.sync(reply, request),
+            Event::Heartbeat { reply, who } => {
+                let result = self.heartbeat(&who);
+                self.out.answer(reply, Answer::Done(result));
+            }
+            Event::Leave { reply, group, leavers } => {
+                let results = self.leave(&group, &leavers);
+                self.out.answer(reply, Answer::Each(results));
+            }
+            Event::Commit { reply, request } => self.commit(reply, request),
+            Event::DeleteGroup { reply, group } => self.delete_group(reply, &group),
+            Event::DeleteOffsets { reply, group, partitions } => self.delete_offsets(reply, &group, partitions),
+            Event::TopicGone { topic } => self.forget_topic(&topic),
+            Event::Written { id, durable } => self.written(id, durable),
+            Event::Tick => self.tick(),
+        }
+        std::mem::take(&mut self.out.effects)
+    }
+
+    /// When [`Event::Tick`] is due next.
+    pub fn next_deadline(&self) -> Duration {
+        self.timers.first().map_or(self.next_expiry, |(at, _)| (*at).min(self.next_expiry))
+    }
+
+    fn tick(&mut self) {
+        let now = self.out.now.monotonic;
+        while let Some((at, _)) = self.timers.first()
+            && *at <= now
+        {
+            let (_, name) = self.timers.pop_first().expect("there is a first");
+            if let Some(group) = self.groups.get_mut(&name) {
+                group.timer = None;
+                group.on_time(&mut self.out);
+                self.rearm(&name);
+            }
+        }
+        if self.next_expiry <= now {
+            self.next_expiry = now + self.out.settings.expiry_interval;
+            self.expire_offsets();
+        }
+    }
+
+    fn written(&mut self, id: WriteId, durable: bool) {
+        let Some(write) = self.out.writes.remove(&id) else { return };
+        match write {
+            Write::Assignment { group, generation } => {
+                if let Some(found) = self.groups.get_mut(&group) {
+                    found.assignment_written(&mut self.out, generation, durable);
+                    self.rearm(&group);
+                }
+            }
+            Write::StaticMember { group, reply, answer } => {
+                let answer = if durable { answer } else { JoinAnswer::refused(GroupError::NotAvailable, answer.member) };
+                self.out.answer(reply, Answer::Join(answer));
+                self.rearm(&group);
+            }
+            Write::Commit { group, reply, mut results, offsets } => {
+                self.commit_written(&group, id, &offsets, durable);
+                if !durable {
+                    results.iter_mut().filter(|r| r.is_ok()).for_each(|r| *r = Err(GroupError::NotAvailable));
+                }
+                self.out.answer(reply, Answer::Each(results));
+            }
+            Write::Deletion { reply, answer } => {
+                let answer = match (durable, answer) {
+                    (true, answer) => answer,
+                    (false, Answer::Each(results)) => {
+                        Answer::Each(results.iter().map(|_| Err(GroupError::NotAvailable)).collect())
+                    }
+                    (false, _) => Answer::Done(Err(GroupError::NotAvailable)),
+                };
+                self.out.answer(reply, answer);
+            }
+            Write::Upkeep => {}
+        }
+    }
+
+    /// Keeps `timers` right after something happened to a group; a group nobody needs is dropped.
+    fn rearm(&mut self, name: &Arc<str>) {
+        let Some(group) = self.groups.get_mut(name) else { return };
+        let next = group.next_deadline();
+        if group.timer != next {
+            if let Some(old) = group.timer.take() {
+                self.timers.remove(&(old, name.clone()));
+            }
+            if let Some(at) = next {
+                self.timers.insert((at, name.clone()));
+            }
+            group.timer = next;
+        }
+        if group.is_blank() {
+            self.remove_group(&name.clone());
+        }
+    }
+
+    fn remove_group(&mut self, name: &Arc<str>) -> Option<Group> {
+        let group = self.groups.remove(name)?;
+        if let Some(at) = group.timer {
+            self.timers.remove(&(at, name.clone()));
+        }
+        Some(group)
+    }
+
+    // ── questions ──
+
+    pub fn list(&self) -> Vec<GroupSummary> {
+        let mut list: Vec<_> = self.groups.values().map(Group::summary).collect();
+        list.sort_by(|a, b| a.group.cmp(&b.group));
+        list
+    }
+
+    pub fn describe(&self, group: &str) -> Option<GroupDescription> {
+        self.groups.get(group).map(Group::describe)
+    }
+
+    /// Durable offsets of a group; none if there is no such group.
+    pub fn offsets(&self, group: &str) -> Offsets {
+        self.groups.get(group).map(Group::committed_offsets).unwrap_or_default()
+    }
+
+    /// One durable offset.
+    pub fn offset(&self, group: &str, topic: &str, partition: PartitionId) -> Option<&CommittedOffset> {
+        self.groups.get(group)?.committed_offset(topic, partition)
+    }
+
+    /// Smallest committed offset of a partition over all groups.
+    pub fn lowest_offset(&self, topic: &str, partition: PartitionId) -> Option<Offset> {
+        self.groups.values().filter_map(|g| g.committed_offset(topic, partition)).map(|o| o.offset).min()
+    }
+
+    /// Records that say all there is to say, as of the writes asked for so far.
+    pub fn snapshot(&self) -> Vec<(Bytes, Bytes)> {
+        self.groups.values().flat_map(Group::snapshot).collect()
+    }
+}

@@ -1,0 +1,245 @@
+//! Committed offsets: written, shown once durable, forgotten in time.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::PartitionId;
+
+use super::{
+    Answer, Committed, GroupCoordinator, ReplyId, Write, WriteId,
+    group::{Group, OffsetEntry},
+};
+use crate::groups::{records, types::*};
+
+impl GroupCoordinator {
+    pub(super) fn commit(&mut self, reply: ReplyId, request: CommitRequest) {
+        let name: Arc<str> = request.who.group.as_str().into();
+        if let Err(error) = self.check_commit(&name, &request.who) {
+            let results = request.offsets.iter().map(|_| Err(error)).collect();
+            return self.out.answer(reply, Answer::Each(results));
+        }
+        let now_ms = self.out.now.wall_ms;
+        let group = self.groups.entry(name.clone()).or_insert_with(|| Group::new(name.clone(), now_ms));
+        group.renew(&self.out, &request.who.member);
+        let (mut results, mut offsets, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+        for wanted in request.offsets {
+            if wanted.metadata.len() > self.out.settings.metadata_bytes_max {
+                results.push(Err(GroupError::OffsetMetadataTooLarge));
+                continue;
+            }
+            results.push(Ok(()));
+            let offset = CommittedOffset {
+                offset: wanted.offset,
+                leader_epoch: wanted.leader_epoch,
+                metadata: wanted.metadata,
+                committed_ms: now_ms,
+            };
+            let key = records::offset_key(&name, &wanted.topic, wanted.partition);
+            lines.push((key, Some(records::offset_value(&offset))));
+            offsets.push(Committed { topic: wanted.topic, partition: wanted.partition, offset });
+        }
+        if offsets.is_empty() {
+            self.out.answer(reply, Answer::Each(results));
+        } else {
+            let id = WriteId(self.out.next_write);
+            for committed in &offsets {
+                let entry = group
+                    .offsets
+                    .entry((committed.topic.clone(), committed.partition))
+                    .or_insert_with(|| OffsetEntry { durable: None, pending: None, born: id });
+                entry.pending = Some((id, committed.offset.clone()));
+            }
+            let written = self.out.write(lines, Write::Commit { group: name.clone(), reply, results, offsets });
+            assert_eq!(written, id, "writes are numbered in order");
+        }
+        self.rearm(&name);
+    }
+
+    fn check_commit(&self, name: &str, who: &MemberRef) -> Result<(), GroupError> {
+        if name.is_empty() {
+            return Err(GroupError::GroupIdInvalid);
+        }
+        match self.groups.get(name) {
+            None if who.generation >= 0 => Err(GroupError::IllegalGeneration),
+            None if self.groups.len() >= self.out.settings.groups_max => Err(GroupError::GroupMaxSizeReached),
+            None => Ok(()),
+            Some(group) => group.check_commit(who),
+        }
+    }
+
+    pub(super) fn commit_written(&mut self, name: &Arc<str>, id: WriteId, offsets: &[Committed], durable: bool) {
+        let Some(group) = self.groups.get_mut(name) else { return };
+        for committed in offsets {
+            let key = (committed.topic.clone(), committed.partition);
+            let Some(entry) = group.offsets.get_mut(&key).filter(|entry| entry.born <= id) else { continue };
+            if durable {
+                entry.durable = Some(committed.offset.clone());
+            }
+            if entry.pending.as_ref().is_some_and(|(pending, _)| *pending == id) {
+                entry.pending = None;
+            }
+            if entry.durable.is_none() && entry.pending.is_none() {
+                group.offsets.remove(&key);
+            }
+        }
+        self.rearm(&name.clone());
+    }
+
+    pub(super) fn delete_group(&mut self, reply: ReplyId, name: &str) {
+        let refusal = match self.groups.get(name) {
+            _ if name.is_empty() => Some(GroupError::GroupIdInvalid),
+            None => Some(GroupError::GroupIdNotFound),
+            Some(group) if !group.members.is_empty() || !group.pending.is_empty() => Some(GroupError::GroupNotEmpty),
+            Some(_) => None,
+        };
+        if let Some(error) = refusal {
+            return self.out.answer(reply, Answer::Done(Err(error)));
+        }
+        let group = self.remove_group(&name.into()).expect("found above");
+        self.out.write(group.tombstones(), Write::Deletion { reply, answer: Answer::Done(Ok(())) });
+    }
+
+    pub(super) fn delete_offsets(&mut self, reply: ReplyId, name: &str, partitions: Vec<(Arc<str>, PartitionId)>) {
+        let name: Arc<str> = name.into();
+        let Some(group) = self.groups.get_mut(&name) else {
+            return self.out.answer(reply, Answer::Done(Err(GroupError::GroupIdNotFound)));
+        };
+        let subscribed = group.subscribed_topics();
+        if !group.members.is_empty() && subscribed.is_none() {
+            return self.out.answer(reply, Answer::Done(Err(GroupError::GroupNotEmpty)));
+        }
+        let subscribed = subscribed.unwrap_or_default();
+        let (mut results, mut lines) = (Vec::new(), Vec::new());
+        for (topic, partition) in partitions {
+            if subscribed.contains(&topic) {
+                results.push(Err(GroupError::SubscribedToTopic));
+                continue;
+            }
+            results.push(Ok(()));
+            lines.push((records::offset_key(&name, &topic, partition), None));
+            group.offsets.remove(&(topic, partition));
+        }
+        if lines.is_empty() {
+            self.out.answer(reply, Answer::Each(results));
+        } else {
+            self.out.write(lines, Write::Deletion { reply, answer: Answer::Each(results) });
+        }
+        self.rearm(&name);
+    }
+
+    pub(super) fn forget_topic(&mut self, topic: &Arc<str>) {
+        let names: Vec<_> = self.groups.keys().cloned().collect();
+        for name in names {
+            self.remove_offsets(&name, |key, _| key.0 == *topic);
+        }
+    }
+
+    /// Lets go of offsets nobody needed for the retention time (reference: Kafka's `GroupMetadata.removeExpiredOffsets`).
+    pub(super) fn expire_offsets(&mut self) {
+        let retention = i64::try_from(self.out.settings.offsets_retention.as_millis()).unwrap_or(i64::MAX);
+        let now = self.out.now.wall_ms;
+        let over = |since: i64| now.saturating_sub(since) >= retention;
+        let names: Vec<_> = self.groups.keys().cloned().collect();
+        for name in names {
+            let Some(group) = self.groups.get(&name) else { continue };
+            let subscribed = group.subscribed_topics();
+            let (state, since, committer_only) = (group.state, group.state_since_ms, group.protocol_type.is_none());
+            let expired = |key: &(Arc<str>, PartitionId), entry: &OffsetEntry| {
+                let Some(offset) = entry.durable.as_ref().filter(|_| entry.pending.is_none()) else { return false };
+                match state {
+                    GroupState::Empty if committer_only => over(offset.committed_ms),
+                    GroupState::Empty => over(since.max(offset.committed_ms)),
+                    _ => subscribed.as_ref().is_some_and(|s| !s.contains(&key.0)) && over(offset.committed_ms),
+                }
+            };
+            self.remove_offsets(&name, expired);
+        }
+    }
+
+    /// Removes offsets, and the group with the last of them if it has no members.
+    fn remove_offsets(&mut self, name: &Arc<str>, gone: impl Fn(&(Arc<str>, PartitionId), &OffsetEntry) -> bool) {
+        let Some(group) = self.groups.get_mut(name) else { return };
+        let mut lines = Vec::new();
+        group.offsets.retain(|key, entry| {
+            let remove = gone(key, entry);
+            if remove {
+                lines.push((records::offset_key(name, &key.0, key.1), None));
+            }
+            !remove
+        });
+        let over = group.state == GroupState::Empty && group.offsets.is_empty() && group.pending.is_empty();
+        let aged = self.out.now.wall_ms.saturating_sub(group.state_since_ms)
+            >= i64::try_from(self.out.settings.offsets_retention.as_millis()).unwrap_or(i64::MAX);
+        if over && group.stored && (!lines.is_empty() || aged) {
+            lines.push((records::group_key(name), None));
+            group.stored = false;
+        }
+        if !lines.is_empty() {
+            self.out.write(lines, Write::Upkeep);
+        }
+        self.rearm(&name.clone());
+    }
+
+    // ── replay ──
+
+    pub(super) fn replay_offset(
+        &mut self,
+        group: String,
+        topic: Arc<str>,
+        partition: PartitionId,
+        value: Option<&[u8]>,
+    ) -> bool {
+        let name: Arc<str> = group.into();
+        let Some(value) = value else {
+            if let Some(group) = self.groups.get_mut(&name) {
+                group.offsets.remove(&(topic, partition));
+                self.rearm(&name);
+            }
+            return true;
+        };
+        let Some(offset) = records::parse_offset(value) else { return false };
+        let group = self.groups.entry(name.clone()).or_insert_with(|| Group::new(name, offset.committed_ms));
+        let entry = OffsetEntry { durable: Some(offset), pending: None, born: WriteId(0) };
+        group.offsets.insert((topic, partition), entry);
+        true
+    }
+
+    pub(super) fn replay_group(&mut self, group: String, value: Option<&[u8]>) -> bool {
+        let name: Arc<str> = group.into();
+        let Some(value) = value else {
+            if let Some(group) = self.groups.get_mut(&name) {
+                group.stored = false;
+                group.members.clear();
+                group.state = GroupState::Empty;
+                self.rearm(&name);
+            }
+            return true;
+        };
+        let Some(stored) = records::parse_group(value) else { return false };
+        let group = self.groups.entry(name.clone()).or_insert_with(|| Group::new(name, stored.state_since_ms));
+        group.restore(stored);
+        true
+    }
+}
+
+impl Group {
+    /// GRP-2: who may commit now.
+    fn check_commit(&self, who: &MemberRef) -> Result<(), GroupError> {
+        if who.generation < 0 && self.members.is_empty() {
+            return Ok(()); // From outside of any generation, or an admin who moves offsets.
+        }
+        self.check_member(&who.member, who.instance.as_deref())?;
+        if who.generation != self.generation {
+            return Err(GroupError::IllegalGeneration);
+        }
+        match self.state {
+            GroupState::CompletingRebalance => Err(GroupError::RebalanceInProgress),
+            GroupState::Empty | GroupState::PreparingRebalance | GroupState::Stable => Ok(()),
+        }
+    }
+
+    fn tombstones(&self) -> Vec<(Bytes, Option<Bytes>)> {
+        let offsets = self.offsets.keys().map(|(topic, partition)| (records::offset_key(&self.id, topic, *partition), None));
+        offsets.chain([(records::group_key(&self.id), None)]).collect()
+    }
+}

@@ -1,0 +1,385 @@
+//! The coordinator at work: questions in, records out, timers kept.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use model::{Offset, PartitionId, Result, TopicName, TopicPartition};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, mpsc, oneshot};
+use world::{TaskKind, World};
+
+use super::{OFFSETS_TOPIC, core::Answer, types::*};
+use crate::{
+    groups::core::{Effect, Event, GroupCoordinator, Now, ReplyId, WriteId},
+    log::{Append, Appended, Log, TopicSpec},
+    record::{self, BatchBuilder, Codec},
+};
+
+/// Largest batch of a snapshot.
+const SNAPSHOT_BATCH_BYTES: usize = 256 << 10;
+/// How much of the offsets topic is read at a time when it is replayed.
+const REPLAY_BYTES: usize = 4 << 20;
+
+/// All consumer groups of a log. Cheap to share; everything it keeps is in the log.
+pub struct Groups {
+    log: Arc<dyn Log>,
+    world: World,
+    settings: GroupSettings,
+    place: TopicPartition,
+    state: Mutex<State>,
+    /// Appends under way, in order. Not longer than the questions that caused them, whose number the doors bound.
+    written: mpsc::UnboundedSender<Outcome>,
+    /// The next deadline may have changed.
+    timers: Notify,
+}
+
+struct State {
+    core: GroupCoordinator,
+    waiting: HashMap<ReplyId, oneshot::Sender<Answer>>,
+    next_reply: u64,
+    records_since_snapshot: usize,
+    snapshot_running: bool,
+}
+
+/// An append whose end the core, or the garbage collection, waits for.
+enum Outcome {
+    Write(WriteId, BoxFuture<'static, Result<Appended>>),
+    Snapshot(Vec<BoxFuture<'static, Result<Appended>>>),
+}
+
+impl Groups {
+    pub async fn open(log: Arc<dyn Log>, world: World) -> Result<Arc<Self>> {
+        Self::open_with(log, GroupSettings::default(), world).await
+    }
+
+    /// Replays the offsets topic and starts the timers.
+    pub async fn open_with(log: Arc<dyn Log>, settings: GroupSettings, world: World) -> Result<Arc<Self>> {
+        let place = TopicPartition::new(TopicName::new(OFFSETS_TOPIC).expect("a legal name"), 0);
+        let mut core = GroupCoordinator::new(settings.clone());
+        let records = if log.topic(OFFSETS_TOPIC).is_some() { replay(&*log, &place, &mut core).await? } else { 0 };
+        core.replayed(now(&world));
+        let (written, outcomes) = mpsc::unbounded_channel();
+        let state = State {
+            core,
+            waiting: HashMap::new(),
+            next_reply: 0,
+            records_since_snapshot: records,
+            snapshot_running: false,
+        };
+        let groups =
+            Arc::new(Self { log, world, settings, place, state: Mutex::new(state), written, timers: Notify::new() });
+        let tasks = groups.world.tasks.clone();
+        tasks.spawn(TaskKind::Background, groups.clone().hear_outcomes(outcomes));
+        tasks.spawn(TaskKind::Background, groups.clone().keep_time());
+        tasks.spawn(TaskKind::Background, groups.clone().watch_topics());
+        Ok(groups)
+    }
+
+    pub fn settings(&self) -> &GroupSettings {
+        &self.settings
+    }
+
+    // ── members ──
+
+    /// Answers when the next generation begins, which may take as long as the slowest member's rebalance timeout.
+    pub async fn join(&self, request: JoinRequest) -> JoinAnswer {
+        let member = request.member.clone();
+        let fresh = (u128::from(self.world.random.u64()) << 64) | u128::from(self.world.random.u64());
+        match self.ask(|reply| Event::Join { reply, request, fresh }).await {
+            Some(Answer::Join(answer)) => answer,
+            _ => JoinAnswer::refused(GroupError::NotAvailable, member),
+        }
+    }
+
+    /// Answers when the leader's assignment is durable.
+    pub async fn sync(&self, request: SyncRequest) -> SyncAnswer {
+        match self.ask(|reply| Event::Sync { reply, request }).await {
+            Some(Answer::Sync(answer)) => answer,
+            _ => SyncAnswer::refused(GroupError::NotAvailable),
+        }
+    }
+
+    pub async fn heartbeat(&self, who: MemberRef) -> Result<(), GroupError> {
+        done(self.ask(|reply| Event::Heartbeat { reply, who }).await)
+    }
+
+    /// One result for each leaver.
+    pub async fn leave(&self, group: &str, leavers: Vec<Leaver>) -> Vec<Result<(), GroupError>> {
+        let count = leavers.len();
+        each(self.ask(|reply| Event::Leave { reply, group: group.to_owned(), leavers }).await, count)
+    }
+
+    // ── offsets ──
+
+    /// One result for each offset. Answered when durable (GRP-1).
+    pub async fn commit(&self, request: CommitRequest) -> Vec<Result<(), GroupError>> {
+        let count = request.offsets.len();
+        each(self.ask(|reply| Event::Commit { reply, request }).await, count)
+    }
+
+    /// Durable offsets of a group.
+    pub fn offsets(&self, group: &str) -> Offsets {
+        self.state.lock().core.offsets(group)
+    }
+
+    pub fn offset(&self, group: &str, topic: &str, partition: PartitionId) -> Option<CommittedOffset> {
+        self.state.lock().core.offset(group, topic, partition).cloned()
+    }
+
+    /// Smallest committed offset of a partition over all groups.
+    pub fn lowest_offset(&self, topic: &str, partition: PartitionId) -> Option<Offset> {
+        self.state.lock().core.lowest_offset(topic, partition)
+    }
+
+    // ── admins ──
+
+    pub fn list(&self) -> Vec<GroupSummary> {
+        self.state.lock().core.list()
+    }
+
+    pub fn describe(&self, group: &str) -> Option<GroupDescription> {
+        self.state.lock().core.describe(group)
+    }
+
+    pub async fn delete(&self, group: &str) -> Result<(), GroupError> {
+        done(self.ask(|reply| Event::DeleteGroup { reply, group: group.to_owned() }).await)
+    }
+
+    /// One result for each partition, or one reason for all.
+    pub async fn delete_offsets(
+        &self,
+        group: &str,
+        partitions: Vec<(Arc<str>, PartitionId)>,
+    ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
+        match self.ask(|reply| Event::DeleteOffsets { reply, group: group.to_owned(), partitions }).await {
+            Some(Answer::Each(results)) => Ok(results),
+            Some(Answer::Done(Err(error))) => Err(error),
+            _ => Err(GroupError::NotAvailable),
+        }
+    }
+
+    // ── the machine ──
+
+    /// Puts a question to the core. `None`: the offsets topic cannot be had, or the node stops.
+    async fn ask(&self, event: impl FnOnce(ReplyId) -> Event) -> Option<Answer> {
+        if let Err(error) = self.ensure_topic().await {
+            tracing::warn!(%error, "the offsets topic cannot be made");
+            return None;
+        }
+        let (sender, answer) = oneshot::channel();
+        {
+            let mut state = self.state.lock();
+            let reply = ReplyId(state.next_reply);
+            state.next_reply += 1;
+            state.waiting.insert(reply, sender);
+            self.step(&mut state, event(reply));
+        }
+        answer.await.ok()
+    }
+
+    fn step(&self, state: &mut State, event: Event) {
+        let deadline = state.core.next_deadline();
+        let effects = state.core.step(now(&self.world), event);
+        for effect in effects {
+            match effect {
+                Effect::Answer { reply, answer } => {
+                    if let Some(sender) = state.waiting.remove(&reply) {
+                        // Whoever asked may have gone; the group's own timers notice.
+                        let _gone = sender.send(answer);
+                    }
+                }
+                Effect::Write { id, records } => {
+                    state.records_since_snapshot += records.len();
+                    let records: Vec<_> = records.iter().map(|(k, v)| (k.as_ref(), v.as_deref())).collect();
+                    // `append` fixes the order now; the lock is held, so it is the order of the core's decisions.
+                    let append = self.append(&records);
+                    self.hand_over(Outcome::Write(id, append));
+                }
+            }
+        }
+        self.maybe_snapshot(state);
+        if state.core.next_deadline() < deadline {
+            self.timers.notify_one();
+        }
+    }
+
+    fn append(&self, records: &[(&[u8], Option<&[u8]>)]) -> BoxFuture<'static, Result<Appended>> {
+        let time = self.world.clock.now_ms();
+        let mut batch = BatchBuilder::new(Codec::None);
+        for (key, value) in records {
+            batch.push(time, Some(key), *value, &[]);
+        }
+        self.log.append(&self.place, batch.build(), Append { internal: true })
+    }
+
+    fn hand_over(&self, outcome: Outcome) {
+        // The receiver lives as long as the node; when it stops nobody waits for an answer any more.
+        let _stopping = self.written.send(outcome);
+    }
+
+    /// Writes what is alive and lets go of the rest, once most of the topic is garbage.
+    fn maybe_snapshot(&self, state: &mut State) {
+        let floor = state.core.settings().snapshot_after_records;
+        if state.snapshot_running || state.records_since_snapshot < floor {
+            return;
+        }
+        let live = state.core.snapshot();
+        if state.records_since_snapshot < live.len().saturating_mul(4) {
+            return;
+        }
+        let (mut appends, mut batch, mut bytes) = (Vec::new(), Vec::new(), 0);
+        for (key, value) in &live {
+            batch.push((key.as_ref(), Some(value.as_ref())));
+            bytes += key.len() + value.len();
+            if bytes >= SNAPSHOT_BATCH_BYTES {
+                appends.push(self.append(&batch));
+                batch.clear();
+                bytes = 0;
+            }
+        }
+        if appends.is_empty() || !batch.is_empty() {
+            if batch.is_empty() {
+                // Nothing is alive: a tombstone marks the place.
+                batch.push((b"\0\x02\0\0", None));
+            }
+            appends.push(self.append(&batch));
+        }
+        state.records_since_snapshot = live.len();
+        state.snapshot_running = true;
+        self.hand_over(Outcome::Snapshot(appends));
+    }
+
+    async fn hear_outcomes(self: Arc<Self>, mut outcomes: mpsc::UnboundedReceiver<Outcome>) {
+        loop {
+            let outcome = tokio::select! {
+                outcome = outcomes.recv() => outcome,
+                () = self.world.tasks.stopping() => return,
+            };
+            match outcome {
+                Some(Outcome::Write(id, append)) => {
+                    let result = append.await;
+                    if let Err(error) = &result {
+                        tracing::warn!(%error, "could not write to the offsets topic");
+                    }
+                    self.step(&mut self.state.lock(), Event::Written { id, durable: result.is_ok() });
+                }
+                Some(Outcome::Snapshot(appends)) => {
+                    if let Err(error) = self.finish_snapshot(appends).await {
+                        tracing::warn!(%error, "could not shorten the offsets topic");
+                    }
+                    self.state.lock().snapshot_running = false;
+                }
+                None => return,
+            }
+        }
+    }
+
+    async fn finish_snapshot(&self, appends: Vec<BoxFuture<'static, Result<Appended>>>) -> Result<()> {
+        let mut first = None;
+        for append in appends {
+            let appended = append.await?;
+            first.get_or_insert(appended.base_offset);
+        }
+        if let Some(first) = first {
+            self.log.delete_records(&self.place, first).await?;
+            tracing::debug!(before = first, "offsets topic shortened");
+        }
+        Ok(())
+    }
+
+    async fn keep_time(self: Arc<Self>) {
+        loop {
+            let deadline = self.state.lock().core.next_deadline();
+            let wait = deadline.saturating_sub(self.world.clock.monotonic()).min(Duration::from_secs(3600));
+            tokio::select! {
+                () = tokio::time::sleep(wait) => self.step(&mut self.state.lock(), Event::Tick),
+                () = self.timers.notified() => {}
+                () = self.world.tasks.stopping() => return,
+            }
+        }
+    }
+
+    /// Offsets of deleted topics go; a topic made anew under the same name starts without.
+    async fn watch_topics(self: Arc<Self>) {
+        let mut changed = self.log.topics_changed();
+        let identities = |log: &dyn Log| -> BTreeSet<_> { log.topics().iter().map(|t| (t.name.clone(), t.id)).collect() };
+        let mut known = identities(&*self.log);
+        loop {
+            tokio::select! {
+                changed = changed.changed() => if changed.is_err() { return },
+                () = self.world.tasks.stopping() => return,
+            }
+            let current = identities(&*self.log);
+            for (name, _) in known.difference(&current).filter(|(name, _)| name.as_str() != OFFSETS_TOPIC) {
+                self.step(&mut self.state.lock(), Event::TopicGone { topic: name.as_str().into() });
+            }
+            known = current;
+        }
+    }
+
+    async fn ensure_topic(&self) -> Result<()> {
+        if self.log.topic(OFFSETS_TOPIC).is_some() {
+            return Ok(());
+        }
+        let spec = TopicSpec::new(self.place.topic.clone(), 1)
+            .with("retention.ms", "-1")
+            .with("retention.bytes", "-1")
+            .with("segment.bytes", "16777216");
+        match self.log.create_topic(spec, false).await {
+            Err(error) if error.kind() != model::ErrorKind::TopicExists => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn now(world: &World) -> Now {
+    Now { monotonic: world.clock.monotonic(), wall_ms: world.clock.now_ms() }
+}
+
+fn done(answer: Option<Answer>) -> Result<(), GroupError> {
+    match answer {
+        Some(Answer::Done(result)) => result,
+        _ => Err(GroupError::NotAvailable),
+    }
+}
+
+fn each(answer: Option<Answer>, count: usize) -> Vec<Result<(), GroupError>> {
+    match answer {
+        Some(Answer::Each(results)) => results,
+        _ => vec![Err(GroupError::NotAvailable); count],
+    }
+}
+
+/// Feeds the core all records of the offsets topic; returns how many there are.
+async fn replay(log: &dyn Log, place: &TopicPartition, core: &mut GroupCoordinator) -> Result<usize> {
+    const RECORDS_BYTES_MAX: usize = 64 << 20;
+    let mut next = log.bounds(place)?.log_start;
+    let (mut count, mut unknown) = (0, 0);
+    loop {
+        let slice = log.read(place, next, REPLAY_BYTES).await?;
+        if slice.records.is_empty() {
+            break;
+        }
+        for batch in record::batches(slice.records) {
+            let batch = batch?;
+            let bytes: Bytes = batch.decompress(RECORDS_BYTES_MAX)?;
+            for line in record::Records::new(&batch.header, &bytes) {
+                let line = line?;
+                count += 1;
+                if line.offset >= next && !core.replay(line.key.unwrap_or_default(), line.value) {
+                    unknown += 1;
+                }
+            }
+            next = next.max(batch.header.last_offset() + 1);
+        }
+    }
+    if unknown > 0 {
+        tracing::warn!(unknown, count, "records of the offsets topic that are not understood");
+    }
+    Ok(count)
+}

@@ -1,0 +1,288 @@
+//! What members and admins ask of a group, and what they are told.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use model::{Error, Offset, PartitionId, TimestampMs, error::codes};
+
+/// Limits and timers of groups (Kafka's names in parentheses).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSettings {
+    /// `group.min.session.timeout.ms`
+    pub session_timeout_min: Duration,
+    /// `group.max.session.timeout.ms`
+    pub session_timeout_max: Duration,
+    /// How long the first generation of an empty group waits for more members (`group.initial.rebalance.delay.ms`).
+    /// Kafka waits 3 s; we do not, so that a lone consumer starts at once.
+    pub initial_rebalance_delay: Duration,
+    /// How long a new member may be parked in a join before its client is taken to have given up.
+    pub new_member_join_timeout: Duration,
+    /// `group.max.size`
+    pub members_max: usize,
+    /// Groups kept at once, so that made-up group ids cannot fill the memory.
+    pub groups_max: usize,
+    /// `offsets.retention.minutes`: how long offsets outlive their group.
+    pub offsets_retention: Duration,
+    /// `offsets.retention.check.interval.ms`
+    pub expiry_interval: Duration,
+    /// Longest metadata text of a commit (`offset.metadata.max.bytes`).
+    pub metadata_bytes_max: usize,
+    /// Records written to the offsets topic before it is considered for a new snapshot.
+    pub snapshot_after_records: usize,
+}
+
+impl Default for GroupSettings {
+    fn default() -> Self {
+        Self {
+            session_timeout_min: Duration::from_secs(6),
+            session_timeout_max: Duration::from_secs(30 * 60),
+            initial_rebalance_delay: Duration::ZERO,
+            new_member_join_timeout: Duration::from_secs(5 * 60),
+            members_max: 10_000,
+            groups_max: 100_000,
+            offsets_retention: Duration::from_secs(7 * 24 * 3600),
+            expiry_interval: Duration::from_secs(600),
+            metadata_bytes_max: 4096,
+            snapshot_after_records: 20_000,
+        }
+    }
+}
+
+/// Why a group said no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum GroupError {
+    #[error("the metadata of a committed offset is too long")]
+    OffsetMetadataTooLarge,
+    #[error("the group coordinator cannot write its records")]
+    NotAvailable,
+    #[error("the member's generation is not the group's")]
+    IllegalGeneration,
+    #[error("the members of the group have no protocol in common")]
+    InconsistentProtocol,
+    #[error("the group id is empty")]
+    GroupIdInvalid,
+    #[error("the group does not know this member")]
+    UnknownMember,
+    #[error("the session timeout is outside of what the broker allows")]
+    InvalidSessionTimeout,
+    #[error("the group is rebalancing, so a join is needed")]
+    RebalanceInProgress,
+    #[error("the group still has members")]
+    GroupNotEmpty,
+    #[error("there is no such group")]
+    GroupIdNotFound,
+    #[error("join again with the member id given")]
+    MemberIdRequired,
+    #[error("the group has as many members as it may")]
+    GroupMaxSizeReached,
+    #[error("another member took over this group.instance.id")]
+    FencedInstanceId,
+    #[error("members of the group are subscribed to the topic")]
+    SubscribedToTopic,
+}
+
+impl GroupError {
+    /// Error code of the Kafka protocol.
+    pub fn kafka_code(self) -> i16 {
+        match self {
+            Self::OffsetMetadataTooLarge => 12,
+            Self::NotAvailable => 15,
+            Self::IllegalGeneration => 22,
+            Self::InconsistentProtocol => 23,
+            Self::GroupIdInvalid => 24,
+            Self::UnknownMember => 25,
+            Self::InvalidSessionTimeout => 26,
+            Self::RebalanceInProgress => 27,
+            Self::GroupNotEmpty => 68,
+            Self::GroupIdNotFound => 69,
+            Self::MemberIdRequired => 79,
+            Self::GroupMaxSizeReached => 81,
+            Self::FencedInstanceId => 82,
+            Self::SubscribedToTopic => 86,
+        }
+    }
+}
+
+impl From<GroupError> for Error {
+    fn from(error: GroupError) -> Self {
+        let code = match error {
+            GroupError::GroupIdNotFound => codes::GROUP_NOT_FOUND,
+            GroupError::GroupNotEmpty | GroupError::SubscribedToTopic => codes::GROUP_NOT_EMPTY,
+            GroupError::GroupIdInvalid => codes::GROUP_ID_INVALID,
+            GroupError::NotAvailable => codes::GROUPS_UNAVAILABLE,
+            _ => codes::GROUP_REFUSED,
+        };
+        Error::new(code, error.to_string())
+    }
+}
+
+/// A member's wish to be in the next generation.
+#[derive(Clone, Debug, Default)]
+pub struct JoinRequest {
+    pub group: String,
+    /// Empty: the group gives one.
+    pub member: String,
+    /// `group.instance.id` of a static member (KIP-345).
+    pub instance: Option<String>,
+    pub client_id: String,
+    /// Address the member speaks from.
+    pub client_host: String,
+    pub session_timeout: Duration,
+    pub rebalance_timeout: Duration,
+    pub protocol_type: String,
+    /// Names and metadata of the protocols the member can follow, best first.
+    pub protocols: Vec<(String, Bytes)>,
+    /// The client understands [`GroupError::MemberIdRequired`] (JoinGroup ≥ 4).
+    pub knows_member_id_first: bool,
+    /// The client understands `skip_assignment` (JoinGroup ≥ 9).
+    pub knows_skip_assignment: bool,
+}
+
+/// What a member is told when its generation begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinAnswer {
+    pub error: Option<GroupError>,
+    pub generation: i32,
+    pub protocol_type: Option<String>,
+    pub protocol: Option<String>,
+    pub leader: String,
+    pub member: String,
+    /// The leader need not assign: the group keeps what it has.
+    pub skip_assignment: bool,
+    /// All members with their metadata, for the leader only.
+    pub members: Vec<JoinedMember>,
+}
+
+/// A member as its leader sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinedMember {
+    pub member: String,
+    pub instance: Option<String>,
+    pub metadata: Bytes,
+}
+
+/// A member's wish to learn its assignment; the leader brings everybody's.
+#[derive(Clone, Debug, Default)]
+pub struct SyncRequest {
+    pub who: MemberRef,
+    /// Checked against the group's if given.
+    pub protocol_type: Option<String>,
+    pub protocol: Option<String>,
+    pub assignments: Vec<(String, Bytes)>,
+}
+
+/// What a member is told in sync.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SyncAnswer {
+    pub error: Option<GroupError>,
+    pub protocol_type: Option<String>,
+    pub protocol: Option<String>,
+    pub assignment: Bytes,
+}
+
+/// A member of a group as it names itself.
+#[derive(Clone, Debug, Default)]
+pub struct MemberRef {
+    pub group: String,
+    pub member: String,
+    pub instance: Option<String>,
+    pub generation: i32,
+}
+
+/// One who leaves, by member id, by instance id, or both.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Leaver {
+    pub member: String,
+    pub instance: Option<String>,
+}
+
+/// Offsets to be remembered.
+#[derive(Clone, Debug, Default)]
+pub struct CommitRequest {
+    /// Generation −1 with an empty member id: a committer outside of any generation.
+    pub who: MemberRef,
+    pub offsets: Vec<OffsetToCommit>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OffsetToCommit {
+    pub topic: Arc<str>,
+    pub partition: PartitionId,
+    pub offset: Offset,
+    pub leader_epoch: i32,
+    pub metadata: String,
+}
+
+/// A committed offset.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommittedOffset {
+    /// The next record to read.
+    pub offset: Offset,
+    /// −1 if the committer did not know it.
+    pub leader_epoch: i32,
+    /// The committer's own text, kept as it came.
+    pub metadata: String,
+    pub committed_ms: TimestampMs,
+}
+
+/// All offsets of a group.
+pub type Offsets = BTreeMap<(Arc<str>, PartitionId), CommittedOffset>;
+
+/// Where a group is in its cycle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GroupState {
+    /// No members; maybe offsets.
+    Empty,
+    /// Waiting for members to join.
+    PreparingRebalance,
+    /// The generation began; waiting for the leader's assignment.
+    CompletingRebalance,
+    /// Everyone has an assignment.
+    Stable,
+}
+
+impl GroupState {
+    /// Kafka's name of the state.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "Empty",
+            Self::PreparingRebalance => "PreparingRebalance",
+            Self::CompletingRebalance => "CompletingRebalance",
+            Self::Stable => "Stable",
+        }
+    }
+}
+
+/// A group in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSummary {
+    pub group: Arc<str>,
+    pub state: GroupState,
+    /// Empty for a group that only commits.
+    pub protocol_type: String,
+    pub members: usize,
+}
+
+/// A group in full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupDescription {
+    pub group: Arc<str>,
+    pub state: GroupState,
+    pub protocol_type: String,
+    /// Chosen protocol; empty unless Stable.
+    pub protocol: String,
+    pub generation: i32,
+    pub members: Vec<MemberDescription>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberDescription {
+    pub member: String,
+    pub instance: Option<String>,
+    pub client_id: String,
+    pub client_host: String,
+    /// What it told in the chosen protocol; empty unless Stable.
+    pub metadata: Bytes,
+    /// What it was assigned; empty unless Stable.
+    pub assignment: Bytes,
+}
