@@ -1,17 +1,38 @@
-//! Avro schemas: model, parsing, canonical form, compatibility and columns.
+//! Avro schemas (specification 1.12): model, parsing, canonical text, compatibility and columns.
 
-use arrow::datatypes::SchemaRef;
-use model::Result;
+mod canonical;
+mod columns;
+mod compatible;
+pub(crate) mod schema;
+
+pub(crate) use self::{
+    columns::{ALIASES_KEY, DEFAULT_KEY},
+    schema::{Field, Kind, Logical, Type, TypeId},
+};
 
 /// A parsed Avro schema with all names resolved.
 #[derive(Debug)]
-pub struct Schema {}
+pub struct Schema {
+    types: Vec<Type>,
+    root: TypeId,
+}
 
 impl Schema {
-    pub fn parse(_text: &str, _references: &[(String, String)]) -> Result<Self> {
-        unimplemented!()
+    pub(crate) fn root(&self) -> TypeId {
+        self.root
     }
-    pub fn columns(&self) -> Result<SchemaRef> {
-        unimplemented!()
+
+    pub(crate) fn get(&self, id: TypeId) -> &Type {
+        &self.types[id]
+    }
+
+    /// Records have columns; anything else is one bare value.
+    pub fn is_record(&self) -> bool {
+        matches!(self.types[self.root].kind, Kind::Record { .. })
+    }
+
+    /// Full name of the record, enum or fixed at the top.
+    pub fn full_name(&self) -> Option<&str> {
+        self.types[self.root].kind.name().map(|name| name.full.as_str())
     }
 }
