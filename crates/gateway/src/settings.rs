@@ -5,10 +5,10 @@ use std::{fmt::Write, sync::Arc, time::Duration};
 /// Limits of the HTTP door.
 #[derive(Clone, Debug)]
 pub struct GatewaySettings {
-    /// Connections served at once; the next ones wait in the listen queue.
+    /// Connections served at once; further ones wait to be accepted.
     pub connections_max: usize,
-    /// Requests worked on at once; the next ones are answered 503 with `Retry-After`.
-    pub requests_max: usize,
+    /// Queries answered at once; further ones get 503 with `Retry-After`.
+    pub queries_max: usize,
     /// Largest request body.
     pub body_bytes_max: usize,
     /// How long a client may take to send a request's head.
@@ -17,8 +17,8 @@ pub struct GatewaySettings {
     pub body_timeout: Duration,
     /// How long a query may run, from its request to its last row.
     pub query_timeout: Duration,
-    /// Names besides loopback that a browser may know this node by (`Host` and `Origin`): the rest is refused, so that a
-    /// foreign web page cannot reach the node through the user's browser.
+    /// Names besides those of loopback that clients may know this node by (`Host`, without port). Requests under any
+    /// other name are refused, so that a foreign web page cannot reach the node through its user's browser.
     pub hosts: Vec<String>,
 }
 
@@ -26,7 +26,7 @@ impl Default for GatewaySettings {
     fn default() -> Self {
         Self {
             connections_max: 1024,
-            requests_max: 256,
+            queries_max: 64,
             body_bytes_max: 16 << 20,
             head_timeout: Duration::from_secs(15),
             body_timeout: Duration::from_secs(60),
@@ -36,7 +36,8 @@ impl Default for GatewaySettings {
     }
 }
 
-/// Addresses of all doors of this node, for the status page: `("kafka", "127.0.0.1:9092")`. The HTTP door adds itself.
+/// Names and addresses of the node's other doors, for the status page: `("kafka", "127.0.0.1:9092")`. The HTTP door adds
+/// itself.
 pub type Doors = Vec<(&'static str, String)>;
 
 /// Adds lines in Prometheus' text format to `/metrics`; called once per scrape, must not block.

@@ -1,4 +1,27 @@
 //! The PostgreSQL door: psql, psycopg, JDBC and BI tools speak to Lakehead's SQL through it.
+//!
+//! ```text
+//!  socket ─ wire (bytes ⇄ messages) ─ session (who may do what when) ─ sql::Session ─ rows (Arrow → values) ─ socket
+//!                                        │
+//!                                        ├─ settings, transaction blocks, cursors, cancelling: ours
+//!                                        └─ dialect + catalog: queries about the catalog, made ready for the engine
+//! ```
+//!
+//! It knows PostgreSQL's protocol and its catalog; it does not know what tables or topics are. A connection holds one
+//! [`sql::Session`], one batch of a result and one send buffer at a time.
+
+mod cancel;
+mod catalog;
+mod connection;
+mod dialect;
+mod door;
+mod error;
+mod params;
+mod rows;
+mod session;
+mod settings;
+mod types;
+mod wire;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -8,7 +31,7 @@ use world::World;
 /// Everything the PostgreSQL door needs.
 pub struct PgParts {
     pub engine: Arc<sql::Engine>,
-    pub catalog: catalog::Catalog,
+    pub catalog: ::catalog::Catalog,
     pub listen: SocketAddr,
     pub settings: PgSettings,
     pub world: World,
@@ -23,7 +46,7 @@ pub struct PgSettings {
     pub message_bytes_max: usize,
     /// How long a client may take from connecting to being logged in.
     pub startup_timeout: Duration,
-    /// How long a connection may say nothing.
+    /// How long a connection may say nothing, or not read what it is sent.
     pub idle_timeout: Duration,
 }
 
@@ -42,15 +65,16 @@ impl Default for PgSettings {
 pub struct Pg;
 
 /// A door that is open.
+#[derive(Clone, Copy, Debug)]
 pub struct PgHandle {
     /// Where it listens; the port is the real one even if 0 was asked for.
     pub addr: SocketAddr,
 }
 
 impl Pg {
-    /// Binds `parts.listen` and serves until the world's tasks stop.
+    /// Binds `parts.listen` and serves until the world's tasks stop. To be called before the engine's first session, so that
+    /// every session sees `pg_catalog`.
     pub async fn start(parts: PgParts) -> Result<PgHandle> {
-        let _ = parts;
-        Err(model::Error::internal("starting"))
+        door::open(parts).await
     }
 }

@@ -190,7 +190,7 @@ fn numeric_text(b: &mut Bytes) -> Option<String> {
         let first = i32::from(weight) + 1;
         // Groups before the first digit of the fraction are zeros when the weight is negative.
         let fraction: String =
-            (0..i32::from(scale).div_ceil(4)).map(|i| format!("{:04}", if first < 0 && i < -first { 0 } else { group(first + i) })).collect();
+            (0..i32::from(scale.div_ceil(4))).map(|i| format!("{:04}", if first < 0 && i < -first { 0 } else { group(first + i) })).collect();
         text.push('.');
         text += &fraction[..usize::from(scale)];
     }

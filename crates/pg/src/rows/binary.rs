@@ -1,6 +1,6 @@
 //! Values in PostgreSQL's binary form (`*_send` of each type).
 
-use arrow::{array::Array, datatypes::IntervalMonthDayNanoType};
+use arrow::datatypes::IntervalMonthDayNanoType;
 use bytes::{BufMut, BytesMut};
 use model::Result;
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use arrow::{
-    array::{Array, timezone::Tz},
+    array::timezone::Tz,
     datatypes::IntervalMonthDayNanoType,
 };
 use bytes::{BufMut, BytesMut};

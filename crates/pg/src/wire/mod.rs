@@ -16,4 +16,4 @@ mod backend;
 mod frontend;
 
 pub(crate) use backend::{Backend, Column, TransactionStatus};
-pub(crate) use frontend::{Bind, Frame, Frontend, Malformed, Parse, Startup, Target, next_frame, next_startup};
+pub(crate) use frontend::{Bind, Frontend, Malformed, Parse, Startup, Target, next_frame, next_startup};

@@ -18,6 +18,8 @@ codes! {
         "The query did not finish within the time the HTTP door allows and was cancelled. Narrow it with a WHERE clause or LIMIT, or run it through the PostgreSQL door or `lakehead sql`, which set no limit by default.";
     HTTP_NOT_ACCEPTABLE = "LH0909" InvalidRequest "no answer in a format the client accepts"
         "The `Accept` header names only formats this address does not give. `POST /sql` answers as application/json, application/x-ndjson, text/csv or application/vnd.apache.arrow.stream.";
+    HTTP_RESULT_UNSENDABLE = "LH0910" InvalidValue "the result cannot be written in the format asked for"
+        "A column has a type or a value that the format of the answer cannot hold; the detail names it. Ask for another format with the `Accept` header, or cast the column to text in the query.";
 
     PG_PROTOCOL_VIOLATION = "LH0951" InvalidRequest "bytes that are not PostgreSQL's protocol"
         "A client sent a message that is cut, too long or of an unknown type, and was disconnected. Check that it is a PostgreSQL client (protocol version 3) and not one of HTTP, TLS or Kafka; the doors' addresses are on the status page.";

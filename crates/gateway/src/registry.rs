@@ -1,0 +1,315 @@
+//! Confluent's Schema Registry REST API (Confluent Platform 8.0), one route for each operation of
+//! [`lake::registry::RegistryStore`]. Errors are `{"error_code","message"}` with Confluent's numbers.
+
+use std::str::FromStr;
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Path, Query, Request, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use model::{Error, error::codes};
+use schemas::registry::{ConfigUpdate, SchemaRequest, VersionSpec, error_code, http_status};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::app::{App, Shared, read_body};
+
+const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
+
+type Answer = Result<Response, RegistryFailure>;
+
+pub(crate) fn routes() -> Router<Shared> {
+    Router::new()
+        .route("/subjects", get(subjects))
+        .route("/subjects/{subject}", post(lookup).delete(delete_subject))
+        .route("/subjects/{subject}/versions", get(versions).post(register))
+        .route("/subjects/{subject}/versions/{version}", get(version).delete(delete_version))
+        .route("/subjects/{subject}/versions/{version}/schema", get(version_schema))
+        .route("/subjects/{subject}/versions/{version}/referencedby", get(referenced_by))
+        .route("/schemas", get(all_schemas))
+        .route("/schemas/types", get(types))
+        .route("/schemas/ids/{id}", get(schema))
+        .route("/schemas/ids/{id}/schema", get(schema_text))
+        .route("/schemas/ids/{id}/subjects", get(schema_subjects))
+        .route("/schemas/ids/{id}/versions", get(schema_versions))
+        .route("/compatibility/subjects/{subject}/versions", post(compatibility_with_all))
+        .route("/compatibility/subjects/{subject}/versions/{version}", post(compatibility_with_one))
+        .route("/config", get(global_config).put(set_global_config).delete(delete_global_config))
+        .route("/config/{subject}", get(config).put(set_config).delete(delete_config))
+        .route("/mode", get(global_mode).put(set_global_mode))
+        .route("/mode/{subject}", get(mode).put(set_mode).delete(delete_mode))
+        .route("/contexts", get(contexts))
+}
+
+/// `value` as the registry's JSON.
+pub(crate) fn json(value: &impl Serialize) -> Response {
+    let bytes = serde_json::to_vec(value).expect("answers are plain structs with string keys");
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], bytes).into_response()
+}
+
+fn text(schema: String) -> Response {
+    ([(header::CONTENT_TYPE, CONTENT_TYPE)], schema).into_response()
+}
+
+// ── errors ──
+
+struct RegistryFailure(Error);
+
+impl From<Error> for RegistryFailure {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for RegistryFailure {
+    fn into_response(self) -> Response {
+        let Self(error) = self;
+        let status = StatusCode::from_u16(http_status(&error)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if status.is_server_error() {
+            tracing::error!(%error, "a registry request failed");
+        }
+        // Confluent has one text; ours keeps the cause and the code for `lakehead explain`.
+        let mut message = error.message().to_owned();
+        for part in [error.detail_text(), error.hint_text()].into_iter().flatten() {
+            message += "; ";
+            message += part;
+        }
+        message += &format!(" [{}]", error.code().name);
+        let body = serde_json::json!({"error_code": error_code(&error), "message": message});
+        let mut response = json(&body);
+        *response.status_mut() = status;
+        response
+    }
+}
+
+// ── query strings ──
+
+/// All query parameters any route takes. Values are text so that a strange one is ignored like Confluent does, not refused.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Params {
+    subject_prefix: Option<String>,
+    deleted: Option<String>,
+    deleted_only: Option<String>,
+    latest_only: Option<String>,
+    normalize: Option<String>,
+    permanent: Option<String>,
+    fetch_max_id: Option<String>,
+    verbose: Option<String>,
+    default_to_global: Option<String>,
+    force: Option<String>,
+    offset: Option<String>,
+    limit: Option<String>,
+}
+
+fn yes(value: &Option<String>) -> bool {
+    value.as_deref().is_some_and(|v| v.eq_ignore_ascii_case("true"))
+}
+
+/// `offset` and `limit` of a list (no limit: −1, as Confluent).
+fn page<T>(items: Vec<T>, params: &Params) -> Vec<T> {
+    let number = |value: &Option<String>| value.as_deref().and_then(|v| v.parse::<i64>().ok());
+    let offset = usize::try_from(number(&params.offset).unwrap_or(0)).unwrap_or(0);
+    let limit = usize::try_from(number(&params.limit).unwrap_or(-1)).unwrap_or(usize::MAX);
+    items.into_iter().skip(offset).take(limit).collect()
+}
+
+async fn read<T: DeserializeOwned>(app: &App, body: Body) -> Result<T, Error> {
+    let bytes: Bytes = read_body(app, body).await?;
+    serde_json::from_slice(&bytes).map_err(|error| {
+        Error::new(codes::HTTP_BODY_INVALID, "the body is not the JSON this request needs").detail(error.to_string())
+    })
+}
+
+fn version_of(text: &str) -> Result<VersionSpec, Error> {
+    VersionSpec::from_str(text)
+}
+
+fn id_of(text: &str) -> Result<i32, Error> {
+    text.parse().map_err(|_| {
+        Error::new(codes::HTTP_NOT_FOUND, format!("`{}` is not the id of a schema", text.escape_debug()))
+    })
+}
+
+// ── subjects ──
+
+async fn subjects(State(app): State<Shared>, Query(p): Query<Params>) -> Answer {
+    let subjects = app.parts.registry.subjects(p.subject_prefix.as_deref(), yes(&p.deleted), yes(&p.deleted_only));
+    Ok(json(&page(subjects, &p)))
+}
+
+async fn versions(State(app): State<Shared>, Path(subject): Path<String>, Query(p): Query<Params>) -> Answer {
+    let versions = app.parts.registry.versions(&subject, yes(&p.deleted), yes(&p.deleted_only))?;
+    Ok(json(&page(versions, &p)))
+}
+
+async fn version(
+    State(app): State<Shared>,
+    Path((subject, version)): Path<(String, String)>,
+    Query(p): Query<Params>,
+) -> Answer {
+    Ok(json(&app.parts.registry.version(&subject, version_of(&version)?, yes(&p.deleted))?))
+}
+
+async fn version_schema(
+    State(app): State<Shared>,
+    Path((subject, version)): Path<(String, String)>,
+    Query(p): Query<Params>,
+) -> Answer {
+    Ok(text(app.parts.registry.version(&subject, version_of(&version)?, yes(&p.deleted))?.schema))
+}
+
+async fn referenced_by(State(app): State<Shared>, Path((subject, version)): Path<(String, String)>) -> Answer {
+    Ok(json(&app.parts.registry.referenced_by(&subject, version_of(&version)?)?))
+}
+
+async fn register(
+    State(app): State<Shared>,
+    Path(subject): Path<String>,
+    Query(p): Query<Params>,
+    request: Request,
+) -> Answer {
+    let schema: SchemaRequest = read(&app, request.into_body()).await?;
+    Ok(json(&app.parts.registry.register(&subject, schema, yes(&p.normalize)).await?))
+}
+
+async fn lookup(
+    State(app): State<Shared>,
+    Path(subject): Path<String>,
+    Query(p): Query<Params>,
+    request: Request,
+) -> Answer {
+    let schema: SchemaRequest = read(&app, request.into_body()).await?;
+    Ok(json(&app.parts.registry.lookup(&subject, &schema, yes(&p.normalize), yes(&p.deleted))?))
+}
+
+async fn delete_subject(State(app): State<Shared>, Path(subject): Path<String>, Query(p): Query<Params>) -> Answer {
+    Ok(json(&app.parts.registry.delete_subject(&subject, yes(&p.permanent)).await?))
+}
+
+async fn delete_version(
+    State(app): State<Shared>,
+    Path((subject, version)): Path<(String, String)>,
+    Query(p): Query<Params>,
+) -> Answer {
+    Ok(json(&app.parts.registry.delete_version(&subject, version_of(&version)?, yes(&p.permanent)).await?))
+}
+
+// ── schemas ──
+
+async fn types(State(app): State<Shared>) -> Answer {
+    Ok(json(&app.parts.registry.types()))
+}
+
+async fn all_schemas(State(app): State<Shared>, Query(p): Query<Params>) -> Answer {
+    let schemas = app.parts.registry.schemas(p.subject_prefix.as_deref(), yes(&p.deleted), yes(&p.latest_only));
+    Ok(json(&page(schemas, &p)))
+}
+
+async fn schema(State(app): State<Shared>, Path(id): Path<String>, Query(p): Query<Params>) -> Answer {
+    Ok(json(&app.parts.registry.schema(id_of(&id)?, yes(&p.fetch_max_id))?))
+}
+
+async fn schema_text(State(app): State<Shared>, Path(id): Path<String>) -> Answer {
+    Ok(text(app.parts.registry.schema(id_of(&id)?, false)?.schema))
+}
+
+async fn schema_subjects(State(app): State<Shared>, Path(id): Path<String>, Query(p): Query<Params>) -> Answer {
+    Ok(json(&page(app.parts.registry.schema_subjects(id_of(&id)?, yes(&p.deleted))?, &p)))
+}
+
+async fn schema_versions(State(app): State<Shared>, Path(id): Path<String>, Query(p): Query<Params>) -> Answer {
+    Ok(json(&page(app.parts.registry.schema_versions(id_of(&id)?, yes(&p.deleted))?, &p)))
+}
+
+// ── compatibility ──
+
+async fn compatibility_with_all(
+    State(app): State<Shared>,
+    Path(subject): Path<String>,
+    Query(p): Query<Params>,
+    request: Request,
+) -> Answer {
+    let schema: SchemaRequest = read(&app, request.into_body()).await?;
+    Ok(json(&app.parts.registry.compatibility(&subject, None, &schema, yes(&p.verbose), yes(&p.normalize))?))
+}
+
+async fn compatibility_with_one(
+    State(app): State<Shared>,
+    Path((subject, version)): Path<(String, String)>,
+    Query(p): Query<Params>,
+    request: Request,
+) -> Answer {
+    let schema: SchemaRequest = read(&app, request.into_body()).await?;
+    let version = Some(version_of(&version)?);
+    Ok(json(&app.parts.registry.compatibility(&subject, version, &schema, yes(&p.verbose), yes(&p.normalize))?))
+}
+
+// ── settings ──
+
+/// Body of `PUT /mode`; the name is checked by the registry.
+#[derive(Deserialize)]
+struct ModeUpdate {
+    mode: String,
+}
+
+async fn global_config(State(app): State<Shared>) -> Answer {
+    Ok(json(&app.parts.registry.config(None, false)?))
+}
+
+async fn config(State(app): State<Shared>, Path(subject): Path<String>, Query(p): Query<Params>) -> Answer {
+    Ok(json(&app.parts.registry.config(Some(&subject), yes(&p.default_to_global))?))
+}
+
+async fn set_global_config(State(app): State<Shared>, request: Request) -> Answer {
+    let update: ConfigUpdate = read(&app, request.into_body()).await?;
+    Ok(json(&app.parts.registry.set_config(None, update).await?))
+}
+
+async fn set_config(State(app): State<Shared>, Path(subject): Path<String>, request: Request) -> Answer {
+    let update: ConfigUpdate = read(&app, request.into_body()).await?;
+    Ok(json(&app.parts.registry.set_config(Some(&subject), update).await?))
+}
+
+async fn delete_global_config(State(app): State<Shared>) -> Answer {
+    Ok(json(&app.parts.registry.delete_config(None).await?))
+}
+
+async fn delete_config(State(app): State<Shared>, Path(subject): Path<String>) -> Answer {
+    Ok(json(&app.parts.registry.delete_config(Some(&subject)).await?))
+}
+
+async fn global_mode(State(app): State<Shared>) -> Answer {
+    Ok(json(&app.parts.registry.mode(None, false)?))
+}
+
+async fn mode(State(app): State<Shared>, Path(subject): Path<String>, Query(p): Query<Params>) -> Answer {
+    Ok(json(&app.parts.registry.mode(Some(&subject), yes(&p.default_to_global))?))
+}
+
+async fn set_global_mode(State(app): State<Shared>, Query(p): Query<Params>, request: Request) -> Answer {
+    let update: ModeUpdate = read(&app, request.into_body()).await?;
+    Ok(json(&app.parts.registry.set_mode(None, &update.mode, yes(&p.force)).await?))
+}
+
+async fn set_mode(
+    State(app): State<Shared>,
+    Path(subject): Path<String>,
+    Query(p): Query<Params>,
+    request: Request,
+) -> Answer {
+    let update: ModeUpdate = read(&app, request.into_body()).await?;
+    Ok(json(&app.parts.registry.set_mode(Some(&subject), &update.mode, yes(&p.force)).await?))
+}
+
+async fn delete_mode(State(app): State<Shared>, Path(subject): Path<String>) -> Answer {
+    Ok(json(&app.parts.registry.delete_mode(&subject).await?))
+}
+
+/// There is one context, the default one.
+async fn contexts() -> Answer {
+    Ok(json(&["."]))
+}

@@ -1,0 +1,155 @@
+//! Functions clients call while they look around.
+//!
+//! Most answer what is always so here: there are no comments, indexes, triggers or rules, everyone may read everything,
+//! and every name is visible. Those that depend on the session are put in by [`crate::dialect`].
+
+use std::any::Any;
+
+use arrow::datatypes::DataType;
+use datafusion::{
+    error::Result,
+    logical_expr::{
+        ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+    },
+    prelude::SessionContext,
+    scalar::ScalarValue,
+};
+use datafusion_pg_catalog::pg_catalog as theirs;
+
+pub(super) fn register(context: &SessionContext) {
+    for function in [
+        theirs::create_current_database_udf(),
+        theirs::create_pg_get_userbyid_udf(),
+        theirs::create_pg_table_is_visible(),
+        theirs::create_pg_get_partkeydef_udf(),
+        theirs::create_pg_get_statisticsobjdef_columns_udf(),
+        theirs::create_pg_encoding_to_char_udf(),
+        theirs::create_pg_get_partition_ancestors_udf(),
+        theirs::create_current_schemas_udf(),
+        theirs::create_session_user_udf(),
+        theirs::format_type::create_format_type_udf(),
+        theirs::pg_get_expr_udf::create_pg_get_expr_udf(),
+        theirs::quote_ident_udf::create_quote_ident_udf(),
+        theirs::quote_ident_udf::create_parse_ident_udf(),
+    ] {
+        add(context, function);
+    }
+    let no_text = || ScalarValue::Utf8(None);
+    for name in [
+        "col_description",
+        "obj_description",
+        "shobj_description",
+        "pg_get_constraintdef",
+        "pg_get_function_arguments",
+        "pg_get_function_identity_arguments",
+        "pg_get_function_result",
+        "pg_get_function_sqlbody",
+        "pg_get_functiondef",
+        "pg_get_indexdef",
+        "pg_get_ruledef",
+        "pg_get_serial_sequence",
+        "pg_get_triggerdef",
+        "pg_get_viewdef",
+        "pg_tablespace_location",
+        "inet_client_addr",
+        "inet_server_addr",
+        "to_regclass",
+        "to_regtype",
+    ] {
+        add(context, constant(name, no_text()));
+    }
+    for name in [
+        "has_any_column_privilege",
+        "has_column_privilege",
+        "has_database_privilege",
+        "has_function_privilege",
+        "has_schema_privilege",
+        "has_sequence_privilege",
+        "has_table_privilege",
+        "has_type_privilege",
+        "pg_has_role",
+        "pg_collation_is_visible",
+        "pg_conversion_is_visible",
+        "pg_function_is_visible",
+        "pg_opclass_is_visible",
+        "pg_operator_is_visible",
+        "pg_opfamily_is_visible",
+        "pg_statistics_obj_is_visible",
+        "pg_ts_config_is_visible",
+        "pg_ts_dict_is_visible",
+        "pg_ts_parser_is_visible",
+        "pg_ts_template_is_visible",
+        "pg_type_is_visible",
+    ] {
+        add(context, constant(name, ScalarValue::from(true)));
+    }
+    for name in [
+        "pg_is_in_recovery",
+        "pg_is_other_temp_schema",
+        "pg_relation_is_publishable",
+        "pg_relation_is_updatable",
+        "pg_try_advisory_lock",
+    ] {
+        add(context, constant(name, ScalarValue::from(false)));
+    }
+    for name in ["pg_advisory_unlock_all", "pg_advisory_lock"] {
+        add(context, constant(name, no_text()));
+    }
+    for name in [
+        "pg_database_size",
+        "pg_indexes_size",
+        "pg_my_temp_schema",
+        "pg_relation_size",
+        "pg_stat_get_numscans",
+        "pg_table_size",
+        "pg_total_relation_size",
+        "txid_current",
+    ] {
+        add(context, constant(name, ScalarValue::from(0_i64)));
+    }
+    add(context, constant("age", ScalarValue::from(0_i32)));
+    add(context, constant("pg_char_to_encoding", ScalarValue::from(6_i32)));
+    add(context, constant("pg_size_pretty", ScalarValue::from("0 bytes")));
+}
+
+/// The engine's own functions come first.
+fn add(context: &SessionContext, function: ScalarUDF) {
+    if !context.state().scalar_functions().contains_key(function.name()) {
+        context.register_udf(function);
+    }
+}
+
+/// A function of any arguments that always gives the same.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Constant {
+    name: &'static str,
+    signature: Signature,
+    value: ScalarValue,
+}
+
+fn constant(name: &'static str, value: ScalarValue) -> ScalarUDF {
+    let any = vec![TypeSignature::Nullary, TypeSignature::VariadicAny];
+    ScalarUDF::new_from_impl(Constant { name, signature: Signature::one_of(any, Volatility::Stable), value })
+}
+
+impl ScalarUDFImpl for Constant {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(self.value.data_type())
+    }
+
+    fn invoke_with_args(&self, _arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Ok(ColumnarValue::Scalar(self.value.clone()))
+    }
+}
