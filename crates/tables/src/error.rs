@@ -1,6 +1,6 @@
 //! From Iceberg's, Parquet's and Arrow's errors to ours.
 
-use std::fmt::Display;
+use std::{error::Error as StdError, fmt::Display};
 
 use model::{Error, error::codes};
 
@@ -17,4 +17,16 @@ pub(crate) fn unwritable(message: String, cause: impl Display) -> Error {
 /// What a library refuses although the request was checked before.
 pub(crate) fn internal(message: String, cause: impl Display) -> Error {
     Error::internal(message).detail(cause.to_string())
+}
+
+/// An error of a library that may have one of ours (a full disk, a missing file) inside.
+pub(crate) fn unwrap_or(cause: &(dyn StdError + 'static), otherwise: impl FnOnce() -> Error) -> Error {
+    let mut next = Some(cause);
+    while let Some(error) = next {
+        if let Some(ours) = error.downcast_ref::<Error>() {
+            return ours.clone();
+        }
+        next = error.source();
+    }
+    otherwise()
 }

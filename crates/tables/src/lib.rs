@@ -24,11 +24,13 @@ mod tables;
 mod write;
 
 pub mod scan;
+#[cfg(test)]
+mod tests;
 
 pub use commit::{Append, ProgressCommit, Rewrite, RowDelta};
 pub use maintain::{MaintenancePolicy, MaintenanceReport, SweepReport};
 pub use manifests::Manifests;
-pub use schema::{NewTable, PartitionBy, SchemaChange};
+pub use schema::{NewTable, PartitionBy, SchemaChange, stored_type};
 pub use table::{Progress, Table, Version};
 pub use tables::Tables;
 pub use write::{TableWriter, WriterOptions};

@@ -1,16 +1,26 @@
 //! The façade.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
 
 use catalog::Catalog;
 use files::Files;
-use iceberg::{io::FileIO, spec::DataFile};
-use model::{Result, TableName, TimestampMs};
+use iceberg::{
+    io::FileIO,
+    spec::{DataFile, FormatVersion, SortOrder, TableMetadata, TableMetadataBuilder},
+};
+use model::{Error, Result, TableName, error::codes};
+use parking_lot::Mutex;
 use world::World;
 
 use crate::{
-    Append, MaintenancePolicy, MaintenanceReport, Manifests, NewTable, Rewrite, RowDelta, SchemaChange, SweepReport,
-    Table, TableWriter, WriterOptions,
+    Append, Manifests, NewTable, Rewrite, RowDelta, SchemaChange, Table, TableWriter, WriterOptions,
+    commit::{self, AppendWork, EvolveWork, PropertiesWork, RewriteWork, RowDeltaWork, Work},
+    error::{corrupt, internal, unwrap_or},
+    storage::{self, Stage},
+    write::write_position_deletes,
 };
 
 /// All tables of one catalog. Cheap to clone.
@@ -23,80 +33,254 @@ struct Inner {
     world: World,
     manifests: Manifests,
     file_io: FileIO,
+    /// The newest state seen of each table; right if the catalog still points to it.
+    newest: Mutex<HashMap<TableName, Arc<Table>>>,
+    /// Held while committing, so that our own tasks queue up instead of racing. Gone when nobody holds it.
+    locks: Mutex<HashMap<TableName, Weak<tokio::sync::Mutex<()>>>>,
+    #[cfg(test)]
+    pub(crate) failpoint: Mutex<Option<&'static str>>,
 }
 
 impl Tables {
-    pub fn new(_catalog: Catalog, _files: Files, _world: World) -> Self {
-        unimplemented!()
+    pub fn new(catalog: Catalog, files: Files, world: World) -> Self {
+        Self(Arc::new(Inner {
+            manifests: Manifests::new(&files),
+            file_io: storage::file_io(&files),
+            catalog,
+            files,
+            world,
+            newest: Mutex::default(),
+            locks: Mutex::default(),
+            #[cfg(test)]
+            failpoint: Mutex::default(),
+        }))
     }
+
     pub fn catalog(&self) -> &Catalog {
         &self.0.catalog
     }
+
     pub fn files(&self) -> &Files {
         &self.0.files
     }
+
     pub fn world(&self) -> &World {
         &self.0.world
     }
+
     /// Shared with scans.
     pub fn manifests(&self) -> &Manifests {
         &self.0.manifests
     }
+
     /// The same files, as Iceberg's own reader wants them.
     pub fn file_io(&self) -> &FileIO {
         &self.0.file_io
     }
 
     /// The newest state of a table, or `None` if there is no such table.
-    pub async fn load(&self, _name: &TableName) -> Result<Option<Arc<Table>>> {
-        unimplemented!()
+    pub async fn load(&self, name: &TableName) -> Result<Option<Arc<Table>>> {
+        let Some(location) = self.0.catalog.table_location(name).await? else {
+            self.0.newest.lock().remove(name);
+            return Ok(None);
+        };
+        let known = self.0.newest.lock().get(name).cloned();
+        if let Some(known) = known.filter(|table| table.metadata_location() == location) {
+            return Ok(Some(known));
+        }
+        let metadata = TableMetadata::read_from(&self.0.file_io, &location).await.map_err(|e| {
+            unwrap_or(&e, || corrupt(format!("could not read the metadata of `{name}` at `{location}`"), &e))
+        })?;
+        self.remember(Table::new(name.clone(), location.into(), Arc::new(metadata))?).map(Some)
     }
+
     /// [`Tables::load`], with an error if there is no such table.
-    pub async fn get(&self, _name: &TableName) -> Result<Arc<Table>> {
-        unimplemented!()
+    pub async fn get(&self, name: &TableName) -> Result<Arc<Table>> {
+        match self.load(name).await? {
+            Some(table) => Ok(table),
+            None => Err(Error::new(codes::TABLE_NOT_FOUND, format!("there is no table `{name}`"))),
+        }
     }
-    pub async fn create(&self, _name: &TableName, _new: NewTable) -> Result<Arc<Table>> {
-        unimplemented!()
+
+    /// Makes an empty table in a folder of its own: `<base>/<zone>/<name>-<8 hex>`.
+    pub async fn create(&self, name: &TableName, new: NewTable) -> Result<Arc<Table>> {
+        // Before anything is written; the catalog checks once more.
+        if self.0.catalog.table_location(name).await?.is_some() {
+            return Err(Error::new(codes::TABLE_EXISTS, format!("table `{name}` exists already")));
+        }
+        let schema = new.iceberg_schema()?;
+        let spec = new.partition_spec(&schema)?;
+        let uuid = random_uuid(&self.0.world);
+        let short = &uuid.as_simple().to_string()[..8];
+        let (zone, folder) = (folder_name(&name.namespace), folder_name(&name.name));
+        let location = format!("{}/{zone}/{folder}-{short}", self.0.files.base_url());
+
+        let properties = defaults().into_iter().chain(new.properties).collect();
+        let unlikely = |e| internal(format!("could not make the metadata of `{name}`"), e);
+        let order = SortOrder::unsorted_order();
+        let builder = TableMetadataBuilder::new(schema, spec, order, location, FormatVersion::V2, properties).map_err(|e| {
+            Error::new(codes::TABLE_SCHEMA_INVALID, format!("could not create table `{name}`")).detail(e.to_string())
+        })?;
+        let metadata = builder.assign_uuid(uuid).build().map_err(unlikely)?.metadata;
+
+        let stage = Stage::default();
+        let location = commit::stage_metadata(&stage, "", &metadata).await?;
+        self.0.files.put_all(stage.take()).await?;
+        if let Err(error) = self.0.catalog.create_table(name, &location).await {
+            // Unless it was made all the same, nobody refers to the file.
+            if let Ok(found) = self.0.catalog.table_location(name).await {
+                if found.as_deref() == Some(location.as_str()) {
+                    return self.remember(Table::new(name.clone(), location.into(), Arc::new(metadata))?);
+                }
+                if let Err(error) = self.0.files.delete_prefix(metadata.location()).await {
+                    tracing::warn!(table = %name, %error, "the folder of a table that was not made stays behind");
+                }
+            }
+            return Err(error);
+        }
+        self.remember(Table::new(name.clone(), location.into(), Arc::new(metadata))?)
     }
+
     /// Takes the table out of the catalog; with `purge` its files go too. False if there was none.
-    pub async fn drop(&self, _name: &TableName, _purge: bool) -> Result<bool> {
-        unimplemented!()
+    pub async fn drop(&self, name: &TableName, purge: bool) -> Result<bool> {
+        let lock = self.lock(name);
+        let _held = lock.lock().await;
+        let table = if purge { self.load(name).await? } else { None };
+        self.0.newest.lock().remove(name);
+        if self.0.catalog.drop_table(name).await?.is_none() {
+            return Ok(false);
+        }
+        if let Some(table) = table {
+            self.purge(&table).await?;
+        }
+        Ok(true)
     }
-    pub async fn rename(&self, _from: &TableName, _to: &TableName) -> Result<()> {
-        unimplemented!()
+
+    pub async fn rename(&self, from: &TableName, to: &TableName) -> Result<()> {
+        let lock = self.lock(from);
+        let _held = lock.lock().await;
+        self.0.catalog.rename_table(from, to).await?;
+        self.0.newest.lock().remove(from);
+        Ok(())
     }
-    pub fn writer(&self, _table: &Arc<Table>) -> Result<TableWriter> {
-        unimplemented!()
+
+    pub fn writer(&self, table: &Arc<Table>) -> Result<TableWriter> {
+        self.writer_with(table, WriterOptions::of(table))
     }
-    pub fn writer_with(&self, _table: &Arc<Table>, _options: WriterOptions) -> Result<TableWriter> {
-        unimplemented!()
+
+    pub fn writer_with(&self, table: &Arc<Table>, options: WriterOptions) -> Result<TableWriter> {
+        TableWriter::new(&self.0.files, &self.0.world, table, options)
     }
-    pub async fn append(&self, _name: &TableName, _append: Append) -> Result<Arc<Table>> {
-        unimplemented!()
+
+    /// Adds files to a table. Lost races are tried again; a progress other than expected is an error
+    /// (`PROGRESS_CONFLICT`), because the rows may be in the table already.
+    pub async fn append(&self, name: &TableName, append: Append) -> Result<Arc<Table>> {
+        self.commit(name, Work::Append(AppendWork::new(append))).await
     }
-    /// Writes delete files for rows of `table` given as (data file path, ascending positions).
-    pub async fn write_position_deletes(&self, _table: &Arc<Table>, _rows: Vec<(String, Vec<u64>)>) -> Result<Vec<DataFile>> {
-        unimplemented!()
+
+    /// Writes delete files for rows of `table` given as (data file path, positions).
+    pub async fn write_position_deletes(
+        &self,
+        table: &Arc<Table>,
+        rows: Vec<(String, Vec<u64>)>,
+    ) -> Result<Vec<DataFile>> {
+        write_position_deletes(self, table, rows).await
     }
-    pub async fn row_delta(&self, _name: &TableName, _delta: RowDelta) -> Result<Arc<Table>> {
-        unimplemented!()
+
+    /// Deletes and adds rows in one instant; `COMMIT_CONFLICT` if the rows were touched meanwhile.
+    pub async fn row_delta(&self, name: &TableName, delta: RowDelta) -> Result<Arc<Table>> {
+        self.commit(name, Work::RowDelta(RowDeltaWork::new(delta))).await
     }
-    pub async fn rewrite(&self, _name: &TableName, _rewrite: Rewrite) -> Result<Arc<Table>> {
-        unimplemented!()
+
+    /// Replaces files by others with the same rows; `COMMIT_CONFLICT` if the files were touched meanwhile.
+    pub async fn rewrite(&self, name: &TableName, rewrite: Rewrite) -> Result<Arc<Table>> {
+        self.commit(name, Work::Rewrite(RewriteWork::new(rewrite))).await
     }
+
     /// Changes columns in place; does nothing (no commit) if all changes hold already.
-    pub async fn evolve(&self, _name: &TableName, _changes: Vec<SchemaChange>) -> Result<Arc<Table>> {
-        unimplemented!()
+    pub async fn evolve(&self, name: &TableName, changes: Vec<SchemaChange>) -> Result<Arc<Table>> {
+        self.commit(name, Work::Evolve(EvolveWork(changes))).await
     }
-    pub async fn set_properties(&self, _name: &TableName, _set: Vec<(String, String)>, _remove: Vec<String>) -> Result<Arc<Table>> {
-        unimplemented!()
+
+    /// Sets and removes table properties; does nothing (no commit) if they are so already.
+    pub async fn set_properties(
+        &self,
+        name: &TableName,
+        set: Vec<(String, String)>,
+        remove: Vec<String>,
+    ) -> Result<Arc<Table>> {
+        self.commit(name, Work::Properties(PropertiesWork { set: set.into_iter().collect(), remove })).await
     }
-    /// Compaction, expiry and (when asked for) removal of orphans.
-    pub async fn maintain(&self, _name: &TableName, _policy: &MaintenancePolicy, _now: TimestampMs) -> Result<MaintenanceReport> {
-        unimplemented!()
+
+    pub(crate) fn lock(&self, name: &TableName) -> Arc<tokio::sync::Mutex<()>> {
+        let mut locks = self.0.locks.lock();
+        if let Some(lock) = locks.get(name).and_then(Weak::upgrade) {
+            return lock;
+        }
+        locks.retain(|_, lock| lock.strong_count() > 0);
+        let lock = Arc::new(tokio::sync::Mutex::new(()));
+        locks.insert(name.clone(), Arc::downgrade(&lock));
+        lock
     }
-    /// Deletes files whose grace time is over.
-    pub async fn sweep(&self, _now: TimestampMs) -> Result<SweepReport> {
-        unimplemented!()
+
+    pub(crate) fn remember(&self, table: Table) -> Result<Arc<Table>> {
+        let table = Arc::new(table);
+        self.0.newest.lock().insert(table.name().clone(), table.clone());
+        Ok(table)
     }
+
+    /// Where tests make a commit die.
+    #[cfg(test)]
+    pub(crate) fn failpoint(&self, name: &str) -> Result<()> {
+        match *self.0.failpoint.lock() {
+            Some(set) if set == name => Err(Error::internal(format!("died at `{name}`"))),
+            _ => Ok(()),
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn set_failpoint(&self, name: Option<&'static str>) {
+        *self.0.failpoint.lock() = name;
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unnecessary_wraps, reason = "fails in tests")]
+    pub(crate) fn failpoint(&self, _name: &str) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Tables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Tables").field(&self.0.files).finish()
+    }
+}
+
+/// Properties of new tables, where Iceberg's defaults do not suit tables that are committed to every second.
+fn defaults() -> HashMap<String, String> {
+    [
+        // Old metadata files are only for forensics; each holds the whole history.
+        ("write.metadata.previous-versions-max", "20"),
+        ("write.metadata.delete-after-commit.enabled", "true"),
+        ("write.target-file-size-bytes", "134217728"),
+        ("write.parquet.compression-codec", "zstd"),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .collect()
+}
+
+/// A name as part of a location: what URLs and file systems take as it is.
+fn folder_name(name: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    let folder: String = name.chars().map(|c| if plain(c) { c } else { '_' }).take(100).collect();
+    // A leading dot hides a folder.
+    if folder.starts_with('.') { format!("_{folder}") } else { folder }
+}
+
+pub(crate) fn random_uuid(world: &World) -> uuid::Uuid {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&world.random.u64().to_le_bytes());
+    bytes[8..].copy_from_slice(&world.random.u64().to_le_bytes());
+    uuid::Builder::from_random_bytes(bytes).into_uuid()
 }

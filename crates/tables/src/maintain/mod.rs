@@ -1,6 +1,17 @@
-//! Upkeep: compaction, expiry, orphans.
+//! Upkeep: compaction, expiry, orphans, and the sweeper that deletes what nobody reaches any more.
+
+mod compact;
+mod orphans;
+mod sweep;
 
 use std::time::Duration;
+
+use model::{Result, TableName, TimestampMs};
+
+use crate::{
+    Tables,
+    commit::{ExpireWork, Work},
+};
 
 /// What upkeep may do to a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,4 +50,46 @@ pub struct SweepReport {
     pub failed: usize,
     /// Whether more is due already.
     pub more: bool,
+}
+
+impl Default for MaintenancePolicy {
+    fn default() -> Self {
+        Self {
+            target_file_bytes: 128 << 20,
+            small_files_min: 8,
+            rewrite_bytes_max: 512 << 20,
+            snapshot_age_max: Duration::from_secs(5 * 24 * 3600),
+            snapshots_max: 100,
+            orphan_age_min: Duration::from_secs(24 * 3600),
+            remove_orphans: false,
+        }
+    }
+}
+
+impl Tables {
+    /// Compaction, expiry and (when asked for) removal of orphans. Does nothing where nothing is to be done; a lost race
+    /// is left for next time.
+    pub async fn maintain(
+        &self,
+        name: &TableName,
+        policy: &MaintenancePolicy,
+        now: TimestampMs,
+    ) -> Result<MaintenanceReport> {
+        let mut report = MaintenanceReport::default();
+        compact::compact(self, name, policy, &mut report).await?;
+        self.expire(name, policy, &mut report).await?;
+        if policy.remove_orphans {
+            report.orphans_removed = orphans::remove(self, name, policy.orphan_age_min, now).await?;
+        }
+        Ok(report)
+    }
+
+    async fn expire(&self, name: &TableName, policy: &MaintenancePolicy, report: &mut MaintenanceReport) -> Result<()> {
+        let (age_max, count_max) = (policy.snapshot_age_max, policy.snapshots_max);
+        let mut work = ExpireWork { age_max, count_max, expired: 0, unreachable: 0 };
+        self.commit(name, Work::Expire(&mut work)).await?;
+        report.snapshots_expired = work.expired;
+        report.files_queued_for_deletion = work.unreachable;
+        Ok(())
+    }
 }

@@ -28,6 +28,8 @@ codes! {
         "A metadata, manifest or data file of the table is damaged or of a kind this release does not read; the detail says which. Other tables are not affected. Restore the file from a copy, or go back to an earlier snapshot.";
     VERSION_UNKNOWN = "LH0334" NotFound "the table has no such version"
         "The snapshot, tag, branch or moment asked for is not in the table's history: it never existed, or it was expired. The table's `$snapshots` lists what can still be read.";
+    TABLE_FORMAT_UNSUPPORTED = "LH0335" Unsupported "a table format this release does not write"
+        "Commits are made to tables of Iceberg format v2. Tables of v1 and v3, made by other engines, can be read as far as their files allow, but not changed. Let the engine that made the table write it, or copy its rows into a new table.";
     COMMIT_CONFLICT = "LH0340" Conflict "the table changed while the commit was under way"
         "Another writer committed first, and what it did contradicts this commit: rows to be changed were changed or rewritten meanwhile. Nothing was written. Run the statement again.";
     PROGRESS_CONFLICT = "LH0341" Conflict "another writer moved the table's progress"
@@ -37,11 +39,13 @@ codes! {
     ROWS_UNWRITABLE = "LH0343" InvalidValue "rows do not fit the table"
         "A batch of rows cannot be brought to the table's columns: a type has no counterpart in Iceberg v2, a value is out of range, or a required column is empty. The detail names the column.";
     SCHEMA_UNSUPPORTED = "LH0350" Unsupported "a column type Iceberg v2 cannot hold"
-        "Unsigned 64-bit integers, intervals, half floats, dates of 64 bits and 256-bit decimals have no Iceberg v2 type. Cast the column, for instance to BIGINT, DECIMAL(20,0), TIMESTAMP or VARCHAR.";
+        "Intervals, durations, unions, decimals of more than 38 digits or with a negative scale have no Iceberg v2 type. Cast the column, for instance to BIGINT, DECIMAL(38,10), TIMESTAMP or VARCHAR.";
     SCHEMA_CHANGE_ILLEGAL = "LH0351" Conflict "a schema change that would alter existing rows"
         "In place, a column may only grow: INTEGER to BIGINT, REAL to DOUBLE, DECIMAL to more digits. Columns are added as nullable. For anything else add a new column and fill it.";
     MAINTENANCE_MISMATCH = "LH0352" Internal "compaction would have changed the rows"
         "Before committing, compaction compares the number of live rows read and written. They differed, so nothing was committed and the table is as it was. Please report the message with the table's metadata file.";
+    TABLE_SCHEMA_INVALID = "LH0353" InvalidRequest "columns that do not make a table"
+        "A table has at least one column, no two of the same name, and is partitioned by columns it has. The detail says what is wrong; nothing was created.";
     TABLE_UNREADABLE = "LH0360" Unsupported "a table holds what this release cannot read"
         "Data files must be Parquet, and deletes must be position or equality deletes of Iceberg v2: deletion vectors, Avro and ORC files are refused rather than misread. The detail names the file. Let the engine that wrote the table rewrite it, for instance with `rewrite_data_files`.";
 }
