@@ -6,7 +6,7 @@ mod compatible;
 pub(crate) mod schema;
 
 pub(crate) use self::{
-    columns::{ALIASES_KEY, DEFAULT_KEY},
+    columns::{ALIASES_KEY, DEFAULT_KEY, map_type},
     schema::{Field, Kind, Logical, Type, TypeId},
 };
 

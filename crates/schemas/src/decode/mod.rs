@@ -269,6 +269,11 @@ pub(crate) fn unframe(payload: &[u8]) -> Outcome<(i32, &[u8])> {
     }
 }
 
+/// The fields of one delimited record; `None` if it is none.
+pub(crate) fn delimited_fields(record: &str, delimiter: u8) -> Option<Vec<String>> {
+    delimited::fields(record, delimiter).map(|field| field.ok().map(|(text, _)| text.into_owned())).collect()
+}
+
 impl Primitive {
     fn of(format: Format, columns: &SchemaRef) -> Result<Self> {
         let [field] = columns.fields().as_ref() else {
@@ -302,3 +307,6 @@ impl Primitive {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -169,12 +169,12 @@ impl ObjectPlan {
                         }
                     }
                     Target::Unknown { reported } => {
-                        if !reported && scan.peek() != Some(b'n') {
+                        let value = scan.raw_value()?;
+                        if !reported && says_something(value) {
                             let place = &mut self.order[cursor - 1];
                             place.target = Target::Unknown { reported: true };
                             unknown.note(&self.prefix, &place.name);
                         }
-                        scan.raw_value()?;
                     }
                 }
                 if !scan.comma_or(b'}')? {
@@ -192,6 +192,19 @@ impl ObjectPlan {
         }
         Ok(())
     }
+}
+
+/// Whether a value tells anything about the type of its field: nulls and empty containers do not.
+fn says_something(value: &str) -> bool {
+    fn any(value: &serde_json::Value) -> bool {
+        match value {
+            serde_json::Value::Null => false,
+            serde_json::Value::Array(items) => items.iter().any(any),
+            serde_json::Value::Object(fields) => fields.values().any(any),
+            _ => true,
+        }
+    }
+    value != "null" && serde_json::from_str(value).is_ok_and(|value| any(&value))
 }
 
 /// Reads any value into `column`.
