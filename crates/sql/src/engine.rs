@@ -1,17 +1,31 @@
 //! What all sessions share.
 
-use std::sync::Arc;
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, Weak},
+};
 
 use catalog::Catalog;
 use commitlog::Log;
-use datafusion::prelude::SessionContext;
+use datafusion::{
+    execution::{
+        SessionStateBuilder,
+        disk_manager::{DiskManagerBuilder, DiskManagerMode},
+        memory_pool::{FairSpillPool, TrackConsumersPool},
+        runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
+    },
+    prelude::{SessionConfig, SessionContext},
+};
 use files::Files;
 use lake::{Lake, registry::RegistryStore};
-use model::Result;
+use model::{Error, Result, TableName};
 use tables::Tables;
 use world::World;
 
-use crate::{Session, SessionOptions, SqlSettings};
+use crate::{
+    Session, SessionOptions, SqlSettings, errors,
+    relation::{CATALOG, Zones},
+};
 
 /// What an engine is made of.
 pub struct EngineParts {
@@ -28,25 +42,78 @@ pub struct EngineParts {
 /// Runs SQL for many sessions.
 pub struct Engine {
     pub(crate) parts: EngineParts,
+    base: SessionContext,
 }
 
 impl Engine {
+    /// Cheap: reads nothing but empties the spill directory.
     pub fn new(parts: EngineParts) -> Result<Arc<Self>> {
-        Ok(Arc::new(Self { parts }))
+        let settings = &parts.settings;
+        let disk = &parts.world.disk;
+        disk.remove_dir_all(&settings.temp_dir)
+            .and_then(|()| disk.create_dir_all(&settings.temp_dir))
+            .map_err(|e| Error::io(format!("could not prepare the spill directory {}", settings.temp_dir.display()), &e))?;
+        let runtime = runtime(&parts)?;
+        let config = config(settings);
+        Ok(Arc::new_cyclic(|engine: &Weak<Self>| {
+            let state = SessionStateBuilder::new()
+                .with_config(config)
+                .with_runtime_env(runtime)
+                .with_default_features()
+                .build();
+            let base = SessionContext::new_with_state(state);
+            base.register_catalog(CATALOG, Arc::new(Zones::new(engine.clone(), parts.catalog.clone())));
+            crate::functions::register(&base);
+            Self { parts, base }
+        }))
     }
 
     /// A session of one client.
     pub fn session(self: &Arc<Self>, options: SessionOptions) -> Session {
-        Session { engine: self.clone(), options }
+        Session::new(self.clone(), options)
     }
 
     /// The context all sessions start from: functions and schemas registered here (before the first session) are in
     /// every session, such as the PostgreSQL door's `pg_catalog`.
     pub fn context(&self) -> &SessionContext {
-        unimplemented!()
+        &self.base
     }
 
     pub fn settings(&self) -> &SqlSettings {
         &self.parts.settings
     }
+}
+
+fn runtime(parts: &EngineParts) -> Result<Arc<RuntimeEnv>> {
+    let settings = &parts.settings;
+    // Spillable operators share the pool evenly, and an error names who holds the memory.
+    let pool = TrackConsumersPool::new(
+        FairSpillPool::new(settings.memory_bytes),
+        NonZeroUsize::new(3).expect("three is not zero"),
+    );
+    let disk = DiskManagerBuilder::default()
+        .with_mode(DiskManagerMode::Directories(vec![settings.temp_dir.clone()]))
+        .with_max_temp_directory_size(settings.spill_bytes_max);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(disk)
+        .build_arc()
+        .map_err(|e| errors::map(e, None))?;
+    let url = parts.files.object_store_url().parse().expect("`Files` gives a URL");
+    runtime.register_object_store(&url, parts.files.object_store());
+    Ok(runtime)
+}
+
+fn config(settings: &SqlSettings) -> SessionConfig {
+    let mut config = SessionConfig::new()
+        .with_information_schema(true)
+        .with_create_default_catalog_and_schema(false)
+        .with_default_catalog_and_schema(CATALOG, TableName::DEFAULT_NAMESPACE);
+    if settings.target_partitions > 0 {
+        config = config.with_target_partitions(settings.target_partitions);
+    }
+    let options = config.options_mut();
+    // Errors point at the place in the text.
+    options.sql_parser.collect_spans = true;
+    config
 }

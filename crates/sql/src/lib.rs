@@ -10,10 +10,17 @@
 //!            topic = Iceberg snapshot up to its progress ∪ tail of the log after it, one pin per statement
 //! ```
 
+mod bind;
 mod engine;
+mod errors;
+mod functions;
 mod outcome;
+mod relation;
+mod run;
 mod session;
 mod settings;
+mod stream;
+mod text;
 
 pub use engine::{Engine, EngineParts};
 pub use outcome::Outcome;
@@ -25,12 +32,10 @@ pub use datafusion;
 
 /// The text of each statement in `sql`, in order, without the semicolons.
 pub fn statements(sql: &str) -> model::Result<Vec<&str>> {
-    let _ = sql;
-    unimplemented!()
+    Ok(text::split(sql)?.into_iter().map(|piece| piece.text).collect())
 }
 
 /// The error a result stream ended with, as the house's own.
 pub fn error_of(error: datafusion::error::DataFusionError) -> model::Error {
-    let _ = error;
-    unimplemented!()
+    errors::map(error, None)
 }

@@ -1,12 +1,24 @@
 //! One client's conversation.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use arrow::datatypes::{DataType, SchemaRef};
-use datafusion::{prelude::SessionContext, scalar::ScalarValue};
-use model::Result;
+use datafusion::{execution::SessionStateBuilder, prelude::SessionContext, scalar::ScalarValue};
+use model::{Error, Result, error::codes};
+use parking_lot::Mutex;
 
-use crate::{Engine, Outcome};
+use crate::{
+    Engine, Outcome,
+    run::Run,
+    text::{self, Parsed},
+};
+
+/// Prepared statements one session may hold.
+const PREPARED_MAX: usize = 10_000;
 
 /// Who asks, and from where unqualified names are looked up.
 #[derive(Clone, Debug)]
@@ -25,47 +37,182 @@ impl Default for SessionOptions {
 
 /// A session: settings, prepared statements. Cheap to clone; clones are the same session.
 #[derive(Clone)]
-pub struct Session {
-    pub(crate) engine: Arc<Engine>,
-    pub(crate) options: SessionOptions,
+pub struct Session(Arc<Inner>);
+
+struct Inner {
+    engine: Arc<Engine>,
+    options: SessionOptions,
+    context: SessionContext,
+    settings: Mutex<Settings>,
+    prepared: Mutex<HashMap<String, Prepared>>,
+}
+
+/// What SET changes, besides DataFusion's own options.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) namespace: String,
+    pub(crate) timeout: Option<Duration>,
+    /// Accepted for the client's sake (`DateStyle`, `application_name`), and given back by SHOW.
+    pub(crate) others: BTreeMap<String, String>,
 }
 
 impl Session {
+    pub(crate) fn new(engine: Arc<Engine>, options: SessionOptions) -> Self {
+        // Its own options over shared functions, catalog, memory and caches.
+        let state = SessionStateBuilder::new_from_existing(engine.context().state())
+            .with_session_id(uuid::Uuid::new_v4().to_string())
+            .build();
+        let context = SessionContext::new_with_state(state);
+        let settings = Settings {
+            namespace: options.namespace.clone(),
+            timeout: engine.settings().timeout,
+            others: BTreeMap::new(),
+        };
+        Self(Arc::new(Inner {
+            engine,
+            context,
+            settings: Mutex::new(settings),
+            prepared: Mutex::new(HashMap::new()),
+            options,
+        }))
+    }
+
     /// Runs every statement of `sql` in order and stops at the first that fails. What writes has written, durably, when
     /// this returns; rows of queries are pinned and stream when read.
     pub async fn run(&self, sql: &str) -> Result<Vec<Outcome>> {
-        let _ = sql;
-        unimplemented!()
+        self.check_length(sql)?;
+        let sql: Arc<str> = sql.into();
+        let mut outcomes = Vec::new();
+        for piece in text::split(&sql)? {
+            let parsed = text::parse(&sql, &piece)?;
+            outcomes.push(Run::new(self, sql.clone(), &parsed).execute(None).await?);
+        }
+        Ok(outcomes)
     }
 
     /// The one statement of `sql` (an error if there are several), with `params` for `$1…` or `?`.
     pub async fn run_one(&self, sql: &str, params: Vec<ScalarValue>) -> Result<Outcome> {
-        self.prepare(sql, &[]).await?.execute(params).await
+        let (sql, parsed) = self.one(sql)?;
+        Run::new(self, sql, &parsed).execute(Some(params)).await
     }
 
     /// Checks one statement and says what it takes and gives, without running it. `param_types` are the types the
     /// client gave, as far as it did.
     pub async fn prepare(&self, sql: &str, param_types: &[Option<DataType>]) -> Result<Prepared> {
-        let _ = (sql, param_types);
-        unimplemented!()
+        let (sql, parsed) = self.one(sql)?;
+        self.prepare_parsed(sql, parsed, param_types).await
+    }
+
+    pub(crate) async fn prepare_parsed(
+        &self,
+        sql: Arc<str>,
+        parsed: Parsed,
+        param_types: &[Option<DataType>],
+    ) -> Result<Prepared> {
+        let described = Run::new(self, sql.clone(), &parsed).describe(param_types).await?;
+        Ok(Prepared {
+            session: self.clone(),
+            sql,
+            parsed: Arc::new(parsed),
+            schema: described.schema,
+            param_types: described.param_types,
+            gives_rows: described.gives_rows,
+        })
     }
 
     /// The DataFusion context of this session.
     pub fn context(&self) -> &SessionContext {
-        unimplemented!()
+        &self.0.context
     }
 
     pub fn options(&self) -> &SessionOptions {
-        &self.options
+        &self.0.options
     }
+
+    /// Zone of unqualified names now (`SET search_path`, `USE`).
+    pub fn namespace(&self) -> String {
+        self.0.settings.lock().namespace.clone()
+    }
+
+    pub(crate) fn engine(&self) -> &Arc<Engine> {
+        &self.0.engine
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        self.0.settings.lock().clone()
+    }
+
+    pub(crate) fn change_settings(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.0.settings.lock());
+    }
+
+    // ── prepared statements by name (PREPARE, EXECUTE, DEALLOCATE) ──
+
+    pub(crate) fn keep_prepared(&self, name: String, prepared: Prepared) -> Result<()> {
+        let mut kept = self.0.prepared.lock();
+        if kept.contains_key(&name) {
+            return Err(Error::new(codes::SQL_EXISTS, format!("prepared statement `{name}` exists already"))
+                .hint("DEALLOCATE it first"));
+        }
+        if kept.len() >= PREPARED_MAX {
+            return Err(Error::new(codes::SQL_TOO_LARGE, format!("a session holds at most {PREPARED_MAX} prepared statements"))
+                .hint("DEALLOCATE ALL"));
+        }
+        kept.insert(name, prepared);
+        Ok(())
+    }
+
+    pub(crate) fn prepared(&self, name: &str) -> Result<Prepared> {
+        self.0.prepared.lock().get(name).cloned().ok_or_else(|| unknown_prepared(name))
+    }
+
+    /// `None`: all.
+    pub(crate) fn forget_prepared(&self, name: Option<&str>) -> Result<()> {
+        let mut kept = self.0.prepared.lock();
+        match name {
+            None => kept.clear(),
+            Some(name) => {
+                kept.remove(name).ok_or_else(|| unknown_prepared(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn one(&self, sql: &str) -> Result<(Arc<str>, Parsed)> {
+        self.check_length(sql)?;
+        let sql: Arc<str> = sql.into();
+        let pieces = text::split(&sql)?;
+        let [piece] = pieces.as_slice() else {
+            let what = if pieces.is_empty() { "there is no statement" } else { "there is more than one statement" };
+            return Err(Error::new(codes::SQL_SYNTAX, what).hint("send one statement"));
+        };
+        let parsed = text::parse(&sql, piece)?;
+        Ok((sql, parsed))
+    }
+
+    fn check_length(&self, sql: &str) -> Result<()> {
+        let limit = self.0.engine.settings().statement_bytes_max;
+        if sql.len() <= limit {
+            return Ok(());
+        }
+        Err(Error::new(codes::SQL_TOO_LARGE, format!("the statement has {} bytes; {limit} are allowed", sql.len()))
+            .hint("send data through parameters, several INSERTs or the Kafka door"))
+    }
+}
+
+fn unknown_prepared(name: &str) -> Error {
+    Error::new(codes::SQL_PREPARED, format!("there is no prepared statement `{name}`"))
 }
 
 /// A statement that was checked. It is planned anew for each run, so each sees the newest data.
 #[derive(Clone)]
 pub struct Prepared {
-    pub(crate) schema: SchemaRef,
-    pub(crate) param_types: Vec<Option<DataType>>,
-    pub(crate) tag: String,
+    session: Session,
+    sql: Arc<str>,
+    parsed: Arc<Parsed>,
+    schema: SchemaRef,
+    param_types: Vec<Option<DataType>>,
+    gives_rows: bool,
 }
 
 impl Prepared {
@@ -76,7 +223,7 @@ impl Prepared {
 
     /// Whether it gives rows at all (a `SELECT` of no columns does).
     pub fn gives_rows(&self) -> bool {
-        !self.schema.fields().is_empty() || self.tag == "SELECT"
+        self.gives_rows
     }
 
     /// Types of `$1…`, in order, where they could be found.
@@ -85,7 +232,23 @@ impl Prepared {
     }
 
     pub async fn execute(&self, params: Vec<ScalarValue>) -> Result<Outcome> {
-        let _ = params;
-        unimplemented!()
+        if params.len() < self.param_types.len() {
+            let missing = params.len() + 1;
+            return Err(Error::new(codes::SQL_PARAMETER, format!("parameter ${missing} is missing"))
+                .detail(format!("{} given, {} needed", params.len(), self.param_types.len())));
+        }
+        // Clients send what they have; the statement says what it needs.
+        let params = params
+            .into_iter()
+            .enumerate()
+            .map(|(index, value)| match self.param_types.get(index) {
+                Some(Some(wanted)) if value.data_type() != *wanted => value.cast_to(wanted).map_err(|e| {
+                    Error::new(codes::SQL_PARAMETER, format!("parameter ${} is not a {wanted}", index + 1))
+                        .detail(e.strip_backtrace())
+                }),
+                _ => Ok(value),
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Run::new(&self.session, self.sql.clone(), &self.parsed).execute(Some(params)).await
     }
 }

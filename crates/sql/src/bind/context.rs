@@ -1,0 +1,132 @@
+//! What DataFusion's SQL planner asks, answered from the statement's own sources.
+
+use std::{collections::HashMap, sync::Arc};
+
+use arrow::datatypes::{DataType, SchemaRef};
+use datafusion::{
+    common::{DFSchema, config::ConfigOptions, file_options::file_type::FileType, plan_datafusion_err},
+    datasource::{cte_worktable::CteWorkTable, file_format::format_as_file_type, provider_as_source},
+    error::Result,
+    execution::SessionState,
+    logical_expr::{
+        AggregateUDF, Expr, ScalarUDF, TableSource, WindowUDF,
+        planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner},
+        simplify::SimplifyContext,
+        var_provider::{VarType, is_system_variables},
+    },
+    optimizer::simplify_expressions::ExprSimplifier,
+    sql::{ResolvedTableReference, TableReference},
+};
+use parking_lot::Mutex;
+
+use super::Source;
+use crate::relation::CATALOG;
+
+pub(super) struct Context<'a> {
+    state: &'a SessionState,
+    namespace: &'a str,
+    sources: HashMap<ResolvedTableReference, Arc<dyn TableSource>>,
+    missing: Mutex<Option<ResolvedTableReference>>,
+}
+
+impl<'a> Context<'a> {
+    pub(super) fn new(state: &'a SessionState, namespace: &'a str, sources: HashMap<String, Source>) -> Self {
+        let sources = sources.into_values().map(|source| (source.reference, source.provider)).collect();
+        Self { state, namespace, sources, missing: Mutex::new(None) }
+    }
+
+    /// The last relation that was asked for in vain.
+    pub(super) fn missing(&self) -> Option<ResolvedTableReference> {
+        self.missing.lock().clone()
+    }
+}
+
+impl ContextProvider for Context<'_> {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        let name = name.resolve(CATALOG, self.namespace);
+        if let Some(source) = self.sources.get(&name) {
+            return Ok(source.clone());
+        }
+        let error = plan_datafusion_err!("table '{}.{}' not found", name.schema, name.table);
+        *self.missing.lock() = Some(name);
+        Err(error)
+    }
+
+    fn get_file_type(&self, extension: &str) -> Result<Arc<dyn FileType>> {
+        self.state
+            .get_file_format_factory(extension)
+            .map(format_as_file_type)
+            .ok_or_else(|| plan_datafusion_err!("there is no file format `{extension}`"))
+    }
+
+    fn get_table_function_source(&self, name: &str, arguments: Vec<Expr>) -> Result<Arc<dyn TableSource>> {
+        let function = self
+            .state
+            .table_functions()
+            .get(&name.to_lowercase())
+            .ok_or_else(|| plan_datafusion_err!("table function '{name}' not found"))?;
+        let simplifier = ExprSimplifier::new(
+            SimplifyContext::default()
+                .with_config_options(self.state.config_options().clone())
+                .with_query_execution_start_time(self.state.execution_props().query_execution_start_time),
+        );
+        let schema = DFSchema::empty();
+        let arguments = arguments
+            .into_iter()
+            .map(|argument| simplifier.coerce(argument, &schema).and_then(|argument| simplifier.simplify(argument)))
+            .collect::<Result<Vec<_>>>()?;
+        Ok(provider_as_source(function.create_table_provider(&arguments)?))
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {
+        Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        self.state.expr_planners()
+    }
+
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        self.state.relation_planners()
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        None
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.state.scalar_functions().get(name).cloned()
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.state.aggregate_functions().get(name).cloned()
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.state.window_functions().get(name).cloned()
+    }
+
+    fn get_variable_type(&self, names: &[String]) -> Option<DataType> {
+        if names.is_empty() {
+            return None;
+        }
+        let kind = if is_system_variables(names) { VarType::System } else { VarType::UserDefined };
+        self.state.execution_props().var_providers.as_ref()?.get(&kind)?.get_type(names)
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        self.state.config_options()
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        self.state.scalar_functions().keys().cloned().collect()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        self.state.aggregate_functions().keys().cloned().collect()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        self.state.window_functions().keys().cloned().collect()
+    }
+}

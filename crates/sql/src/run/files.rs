@@ -1,0 +1,153 @@
+//! Files SQL may touch.
+//!
+//! Doors are open to whoever can reach them, so SQL gets at no file but those in directories meant for it: it writes below
+//! the exports directory, and reads from there and from directories the administrator named.
+
+use std::{
+    path::{Component, Path, PathBuf},
+    sync::Arc,
+};
+
+use datafusion::{
+    catalog::TableProvider,
+    datasource::{
+        file_format::{FileFormat, csv::CsvFormat, json::JsonFormat, parquet::ParquetFormat},
+        listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl},
+    },
+    execution::SessionState,
+};
+use model::{Error, Result, error::codes};
+
+use crate::{Engine, errors};
+
+/// A table over the file or folder at `path`, for `SELECT * FROM 'path'`.
+pub(crate) async fn listing(engine: &Engine, state: &SessionState, path: &str) -> Result<Arc<dyn TableProvider>> {
+    let resolved = readable(engine, path)?;
+    let not_found = || {
+        Error::new(codes::SQL_TABLE_NOT_FOUND, format!("there is no file `{path}`"))
+            .hint("paths are looked up below the exports directory and the directories in sql.read_dirs")
+    };
+    let is_dir = resolved.is_dir();
+    if !is_dir && !resolved.is_file() {
+        return Err(not_found());
+    }
+    let name = if is_dir { first_file(&resolved).ok_or_else(not_found)? } else { resolved.clone() };
+    let (format, extension) = format_of(&name.to_string_lossy())?;
+    let url = url_of(&resolved, is_dir)?;
+    let options = ListingOptions::new(format).with_file_extension(if is_dir { extension } else { "" });
+    let table = async {
+        let config = ListingTableConfig::new(url).with_listing_options(options).infer_schema(state).await?;
+        ListingTable::try_new(config)
+    };
+    let table = table.await.map_err(|e| {
+        let error = errors::map(e, None);
+        Error::new(error.code(), format!("could not read `{path}`")).detail(error.detail_text().unwrap_or(error.message()).to_owned())
+    })?;
+    Ok(Arc::new(table))
+}
+
+pub(super) fn url_of(path: &Path, is_dir: bool) -> Result<ListingTableUrl> {
+    let text = path.to_str().ok_or_else(|| Error::new(codes::SQL_INVALID, "the path is not UTF-8"))?;
+    let slash = if is_dir { "/" } else { "" };
+    // Not `parse`: it would take `*` and `?` in names for patterns, and `%` for an escape.
+    let url = format!("file://{}{slash}", encode(text));
+    ListingTableUrl::parse(&url).map_err(|e| errors::map(e, None))
+}
+
+/// Percent-encodes what has a meaning in a URL or a glob.
+fn encode(path: &str) -> String {
+    let mut encoded = String::with_capacity(path.len());
+    for c in path.chars() {
+        match c {
+            '%' | '?' | '#' | '[' | ']' | '*' | '{' | '}' | ' ' | '"' | '\\' => {
+                encoded.push_str(&format!("%{:02X}", c as u32));
+            }
+            c => encoded.push(c),
+        }
+    }
+    encoded
+}
+
+fn first_file(dir: &Path) -> Option<PathBuf> {
+    let mut entries: Vec<PathBuf> = std::fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path()).collect();
+    entries.sort();
+    let files = entries.iter().find(|path| path.is_file() && format_of(&path.to_string_lossy()).is_ok());
+    files.cloned().or_else(|| entries.iter().filter(|path| path.is_dir()).find_map(|path| first_file(path)))
+}
+
+fn format_of(name: &str) -> Result<(Arc<dyn FileFormat>, &'static str)> {
+    let lower = name.to_ascii_lowercase();
+    Ok(match lower.rsplit('.').next() {
+        Some("parquet") => (Arc::new(ParquetFormat::default()), ".parquet"),
+        Some("csv") => (Arc::new(CsvFormat::default().with_has_header(true)), ".csv"),
+        Some("tsv") => (Arc::new(CsvFormat::default().with_has_header(true).with_delimiter(b'\t')), ".tsv"),
+        Some("json" | "ndjson" | "jsonl") => {
+            let extension = if lower.ends_with(".json") { ".json" } else if lower.ends_with(".jsonl") { ".jsonl" } else { ".ndjson" };
+            (Arc::new(JsonFormat::default()), extension)
+        }
+        _ => {
+            return Err(Error::new(codes::SQL_UNSUPPORTED, format!("the format of `{name}` is not known"))
+                .hint("files end in .parquet, .csv, .tsv, .json, .ndjson or .jsonl"));
+        }
+    })
+}
+
+/// `path` if it may be read: relative ones below the exports directory, absolute ones in an allowed directory.
+fn readable(engine: &Engine, path: &str) -> Result<PathBuf> {
+    let settings = engine.settings();
+    let dirs = || std::iter::once(settings.exports_dir.clone()).chain(settings.read_dirs.iter().cloned());
+    let wanted = plain(path)?;
+    let full = if wanted.is_absolute() { wanted } else { settings.exports_dir.join(wanted) };
+    // Links are followed before the comparison, so none leads out.
+    let Ok(real) = full.canonicalize() else {
+        return if allowed(&full, dirs()) { Ok(full) } else { Err(forbidden(path)) };
+    };
+    match allowed(&real, dirs()) {
+        true => Ok(real),
+        false => Err(forbidden(path)),
+    }
+}
+
+/// `path` if it may be written: below the exports directory.
+pub(super) fn writable(engine: &Engine, path: &str) -> Result<PathBuf> {
+    let exports = &engine.settings().exports_dir;
+    let disk = &engine.parts.world.disk;
+    let failed = |e: std::io::Error| Error::io(format!("could not make the directory for `{path}`"), &e);
+    disk.create_dir_all(exports).map_err(failed)?;
+    let wanted = plain(path)?;
+    let full = if wanted.is_absolute() { wanted } else { exports.join(wanted) };
+    if !allowed(&full, std::iter::once(exports.clone())) {
+        return Err(forbidden(path));
+    }
+    let parent = full.parent().ok_or_else(|| forbidden(path))?;
+    disk.create_dir_all(parent).map_err(failed)?;
+    let real = parent.canonicalize().map_err(failed)?;
+    if !allowed(&real, std::iter::once(exports.clone())) {
+        return Err(forbidden(path));
+    }
+    let name = full.file_name().ok_or_else(|| forbidden(path))?;
+    let target = real.join(name);
+    if target.is_symlink() {
+        return Err(forbidden(path));
+    }
+    Ok(target)
+}
+
+fn plain(path: &str) -> Result<PathBuf> {
+    let path = path.strip_prefix("file://").unwrap_or(path);
+    let candidate = PathBuf::from(path);
+    let climbs = candidate.components().any(|c| matches!(c, Component::ParentDir));
+    if path.contains("://") || path.contains('\0') || path.is_empty() || climbs {
+        return Err(forbidden(path));
+    }
+    Ok(candidate)
+}
+
+fn allowed(path: &Path, dirs: impl Iterator<Item = PathBuf>) -> bool {
+    dirs.into_iter().any(|dir| path.starts_with(&dir) || dir.canonicalize().is_ok_and(|dir| path.starts_with(dir)))
+}
+
+fn forbidden(path: &str) -> Error {
+    Error::new(codes::SQL_PATH_FORBIDDEN, format!("SQL may not touch `{}`", path.escape_debug()))
+        .hint("use a path relative to the exports directory of the data directory")
+}

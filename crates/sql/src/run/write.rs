@@ -1,0 +1,148 @@
+//! Rows into tables.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, TimeUnit};
+use datafusion::{
+    execution::SendableRecordBatchStream,
+    logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder},
+};
+use futures::TryStreamExt;
+use model::{Error, Result, error::codes};
+use tables::{Append, Table, iceberg::DataFile};
+
+use super::Run;
+
+impl Run<'_> {
+    /// Writes all rows into files of `table`. Nobody sees them before they are committed; after an error they are gone.
+    pub(super) async fn write_files(
+        &self,
+        table: &Arc<Table>,
+        mut rows: SendableRecordBatchStream,
+    ) -> Result<(Vec<DataFile>, u64)> {
+        let mut writer = self.engine().parts.tables.writer(table)?;
+        while let Some(batch) = rows.try_next().await.map_err(|e| self.map(e))? {
+            writer.write(batch).await?;
+        }
+        let rows = writer.rows();
+        Ok((writer.close().await?, rows))
+    }
+
+    /// Appends all rows to `table` in one commit, or none of them.
+    pub(super) async fn append(&self, table: &Arc<Table>, rows: SendableRecordBatchStream) -> Result<u64> {
+        let (files, rows) = self.write_files(table, rows).await?;
+        if rows > 0 {
+            self.engine().parts.tables.append(table.name(), Append::new(table, files)).await?;
+        }
+        Ok(rows)
+    }
+
+    /// `plan` with its columns, by position, cast to `fields` and called by their names.
+    pub(super) fn shaped(&self, plan: LogicalPlan, fields: &[FieldRef]) -> Result<LogicalPlan> {
+        let given = plan.schema().fields().len();
+        if given != fields.len() {
+            return Err(Error::new(codes::SQL_ROW_SHAPE, format!("{given} values are given for {} columns", fields.len()))
+                .detail(format!("columns: {}", fields.iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", "))));
+        }
+        let schema = plan.schema().clone();
+        let exprs = schema.columns().into_iter().zip(fields).map(|(column, field)| {
+            let expr = Expr::Column(column);
+            let from = expr.get_type(schema.as_ref()).map_err(|e| self.map(e))?;
+            if from == *field.data_type() {
+                return Ok(expr.alias(field.name()));
+            }
+            match expr.cast_to(field.data_type(), schema.as_ref()) {
+                Ok(expr) => Ok(expr.alias(field.name())),
+                Err(_) => Err(Error::new(codes::SQL_ROW_SHAPE, format!("column `{}` takes {}", field.name(), shown(field.data_type())))
+                    .detail(format!("the value is {}, which cannot be converted", shown(&from)))),
+            }
+        });
+        let exprs = exprs.collect::<Result<Vec<_>>>()?;
+        LogicalPlanBuilder::from(plan).project(exprs).and_then(LogicalPlanBuilder::build).map_err(|e| self.map(e))
+    }
+}
+
+/// What a table stores for a column of this type: Iceberg has fewer types than Arrow.
+pub(super) fn storable(name: &str, data_type: &DataType) -> Result<DataType> {
+    let nested = |field: &FieldRef| -> Result<FieldRef> {
+        Ok(Arc::new(Field::new(field.name(), storable(name, field.data_type())?, field.is_nullable())))
+    };
+    Ok(match data_type {
+        DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16 => DataType::Int32,
+        DataType::UInt32 => DataType::Int64,
+        DataType::UInt64 => DataType::Decimal128(20, 0),
+        DataType::Float16 => DataType::Float32,
+        DataType::Utf8View | DataType::LargeUtf8 | DataType::Null => DataType::Utf8,
+        DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
+        DataType::Timestamp(_, None) => DataType::Timestamp(TimeUnit::Microsecond, None),
+        DataType::Timestamp(_, Some(_)) => DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())),
+        DataType::Date64 => DataType::Date32,
+        DataType::Time32(_) | DataType::Time64(_) => DataType::Time64(TimeUnit::Microsecond),
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) => DataType::Decimal128(*p, *s),
+        DataType::Decimal256(p, s) if *p <= 38 => DataType::Decimal128(*p, *s),
+        DataType::Dictionary(_, value) => storable(name, value)?,
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::ListView(item) => {
+            DataType::List(nested(item)?)
+        }
+        DataType::Struct(fields) => DataType::Struct(fields.iter().map(nested).collect::<Result<Fields>>()?),
+        DataType::Map(entries, sorted) => DataType::Map(nested(entries)?, *sorted),
+        DataType::Duration(_) | DataType::Interval(_) | DataType::Union(..) | DataType::RunEndEncoded(..)
+        | DataType::Decimal256(..) | DataType::LargeListView(_) => {
+            return Err(Error::new(codes::SQL_TYPE, format!("column `{name}` is {}, which a table cannot store", shown(data_type)))
+                .hint("cast it, for example to VARCHAR"));
+        }
+        same => same.clone(),
+    })
+}
+
+/// Columns of a table for rows of `schema`.
+pub(super) fn storable_schema(schema: &Schema) -> Result<Schema> {
+    let mut names = std::collections::HashSet::new();
+    let fields = schema.fields().iter().map(|field| {
+        if !names.insert(field.name().to_lowercase()) {
+            return Err(Error::new(codes::SQL_INVALID, format!("column `{}` is there twice", field.name()))
+                .hint("give one of them another name with AS"));
+        }
+        Ok(Field::new(field.name(), storable(field.name(), field.data_type())?, field.is_nullable()))
+    });
+    Ok(Schema::new(fields.collect::<Result<Vec<_>>>()?))
+}
+
+/// A type as SQL writes it.
+pub(crate) fn shown(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Null => "NULL".to_owned(),
+        DataType::Boolean => "BOOLEAN".to_owned(),
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => "INT".to_owned(),
+        DataType::Int64 | DataType::UInt32 => "BIGINT".to_owned(),
+        DataType::UInt64 => "DECIMAL(20, 0)".to_owned(),
+        DataType::Float16 | DataType::Float32 => "REAL".to_owned(),
+        DataType::Float64 => "DOUBLE".to_owned(),
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => {
+            format!("DECIMAL({p}, {s})")
+        }
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "VARCHAR".to_owned(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => "BYTES".to_owned(),
+        DataType::Date32 | DataType::Date64 => "DATE".to_owned(),
+        DataType::Time32(_) | DataType::Time64(_) => "TIME".to_owned(),
+        DataType::Timestamp(_, None) => "TIMESTAMP".to_owned(),
+        DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ".to_owned(),
+        DataType::Interval(_) | DataType::Duration(_) => "INTERVAL".to_owned(),
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            format!("ARRAY<{}>", shown(item.data_type()))
+        }
+        DataType::Struct(fields) => {
+            let fields: Vec<String> = fields
+                .iter()
+                .map(|field| format!("{} {}", crate::errors::quoted(field.name()), shown(field.data_type())))
+                .collect();
+            format!("STRUCT<{}>", fields.join(", "))
+        }
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(kv) if kv.len() == 2 => format!("MAP<{}, {}>", shown(kv[0].data_type()), shown(kv[1].data_type())),
+            _ => "MAP".to_owned(),
+        },
+        DataType::Dictionary(_, value) => shown(value),
+        other => other.to_string(),
+    }
+}
