@@ -70,6 +70,8 @@ pub(super) async fn deleted_positions(
     }
     positions.sort_unstable();
     positions.dedup();
+    // A position past the end names no row, and must not be counted as one.
+    positions.truncate(positions.partition_point(|position| *position < file.entry.record_count()));
     let positions: Positions = positions.into();
     CACHE.lock().put(key, positions.clone());
     Ok(positions)
@@ -193,7 +195,7 @@ async fn find_keys(reader: &Reader, file: &PlannedFile, keys: &[DeletedKeys], in
     Ok(())
 }
 
-/// Reads everything but `positions`. Positions beyond the file's end name no row.
+/// Reads everything but `positions`.
 pub(super) fn access_plan(footer: &ParquetMetaData, positions: &[u64]) -> ParquetAccessPlan {
     let mut first = 0;
     let mut rest = positions;

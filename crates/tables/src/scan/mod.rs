@@ -35,7 +35,7 @@ pub use self::{
     metadata::{MetadataTable, provider_metadata},
     plan::PlanStats,
     positions::{FILE_COLUMN, POS_COLUMN, provider_with_positions, row_positions},
-    provider::{Provider, plain_schema},
+    provider::{Provider, plain_schema, with_string_views},
 };
 use crate::{Table, Tables, Version};
 

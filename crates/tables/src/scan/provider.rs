@@ -315,20 +315,30 @@ pub(super) fn external(error: model::Error) -> DataFusionError {
 
 /// `schema` without metadata: field ids are the scan's business, and a plan compares schemas with their metadata.
 pub fn plain_schema(schema: &ArrowSchema) -> SchemaRef {
-    fn plain(field: &Field) -> Field {
-        Field::new(field.name(), plain_type(field.data_type()), field.is_nullable())
+    map_types(schema, &|of| of.clone())
+}
+
+/// [`plain_schema`] with strings as views, which group, join and compare faster. For [`super::provider_as`].
+pub fn with_string_views(schema: &ArrowSchema) -> SchemaRef {
+    map_types(schema, &|of| match of {
+        DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+        other => other.clone(),
+    })
+}
+
+/// The same fields without metadata, with `leaf` applied to each type that is not nested.
+fn map_types(schema: &ArrowSchema, leaf: &dyn Fn(&DataType) -> DataType) -> SchemaRef {
+    fn field(of: &FieldRef, leaf: &dyn Fn(&DataType) -> DataType) -> FieldRef {
+        Arc::new(Field::new(of.name(), data_type(of.data_type(), leaf), of.is_nullable()))
     }
-    fn plain_ref(field: &FieldRef) -> FieldRef {
-        Arc::new(plain(field))
-    }
-    fn plain_type(of: &DataType) -> DataType {
+    fn data_type(of: &DataType, leaf: &dyn Fn(&DataType) -> DataType) -> DataType {
         match of {
-            DataType::Struct(fields) => DataType::Struct(fields.iter().map(plain_ref).collect::<Fields>()),
-            DataType::List(item) => DataType::List(plain_ref(item)),
-            DataType::LargeList(item) => DataType::LargeList(plain_ref(item)),
-            DataType::Map(entries, sorted) => DataType::Map(plain_ref(entries), *sorted),
-            other => other.clone(),
+            DataType::Struct(fields) => DataType::Struct(fields.iter().map(|f| field(f, leaf)).collect()),
+            DataType::List(item) => DataType::List(field(item, leaf)),
+            DataType::LargeList(item) => DataType::LargeList(field(item, leaf)),
+            DataType::Map(entries, sorted) => DataType::Map(field(entries, leaf), *sorted),
+            other => leaf(other),
         }
     }
-    Arc::new(ArrowSchema::new(schema.fields().iter().map(plain_ref).collect::<Fields>()))
+    Arc::new(ArrowSchema::new(schema.fields().iter().map(|f| field(f, leaf)).collect::<Fields>()))
 }
