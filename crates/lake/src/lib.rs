@@ -25,6 +25,7 @@ mod lake;
 pub mod registry;
 mod settings;
 mod status;
+mod topic;
 mod tail;
 mod writer;
 

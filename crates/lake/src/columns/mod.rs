@@ -1,12 +1,14 @@
 //! What a topic looks like as a table.
 
 mod declaration;
-mod stored_type;
+pub(crate) mod fit;
 pub mod pseudo;
+pub(crate) mod resolve;
+mod stored_type;
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use model::{TableName, TopicId, TopicName};
 use schemas::Format;
 
@@ -52,6 +54,9 @@ pub struct TopicTable {
     pub value_columns: usize,
     pub key_format: Format,
     pub value_format: Format,
+    /// Whether a key or value of one column is still an object or record with that field, or the bare value.
+    pub key_wrapped: bool,
+    pub value_wrapped: bool,
     pub origin: Origin,
     pub declaration: Option<Arc<StreamDeclaration>>,
 }
@@ -60,5 +65,10 @@ impl TopicTable {
     /// Columns that come from the payloads: `SELECT *` shows these.
     pub fn own_columns(&self) -> usize {
         self.key_columns + self.value_columns
+    }
+
+    /// Whether `_key` is VARCHAR rather than BYTES.
+    pub fn key_is_text(&self) -> bool {
+        self.schema.field_with_name(pseudo::KEY).is_ok_and(|field| *field.data_type() == DataType::Utf8)
     }
 }

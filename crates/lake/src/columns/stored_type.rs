@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, TimeUnit};
 use model::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::{Value, json};
@@ -16,15 +16,6 @@ pub(crate) fn serialize<S: Serializer>(data_type: &DataType, to: S) -> std::resu
 
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<DataType, D::Error> {
     from_json(&Value::deserialize(from)?).ok_or_else(|| D::Error::custom("not a column type"))
-}
-
-/// All of `schema`, as `[{"name", "type"}, …]`; every field comes back nullable.
-pub(crate) fn schema_to_json(schema: &Schema) -> Result<Value> {
-    fields_to_json(schema.fields().iter().map(AsRef::as_ref))
-}
-
-pub(crate) fn schema_from_json(value: &Value) -> Option<SchemaRef> {
-    Some(Arc::new(Schema::new(fields_from_json(value)?)))
 }
 
 fn to_json(data_type: &DataType) -> Result<Value> {

@@ -1,5 +1,9 @@
 //! The decoded tail: what is in the log and not yet in the table, as Arrow.
 
+pub(crate) mod core;
+pub(crate) mod decode;
+pub(crate) mod read;
+
 use std::{ops::Range, sync::Arc};
 
 use model::{Offset, PartitionId, TimestampMs};
@@ -17,10 +21,39 @@ pub struct TopicPin {
     pub tail: Vec<Range<Offset>>,
 }
 
-/// What a reader of the tail does not need. Whole batches are left out; rows are not filtered.
+impl TopicPin {
+    /// Most rows the tail can have.
+    pub fn tail_rows_max(&self) -> u64 {
+        self.tail.iter().map(|range| u64::try_from(range.end - range.start).unwrap_or(0)).sum()
+    }
+}
+
+/// What a reader of the tail does not need. Whole batches are left out; rows are filtered by `offsets` only.
 #[derive(Clone, Debug, Default)]
 pub struct TailFilter {
     pub partitions: Option<Vec<PartitionId>>,
     pub offsets: Option<Range<Offset>>,
     pub timestamps: Option<Range<TimestampMs>>,
+}
+
+impl TailFilter {
+    pub(crate) fn offsets_of(&self, partition: PartitionId, range: &Range<Offset>) -> Range<Offset> {
+        if self.partitions.as_ref().is_some_and(|wanted| !wanted.contains(&partition)) {
+            return range.start..range.start;
+        }
+        match &self.offsets {
+            None => range.clone(),
+            Some(wanted) => {
+                let start = range.start.max(wanted.start);
+                start..range.end.min(wanted.end).max(start)
+            }
+        }
+    }
+
+    pub(crate) fn wants_times(&self, timestamps: Option<(TimestampMs, TimestampMs)>) -> bool {
+        match (&self.timestamps, timestamps) {
+            (Some(wanted), Some((first, last))) => first < wanted.end && last >= wanted.start,
+            _ => true,
+        }
+    }
 }

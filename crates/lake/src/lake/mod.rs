@@ -1,0 +1,280 @@
+//! The façade.
+
+mod declarations;
+mod parts;
+
+use std::sync::{Arc, atomic::Ordering};
+
+use arrow::array::RecordBatch;
+use catalog::Catalog;
+use commitlog::Log;
+use futures::{Stream, TryStreamExt as _};
+use model::{Error, Result, TableName, TopicName, error::codes};
+use tables::Tables;
+use world::World;
+
+use self::declarations::Declarations;
+pub(crate) use self::parts::Parts;
+use crate::{
+    LakeSettings, Origin, StreamDeclaration, TailFilter, TopicPin, TopicStatus, TopicTable,
+    columns::{
+        fit::fit,
+        resolve::{Knowledge, check},
+    },
+    registry::RegistryStore,
+    tail::read,
+    topic::TopicState,
+    writer,
+};
+
+/// What a lake is made of.
+pub struct LakeParts {
+    pub log: Arc<dyn Log>,
+    pub tables: Tables,
+    pub catalog: Catalog,
+    pub registry: Arc<RegistryStore>,
+    pub world: World,
+    pub settings: LakeSettings,
+}
+
+/// All topics of a node as tables.
+pub struct Lake {
+    pub(crate) parts: Arc<Parts>,
+}
+
+impl Lake {
+    /// Cheap: reads the declarations and no topic.
+    pub async fn open(parts: LakeParts) -> Result<Arc<Self>> {
+        let declarations = Declarations::load(&parts.catalog).await?;
+        Ok(Arc::new(Self { parts: Arc::new(Parts::new(parts, declarations)) }))
+    }
+
+    // Looking.
+
+    /// What topic `topic` looks like as a table, by its columns of this moment; `None` if there is no such topic.
+    pub async fn topic_table(&self, topic: &str) -> Result<Option<Arc<TopicTable>>> {
+        match self.parts.state(topic) {
+            None => Ok(None),
+            Some(state) => state.columns(&self.parts).await.map(Some),
+        }
+    }
+
+    /// The stream declared as `name`, or the topic that is called so if `name` is in `public`. A name that is written
+    /// otherwise in upper and lower case is found too, if no other fits to the letter.
+    pub async fn lookup(&self, name: &TableName) -> Result<Option<Arc<TopicTable>>> {
+        let in_public = name.namespace.eq_ignore_ascii_case(TableName::DEFAULT_NAMESPACE);
+        if let Some(declaration) = self.parts.declarations.get_exact(name) {
+            return self.declared(&declaration).await;
+        }
+        if in_public && let Some(table) = self.topic_table(&name.name).await? {
+            return Ok(Some(table));
+        }
+        if let Some(declaration) = self.parts.declarations.get(name) {
+            return self.declared(&declaration).await;
+        }
+        if !in_public {
+            return Ok(None);
+        }
+        let topics = self.parts.log.topics();
+        match topics.iter().find(|topic| topic.name.eq_ignore_ascii_case(&name.name)) {
+            None => Ok(None),
+            Some(topic) => self.topic_table(&topic.name).await,
+        }
+    }
+
+    async fn declared(&self, declaration: &StreamDeclaration) -> Result<Option<Arc<TopicTable>>> {
+        match self.topic_table(&declaration.topic).await? {
+            Some(table) => Ok(Some(table)),
+            None => Err(no_topic(&declaration.topic).hint(format!(
+                "stream `{}` reads it: make the topic again, or drop the stream",
+                declaration.name
+            ))),
+        }
+    }
+
+    // Reading.
+
+    /// One state of a topic, up to the high watermarks of this moment. Fails rather than leave a gap.
+    pub async fn pin(&self, topic: &Arc<TopicTable>) -> Result<TopicPin> {
+        let state = self.state_of(topic)?;
+        match self.try_pin(&state, topic).await {
+            Err(error) if error.is(codes::TOPIC_HISTORY_GAP) && state.is_written.load(Ordering::Acquire) => {
+                // The writer is here: let it note the loss now and not in a moment.
+                writer::commit::flush(&self.parts, &state).await?;
+                self.try_pin(&state, topic).await
+            }
+            pin => pin,
+        }
+    }
+
+    async fn try_pin(&self, state: &Arc<TopicState>, topic: &Arc<TopicTable>) -> Result<TopicPin> {
+        // The table first: what is committed after this is then read from the log, where it still is.
+        let table = state.load_table(&self.parts).await?;
+        let mark = match &table {
+            None => None,
+            Some(table) => table.progress()?,
+        };
+        let mut tail = Vec::with_capacity(state.partitions.len());
+        for partition in &state.partitions {
+            let bounds = self.parts.log.bounds(&partition.at)?;
+            let mark = mark.as_ref().and_then(|mark| mark.get(&partition.at.partition.to_string()));
+            let from = mark.unwrap_or(bounds.log_start);
+            if from < bounds.log_start {
+                return Err(read::gap(&partition.at, from, bounds.log_start));
+            }
+            partition.tail(|tail| tail.mark = tail.mark.max(mark.unwrap_or(0)));
+            tail.push(from..bounds.high_watermark.max(from));
+        }
+        Ok(TopicPin { topic: topic.clone(), table, tail })
+    }
+
+    /// The records of `pin` that are not in its table, decoded, with the schema of `pin.topic`. Batches are shared with the
+    /// cache: nothing is copied that was decoded before.
+    pub async fn tail(&self, pin: &TopicPin, filter: &TailFilter) -> Result<Vec<RecordBatch>> {
+        let state = self.state_of(&pin.topic)?;
+        read::stream(&self.parts, &state, pin, filter).try_collect().await
+    }
+
+    /// [`Lake::tail`], batch by batch: whatever its length, it takes little memory.
+    pub fn tail_stream(
+        self: &Arc<Self>,
+        pin: TopicPin,
+        filter: TailFilter,
+    ) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static + use<> {
+        let lake = self.clone();
+        async_stream(lake, pin, filter)
+    }
+
+    fn state_of(&self, topic: &TopicTable) -> Result<Arc<TopicState>> {
+        let state = self.parts.state(&topic.topic).filter(|state| state.topic.id == topic.topic_id);
+        state.ok_or_else(|| no_topic(&topic.topic).detail("it was deleted meanwhile"))
+    }
+
+    // Declaring.
+
+    /// Declares columns for a topic (which must exist) and keeps them in the catalog.
+    pub async fn declare(&self, declaration: StreamDeclaration, or_replace: bool) -> Result<()> {
+        check(&declaration)?;
+        let parts = &self.parts;
+        let _one = parts.declarations.changing.lock().await;
+        let name = declaration.name.clone();
+        if !or_replace && parts.declarations.get_exact(&name).is_some() {
+            return Err(Error::new(codes::STREAM_EXISTS, format!("could not declare `{name}`: it exists already")));
+        }
+        let state = parts.state(&declaration.topic).ok_or_else(|| no_topic(&declaration.topic))?;
+        if let Some(rival) = parts.declarations.rival(&declaration) {
+            return Err(Error::new(codes::STREAM_TOPIC_TAKEN, format!("could not declare `{name}`")).detail(format!(
+                "`{rival}` declares other columns or formats for topic `{}`",
+                declaration.topic
+            )));
+        }
+        let declaration = Arc::new(declaration);
+        self.check_fits(&state, &declaration).await?;
+        parts.declarations.put(&parts.catalog, declaration).await?;
+        state.nudge.notify_one();
+        Ok(())
+    }
+
+    /// Whether the rows that are in the table can stay with the columns declared, or be read again.
+    async fn check_fits(&self, state: &TopicState, declaration: &Arc<StreamDeclaration>) -> Result<()> {
+        let Some(table) = state.load_table(&self.parts).await? else { return Ok(()) };
+        let knowledge = Knowledge {
+            topic: &state.topic,
+            declaration: Some(declaration.clone()),
+            subjects: Default::default(),
+            known: None,
+        };
+        let wanted = knowledge.table(&Default::default())?;
+        let fit = fit(&wanted.schema, table.arrow_schema());
+        if fit.conflicts.is_empty() || state.log_is_whole(&self.parts).await? {
+            return Ok(());
+        }
+        Err(Error::new(codes::STREAM_COLUMNS_CONFLICT, format!("could not declare `{}`", declaration.name)).detail(
+            format!("table `{}` already has columns of other types: {}", state.table_name(), fit.conflicts.join(", ")),
+        ))
+    }
+
+    /// Forgets a declaration; the topic, its records and its table stay. False if there was none.
+    pub async fn undeclare(&self, name: &TableName) -> Result<bool> {
+        let _one = self.parts.declarations.changing.lock().await;
+        self.parts.declarations.remove(&self.parts.catalog, name).await
+    }
+
+    /// The declaration called `name`; case matters only when two names differ in nothing else.
+    pub fn declaration(&self, name: &TableName) -> Option<Arc<StreamDeclaration>> {
+        self.parts.declarations.get(name)
+    }
+
+    /// All declarations, by name.
+    pub fn declarations(&self) -> Vec<Arc<StreamDeclaration>> {
+        self.parts.declarations.all()
+    }
+
+    // Writing.
+
+    /// Role `lake`: follows all topics and commits their records to their tables until the node stops. Once per log.
+    /// Holds on the log are in place when this returns.
+    pub fn start_writer(&self) {
+        writer::start(&self.parts);
+    }
+
+    /// Commits what is in the log of `topic` at this moment, and returns once it is in the table.
+    pub async fn flush(&self, topic: &str) -> Result<()> {
+        match TopicName::new(topic).ok().and_then(|name| self.parts.state(&name)) {
+            Some(state) => writer::commit::flush(&self.parts, &state).await,
+            None => Err(Error::new(codes::TOPIC_NOT_FOUND, format!("there is no topic `{}`", topic.escape_debug()))),
+        }
+    }
+
+    /// What is being done, topic by topic, by name. Topics nobody asked for or follows are left out.
+    pub fn status(&self) -> Vec<TopicStatus> {
+        let mut all: Vec<_> = self.parts.states().iter().map(|state| self.status_of(state)).collect();
+        all.sort_by(|a, b| a.topic.cmp(&b.topic));
+        all
+    }
+
+    fn status_of(&self, state: &TopicState) -> TopicStatus {
+        let extents = state.extents(&self.parts);
+        let figures = &state.figures;
+        TopicStatus {
+            topic: state.topic.name.clone(),
+            table: state.table_name(),
+            origin: state.last_columns().map_or(Origin::Unknown, |columns| columns.origin.clone()),
+            rows_committed: figures.rows_committed.load(Ordering::Relaxed),
+            mark: extents.iter().map(|extent| extent.start).collect(),
+            lag: extents.iter().map(|extent| u64::try_from(extent.end - extent.start).unwrap_or(0)).sum(),
+            last_commit_ms: *figures.last_commit_ms.lock(),
+            rejected: figures.rejected.load(Ordering::Relaxed),
+            lost: figures.lost.load(Ordering::Relaxed),
+            error: figures.error.lock().as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+fn async_stream(
+    lake: Arc<Lake>,
+    pin: TopicPin,
+    filter: TailFilter,
+) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static {
+    let start = (lake, Arc::new(pin), Arc::new(filter), 0usize, None);
+    futures::stream::try_unfold(start, |(lake, pin, filter, mut index, mut range)| async move {
+        let state = lake.state_of(&pin.topic)?;
+        while let (Some(partition), Some(all)) = (state.partitions.get(index), pin.tail.get(index)) {
+            let mut left = range.take().unwrap_or_else(|| filter.offsets_of(partition.at.partition, all));
+            while left.start < left.end {
+                let (rows, next) =
+                    read::step(&lake.parts, &state, partition, &pin.topic, &left, &filter, read::Reader::Query).await?;
+                left.start = next;
+                if let Some(rows) = rows.filter(|rows| rows.num_rows() > 0) {
+                    return Ok(Some((rows, (lake, pin, filter, index, Some(left)))));
+                }
+            }
+            index += 1;
+        }
+        Ok(None)
+    })
+}
+
+fn no_topic(topic: &TopicName) -> Error {
+    Error::new(codes::TOPIC_NOT_FOUND, format!("there is no topic `{topic}`"))
+}

@@ -1,0 +1,129 @@
+//! What every part of the lake shares.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use catalog::Catalog;
+use commitlog::{Log, Topic};
+use dashmap::DashMap;
+use model::{Result, TopicName};
+use parking_lot::Mutex;
+use schemas::SchemaSource;
+use tables::Tables;
+use tokio::sync::Semaphore;
+use world::World;
+
+use super::{LakeParts, declarations::Declarations};
+use crate::{
+    LakeSettings,
+    registry::RegistryStore,
+    topic::{TailBudget, TopicState},
+    writer::commit::Step,
+};
+
+/// [`LakeParts`] and what grows from them.
+pub(crate) struct Parts {
+    pub log: Arc<dyn Log>,
+    pub tables: Tables,
+    pub catalog: Catalog,
+    pub registry: Arc<RegistryStore>,
+    pub world: World,
+    pub settings: LakeSettings,
+    pub declarations: Declarations,
+    pub budget: Arc<TailBudget>,
+    /// Commits under way at the same time.
+    pub commits: Semaphore,
+    /// Topics whose tables were committed to since upkeep last looked.
+    pub changed: Mutex<BTreeSet<TopicName>>,
+    topics: DashMap<TopicName, Arc<TopicState>>,
+    /// Tests stop commits at any step.
+    planted: Mutex<Option<Step>>,
+}
+
+impl Parts {
+    pub(crate) fn new(parts: LakeParts, declarations: Declarations) -> Self {
+        let LakeParts { log, tables, catalog, registry, world, settings } = parts;
+        Self {
+            log,
+            tables,
+            catalog,
+            registry,
+            world,
+            declarations,
+            budget: TailBudget::new(settings.tail_bytes_max),
+            commits: Semaphore::new(settings.commits_max.max(1)),
+            changed: Mutex::new(BTreeSet::new()),
+            topics: DashMap::new(),
+            planted: Mutex::new(None),
+            settings,
+        }
+    }
+
+    pub(crate) fn schemas(&self) -> Arc<dyn SchemaSource> {
+        self.registry.clone()
+    }
+
+    /// The state of a topic, by name; `None` if there is no such topic (any more).
+    pub(crate) fn state(&self, topic: &str) -> Option<Arc<TopicState>> {
+        match self.log.topic(topic) {
+            Some(topic) => Some(self.state_of(&topic)),
+            None => {
+                self.topics.remove(topic);
+                None
+            }
+        }
+    }
+
+    /// The state of this very topic: a namesake of before, or one with fewer partitions, makes room.
+    pub(crate) fn state_of(&self, topic: &Arc<Topic>) -> Arc<TopicState> {
+        let is_same = |state: &TopicState| {
+            state.topic.id == topic.id && state.topic.partitions == topic.partitions && !state.is_gone()
+        };
+        if let Some(state) = self.topics.get(&topic.name)
+            && is_same(&state)
+        {
+            return state.clone();
+        }
+        let mut slot = self
+            .topics
+            .entry(topic.name.clone())
+            .or_insert_with(|| Arc::new(TopicState::new(topic.clone(), &self.budget)));
+        if !is_same(&slot) {
+            *slot = Arc::new(TopicState::new(topic.clone(), &self.budget));
+        }
+        slot.clone()
+    }
+
+    pub(crate) fn forget(&self, state: &Arc<TopicState>) {
+        self.topics.remove_if(&state.topic.name, |_, known| Arc::ptr_eq(known, state));
+    }
+
+    pub(crate) fn states(&self) -> Vec<Arc<TopicState>> {
+        self.topics.iter().map(|state| state.clone()).collect()
+    }
+
+    /// Drops decoded records that are in the tables.
+    pub(crate) fn trim_committed(&self) {
+        for state in &self.topics {
+            for partition in &state.partitions {
+                partition.tail(|tail| tail.core.trim(tail.mark));
+            }
+        }
+    }
+
+    /// A commit got here: the planted failure, if it was planted here.
+    pub(crate) fn reached(&self, step: Step) -> Result<()> {
+        let mut planted = self.planted.lock();
+        match *planted == Some(step) {
+            false => Ok(()),
+            true => {
+                *planted = None;
+                Err(model::Error::internal(format!("stopped at {step:?} by a test")))
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn plant(&self, step: Step) {
+        *self.planted.lock() = Some(step);
+    }
+}

@@ -1,0 +1,204 @@
+//! `_exceptions`: records that could not be decoded, with bytes, place and cause.
+//!
+//! Each is written once. The table's mark says up to where records were dealt with; what was written after it is found
+//! again by reading `_exceptions` from where it ended at that mark (kept in the same progress). Only a start after a crash
+//! has to look.
+
+use std::collections::HashSet;
+
+use commitlog::{
+    Append, TopicSpec,
+    record::{BatchBuilder, Codec},
+};
+use model::{Offset, PartitionId, Result, TopicName, TopicPartition, error::codes};
+use serde_json::{Value, json};
+use tables::Progress;
+
+use crate::{lake::Parts, tail::decode::{Rejected, sample}, topic::TopicState};
+
+/// Name of the topic.
+pub const EXCEPTIONS_TOPIC: &str = "_exceptions";
+
+/// Where it ended when the topic's table was last committed: a key in the table's progress.
+pub(crate) const PROGRESS_KEY: &str = "_exceptions";
+
+/// Bytes of one record kept at most: larger ones are cut, and say so.
+const PAYLOAD_BYTES_MAX: usize = 16 << 20;
+const BATCH_BYTES_MAX: usize = 1 << 20;
+const READ_BYTES: usize = 1 << 20;
+
+/// Which records of a topic are in `_exceptions` beyond the mark.
+#[derive(Default)]
+pub(crate) struct Written {
+    /// Found when the first undecodable record after the start came.
+    before_start: Option<HashSet<(PartitionId, Offset)>>,
+    /// Per partition: all undecodable records below are written.
+    pub until: Vec<Offset>,
+}
+
+/// Writes the undecodable records that `state` collected; they are durable when this returns.
+pub(crate) async fn write(parts: &Parts, state: &TopicState, mark: Option<&Progress>, written: &mut Written) -> Result<()> {
+    written.until.resize(state.partitions.len(), 0);
+    for (index, partition) in state.partitions.iter().enumerate() {
+        let (rejected, until) = partition.tail(|tail| tail.take_rejected());
+        if !rejected.is_empty() && &*state.topic.name != EXCEPTIONS_TOPIC {
+            state.figures.rejected.fetch_add(rejected.len() as u64, std::sync::atomic::Ordering::Relaxed);
+            if let Err(error) = append(parts, state, &partition.at, &rejected, mark, written).await {
+                // They are found again when the same records are decoded again.
+                state.forget_decoded();
+                return Err(error);
+            }
+        }
+        written.until[index] = until;
+    }
+    Ok(())
+}
+
+/// Notes that records were gone from the log before the table had them.
+pub(crate) async fn note_loss(parts: &Parts, state: &TopicState, at: &TopicPartition, mark: Offset, log_start: Offset) -> Result<()> {
+    let lost = Rejected {
+        code: codes::RECORDS_LOST,
+        part: "log",
+        cause: format!("records {mark} to {} left the log before they were in the table", log_start - 1),
+        schema_id: None,
+        offset: mark,
+        records: log_start - mark,
+        timestamp: parts.world.clock.now_ms(),
+        key: None,
+        value: None,
+    };
+    tracing::warn!(topic = %at.topic, partition = at.partition, mark, log_start, "records left the log before they were in the table");
+    append_all(parts, state, at, &[&lost]).await
+}
+
+async fn append(
+    parts: &Parts,
+    state: &TopicState,
+    at: &TopicPartition,
+    rejected: &[Rejected],
+    mark: Option<&Progress>,
+    written: &mut Written,
+) -> Result<()> {
+    if written.before_start.is_none() {
+        let from = mark.and_then(|mark| mark.get(PROGRESS_KEY)).unwrap_or(0);
+        written.before_start = Some(find(parts, &state.topic.name, &state.topic.id.to_string(), from).await?);
+    }
+    let known = written.before_start.as_ref().expect("set above");
+    let fresh: Vec<_> = rejected.iter().filter(|bad| !known.contains(&(at.partition, bad.offset))).collect();
+    append_all(parts, state, at, &fresh).await
+}
+
+async fn append_all(parts: &Parts, state: &TopicState, at: &TopicPartition, rejected: &[&Rejected]) -> Result<()> {
+    if rejected.is_empty() {
+        return Ok(());
+    }
+    let to = ensure_topic(parts).await?;
+    let now = parts.world.clock.now_ms();
+    let mut batch = BatchBuilder::new(Codec::Zstd);
+    for bad in rejected {
+        let key = format!("{at}-{}", bad.offset);
+        let value = record(&state.topic.id.to_string(), at, bad).to_string();
+        batch.push(now, Some(key.as_bytes()), Some(value.as_bytes()), &[]);
+        if batch.size_bytes() > BATCH_BYTES_MAX {
+            let full = std::mem::replace(&mut batch, BatchBuilder::new(Codec::Zstd));
+            parts.log.append(&to, full.build(), Append { internal: true }).await?;
+        }
+    }
+    if batch.len() > 0 {
+        parts.log.append(&to, batch.build(), Append { internal: true }).await?;
+    }
+    Ok(())
+}
+
+fn record(topic_id: &str, at: &TopicPartition, bad: &Rejected) -> Value {
+    let is_cut = [&bad.key, &bad.value].into_iter().flatten().any(|bytes| bytes.len() > PAYLOAD_BYTES_MAX);
+    let bytes = |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|b| base64(&b[..b.len().min(PAYLOAD_BYTES_MAX)]));
+    json!({
+        "topic": at.topic.as_str(),
+        "record_partition": at.partition,
+        "record_offset": bad.offset,
+        "record_timestamp": bad.timestamp,
+        "records": bad.records,
+        "code": bad.code.name,
+        "part": bad.part,
+        "cause": bad.cause,
+        "schema_id": bad.schema_id,
+        "key_base64": bytes(&bad.key),
+        "value_base64": bytes(&bad.value),
+        "is_cut": is_cut,
+        "topic_id": topic_id,
+    })
+}
+
+/// Where `_exceptions` ends now; `None` if there is no such topic yet.
+pub(crate) fn end(parts: &Parts) -> Option<Offset> {
+    parts.log.bounds(&partition()).ok().map(|bounds| bounds.high_watermark)
+}
+
+fn partition() -> TopicPartition {
+    TopicPartition::new(TopicName::new(EXCEPTIONS_TOPIC).expect("a legal name"), 0)
+}
+
+async fn ensure_topic(parts: &Parts) -> Result<TopicPartition> {
+    let to = partition();
+    if parts.log.topic(&to.topic).is_none() {
+        let spec = TopicSpec::new(to.topic.clone(), 1).with("max.message.bytes", &(64 << 20).to_string());
+        match parts.log.create_topic(spec, false).await {
+            Err(error) if error.kind() != model::ErrorKind::TopicExists => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(to)
+}
+
+/// The records of a topic that are in `_exceptions` from `from` on.
+async fn find(parts: &Parts, topic: &str, topic_id: &str, from: Offset) -> Result<HashSet<(PartitionId, Offset)>> {
+    let mut found = HashSet::new();
+    let at = partition();
+    let Ok(bounds) = parts.log.bounds(&at) else { return Ok(found) };
+    let mut position = from.max(bounds.log_start);
+    while position < bounds.high_watermark {
+        let slice = parts.log.read(&at, position, READ_BYTES).await?;
+        let mut next = position;
+        sample(slice.records, &(position..bounds.high_watermark), |record| {
+            next = record.offset + 1;
+            let Some(Ok(value)) = record.value.map(serde_json::from_slice::<Value>) else { return };
+            let is_ours = value["topic"] == topic && value["topic_id"] == topic_id && value["part"] != "log";
+            let place = value["record_partition"].as_i64().zip(value["record_offset"].as_i64());
+            if let (true, Some((partition, offset))) = (is_ours, place) {
+                found.extend(PartitionId::try_from(partition).ok().map(|partition| (partition, offset)));
+            }
+        })?;
+        if next == position {
+            break;
+        }
+        position = next;
+    }
+    Ok(found)
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let bits = three.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - three.len()));
+        for place in 0..4 {
+            let digit = ALPHABET[(bits >> (18 - 6 * place)) as usize & 63];
+            text.push(if place <= three.len() { digit as char } else { '=' });
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_that_of_rfc_4648() {
+        for (plain, coded) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
+            assert_eq!(base64(plain.as_bytes()), coded);
+        }
+        assert_eq!(base64(&[0xff, 0xfe, 0x00]), "//4A");
+    }
+}
