@@ -398,7 +398,7 @@ mod tests {
         let ty = |schema: &Schema, column| schema.field_by_name(column).expect("column").field_type.to_string();
         assert_eq!(ty(&widen("i", DataType::Int64).expect("legal").expect("new"), "i"), "long");
         assert_eq!(ty(&widen("s.f", DataType::Float64).expect("legal").expect("new"), "s.f"), "double");
-        assert_eq!(ty(&widen("d", DataType::Decimal128(20, 2)).expect("legal").expect("new"), "d"), "decimal(20,2)");
+        assert_eq!(ty(&widen("d", DataType::Decimal128(20, 2)).expect("legal").expect("new"), "d"), "decimal(20, 2)");
         assert!(widen("l", DataType::Int32).expect("wide enough").is_none());
         for (column, to) in [
             ("i", DataType::Float64),

@@ -128,13 +128,8 @@ impl ExpireWork {
         }
         let unreachable = reach::unreachable(attempt.tables, metadata, &expired, None).await?;
         self.unreachable = unreachable.len();
-        let mut builder = attempt.builder().remove_snapshots(&expired);
-        for id in expired {
-            if metadata.statistics_for_snapshot(id).is_some() {
-                builder = builder.remove_statistics(id);
-            }
-        }
-        Ok(Proposal::Metadata(Box::new(attempt.built(builder)?), unreachable))
+        let built = attempt.built(attempt.without(attempt.builder(), &expired))?;
+        Ok(Proposal::Metadata(Box::new(built), unreachable))
     }
 }
 

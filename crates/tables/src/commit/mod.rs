@@ -26,8 +26,8 @@ use iceberg::{
     MetadataLocation,
     io::{FileIO, FileIOBuilder},
     spec::{
-        DataFile, FormatVersion, MAIN_BRANCH, ManifestFile, ManifestListWriter, MetadataLog, Operation, Snapshot,
-        Summary, TableMetadata, TableMetadataBuildResult, TableMetadataBuilder,
+        DataFile, FormatVersion, MAIN_BRANCH, ManifestFile, ManifestListWriter, Operation, Snapshot, Summary,
+         TableMetadata, TableMetadataBuildResult, TableMetadataBuilder,
     },
 };
 use model::{Error, Result, TableName, TimestampMs, error::codes};
@@ -245,22 +245,25 @@ struct Next {
 impl Attempt<'_> {
     /// Stages the files of the next state; `None` if the base is as wanted.
     async fn build(&self, work: &mut Work<'_>) -> Result<Option<Next>> {
-        let (metadata, unreachable, expired_logs) = match work.propose(self).await? {
+        let (built, unreachable) = match work.propose(self).await? {
             Proposal::Nothing => return Ok(None),
-            Proposal::Metadata(built, unreachable) => {
-                (built.metadata, unreachable, metadata_files(built.expired_metadata_logs))
-            }
             Proposal::Snapshot(new) => self.add_snapshot(new).await?,
+            Proposal::Metadata(mut built, unreachable) => {
+                built.metadata = stamped(built.metadata, self.now)?;
+                (*built, unreachable)
+            }
         };
+        let metadata = built.metadata;
         let location = self.stage_metadata(&metadata).await?;
         let delete_logs = property(&metadata, "write.metadata.delete-after-commit.enabled", true);
         let grace = property(&metadata, GRACE_PROPERTY, GRACE_MS);
-        let deletes = unreachable.into_iter().chain(expired_logs.into_iter().filter(|_| delete_logs));
+        let expired_logs = built.expired_metadata_logs.into_iter().filter(|_| delete_logs);
+        let deletes = unreachable.into_iter().chain(expired_logs.map(|log| log.metadata_file));
         let pending_deletes = deletes.map(|path| (path, self.now + grace)).collect();
         Ok(Some(Next { metadata, location, pending_deletes }))
     }
 
-    async fn add_snapshot(&self, new: NewSnapshot) -> Result<(TableMetadata, Vec<String>, Vec<String>)> {
+    async fn add_snapshot(&self, new: NewSnapshot) -> Result<(TableMetadataBuildResult, Vec<String>)> {
         let base = self.base.metadata();
         let sequence_number = base.next_sequence_number();
         let manifests = self.merge_manifests(new.manifests).await?;
@@ -282,38 +285,42 @@ impl Attempt<'_> {
             .with_summary(Summary { operation: new.operation, additional_properties: properties })
             .build();
 
-        let builder = base
-            .as_ref()
-            .clone()
-            .into_builder(Some(self.base.metadata_location().to_owned()))
-            .set_branch_snapshot(snapshot, MAIN_BRANCH)
-            .map_err(|e| internal(format!("could not add a snapshot to `{}`", self.base.name()), e))?;
-        let built = self.built(builder)?;
-        let mut metadata = built.metadata;
-        let expired_logs = metadata_files(built.expired_metadata_logs);
-
+        let built = self.with_snapshot(&snapshot, &[])?;
         // Retention rides along: a table that commits every second must not grow for ever.
-        let retention = Retention::of(&metadata);
-        let mut unreachable = Vec::new();
-        if retention.due_in_commit(&metadata) {
+        let retention = Retention::of(&built.metadata);
+        if retention.due_in_commit(&built.metadata) {
             // The parent stays: what is staged is described by it.
-            let expired = expire::select(&metadata, &retention, self.now, base.current_snapshot_id());
+            let expired = expire::select(&built.metadata, &retention, self.now, base.current_snapshot_id());
             if !expired.is_empty() {
-                unreachable = reach::unreachable(self.tables, &metadata, &expired, Some(self.snapshot_id)).await?;
-                metadata = self.without(metadata, &expired)?;
+                let unreachable =
+                    reach::unreachable(self.tables, &built.metadata, &expired, Some(self.snapshot_id)).await?;
+                return Ok((self.with_snapshot(&snapshot, &expired)?, unreachable));
             }
         }
-        Ok((metadata, unreachable, expired_logs))
+        Ok((built, Vec::new()))
     }
 
-    /// `metadata`, not yet written anywhere, without the snapshots `expired`.
-    fn without(&self, metadata: TableMetadata, expired: &[i64]) -> Result<TableMetadata> {
-        let statistics: Vec<i64> = expired.iter().copied().filter(|id| metadata.statistics_for_snapshot(*id).is_some()).collect();
-        let mut builder = metadata.into_builder(None).remove_snapshots(expired);
-        for id in statistics {
-            builder = builder.remove_statistics(id);
+    /// The base with `snapshot`, without `expired` ones.
+    fn with_snapshot(&self, snapshot: &Snapshot, expired: &[i64]) -> Result<TableMetadataBuildResult> {
+        let builder = self
+            .builder()
+            .set_branch_snapshot(snapshot.clone(), MAIN_BRANCH)
+            .map_err(|e| internal(format!("could not add a snapshot to `{}`", self.base.name()), e))?;
+        self.built(self.without(builder, expired))
+    }
+
+    fn without(&self, mut builder: TableMetadataBuilder, expired: &[i64]) -> TableMetadataBuilder {
+        for id in expired {
+            if self.base.metadata().statistics_for_snapshot(*id).is_some() {
+                builder = builder.remove_statistics(*id);
+            }
         }
-        Ok(self.built(builder)?.metadata)
+        if expired.is_empty() { builder } else { builder.remove_snapshots(expired) }
+    }
+
+    fn builder(&self) -> TableMetadataBuilder {
+        let location = self.base.metadata_location().to_owned();
+        self.base.metadata().as_ref().clone().into_builder(Some(location))
     }
 
     fn built(&self, builder: TableMetadataBuilder) -> Result<TableMetadataBuildResult> {
@@ -342,8 +349,12 @@ impl Attempt<'_> {
     }
 }
 
-fn metadata_files(logs: Vec<MetadataLog>) -> Vec<String> {
-    logs.into_iter().map(|log| log.metadata_file).collect()
+/// The library dates metadata without a new snapshot by the machine's clock; everything else goes by the world's.
+pub(crate) fn stamped(metadata: TableMetadata, now: TimestampMs) -> Result<TableMetadata> {
+    let unlikely = |e| internal(format!("could not date the metadata of `{}`", metadata.location()), e);
+    let mut json = serde_json::to_value(&metadata).map_err(unlikely)?;
+    json["last-updated-ms"] = now.into();
+    serde_json::from_value(json).map_err(unlikely)
 }
 
 /// Time between a file's becoming unreachable and its deletion, for readers that still use it.

@@ -43,11 +43,6 @@ impl PropertiesWork {
 }
 
 impl Attempt<'_> {
-    pub(super) fn builder(&self) -> TableMetadataBuilder {
-        let location = self.base.metadata_location().to_owned();
-        self.base.metadata().as_ref().clone().into_builder(Some(location))
-    }
-
     fn metadata_only(&self, builder: TableMetadataBuilder) -> Result<Proposal> {
         Ok(Proposal::Metadata(Box::new(self.built(builder)?), Vec::new()))
     }

@@ -1,10 +1,277 @@
-//! Compaction.
+//! Compaction: small files become large ones, and files full of deleted rows become small ones.
+//!
+//! Small files are merged with others of about their size, as in a log-structured merge tree: a file is rewritten only
+//! together with at least half as many bytes again, so that each row is rewritten a few times at most on its way from a
+//! commit per second to a file of full size.
 
-use model::{Result, TableName};
+use std::{collections::HashMap, sync::Arc};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use iceberg::{
+    Runtime,
+    arrow::ArrowReaderBuilder,
+    scan::{FileScanTask, FileScanTaskDeleteFile},
+    spec::{DataContentType, DataFile, DataFileFormat, ManifestContentType, ManifestEntryRef, Struct},
+};
+use model::{Result, TableName, error::codes};
 
 use super::{MaintenancePolicy, MaintenanceReport};
-use crate::Tables;
+use crate::{
+    Rewrite, Table, Tables, WriterOptions,
+    error::{corrupt, internal, unwrap_or},
+};
 
-pub(super) async fn compact(_tables: &Tables, _name: &TableName, _policy: &MaintenancePolicy, _report: &mut MaintenanceReport) -> Result<()> {
+/// Below this, sizes do not matter: the cost of a file is that it exists.
+const TINY_BYTES: u64 = 1 << 20;
+/// A file is worth rewriting for its deletes alone when so many of its rows are gone.
+const DELETED_SHARE: f64 = 0.3;
+
+/// A live data file and what is deleted from it.
+#[derive(Clone)]
+struct Input {
+    entry: ManifestEntryRef,
+    deletes: Vec<(ManifestEntryRef, i32)>,
+    /// Rows deleted by files that name this one.
+    deleted: u64,
+}
+
+impl Input {
+    fn bytes(&self) -> u64 {
+        self.entry.file_size_in_bytes()
+    }
+}
+
+pub(super) async fn compact(
+    tables: &Tables,
+    name: &TableName,
+    policy: &MaintenancePolicy,
+    report: &mut MaintenanceReport,
+) -> Result<()> {
+    let table = tables.get(name).await?;
+    let mut budget = policy.rewrite_bytes_max;
+    for group in groups(tables, &table, policy).await? {
+        let bytes: u64 = group.iter().map(Input::bytes).sum();
+        if bytes > budget || tables.world().tasks.is_stopping() {
+            break;
+        }
+        budget -= bytes;
+        let inputs = group.iter().map(|input| input.entry.file_path().to_owned()).collect::<Vec<_>>();
+        let files_compacted = inputs.len();
+        let (outputs, rows) = rewrite(tables, &table, group, policy).await?;
+        let paths: Vec<String> = outputs.iter().map(|file| file.file_path().to_owned()).collect();
+        let work = Rewrite {
+            inputs,
+            outputs,
+            spec_id: table.metadata().default_partition_spec_id(),
+            rows,
+            base_sequence_number: table.metadata().last_sequence_number(),
+        };
+        match tables.rewrite(name, work).await {
+            Ok(_) => {
+                report.files_compacted += files_compacted;
+                report.files_written += paths.len();
+                report.bytes_rewritten += bytes;
+            }
+            // Somebody deleted rows of these files, or rewrote them, in the meantime. The other groups may be fine.
+            Err(error) if error.is(codes::COMMIT_CONFLICT) => {
+                tracing::debug!(table = %name, %error, "a compaction came too late");
+                for path in paths {
+                    tables.files().delete(&path).await?;
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
     Ok(())
+}
+
+/// Files to be rewritten together, the smallest first.
+async fn groups(tables: &Tables, table: &Table, policy: &MaintenancePolicy) -> Result<Vec<Vec<Input>>> {
+    let target = table.property("write.target-file-size-bytes", policy.target_file_bytes);
+    let mut groups = Vec::new();
+    for inputs in by_partition(tables, table).await?.into_values() {
+        let (eaten, whole): (Vec<Input>, Vec<Input>) = inputs
+            .into_iter()
+            .partition(|input| input.deleted as f64 >= DELETED_SHARE * input.entry.record_count() as f64 && input.deleted > 0);
+        groups.extend(bins(eaten, target));
+        let small = whole.into_iter().filter(|input| input.bytes() < target / 4 * 3).collect();
+        for tier in tiers(small, Input::bytes) {
+            groups.extend(bins(tier, target).into_iter().filter(|bin| bin.len() >= policy.small_files_min.max(2)));
+        }
+    }
+    groups.sort_by_key(|group| group.iter().map(Input::bytes).sum::<u64>());
+    Ok(groups)
+}
+
+/// Live files of the default partition spec, by partition. Files of older specs stay where they are.
+async fn by_partition(tables: &Tables, table: &Table) -> Result<HashMap<Struct, Vec<Input>>> {
+    let mut partitions: HashMap<Struct, Vec<Input>> = HashMap::new();
+    let Some(snapshot) = table.current_snapshot() else { return Ok(partitions) };
+    let spec_id = table.metadata().default_partition_spec_id();
+    let list = tables.manifests().list(snapshot).await?;
+    let mut deletes: Vec<(ManifestEntryRef, i32)> = Vec::new();
+    for manifest in list.entries() {
+        if manifest.content == ManifestContentType::Data && manifest.partition_spec_id != spec_id {
+            continue;
+        }
+        for entry in tables.manifests().entries(manifest).await?.iter().filter(|entry| entry.is_alive()) {
+            match manifest.content {
+                ManifestContentType::Deletes => deletes.push((entry.clone(), manifest.partition_spec_id)),
+                ManifestContentType::Data if entry.file_format() == DataFileFormat::Parquet => {
+                    let input = Input { entry: entry.clone(), deletes: Vec::new(), deleted: 0 };
+                    partitions.entry(entry.data_file().partition().clone()).or_default().push(input);
+                }
+                ManifestContentType::Data => {}
+            }
+        }
+    }
+    for (partition, inputs) in &mut partitions {
+        for input in inputs {
+            for (delete, delete_spec) in &deletes {
+                if applies(delete, *delete_spec, input, spec_id, partition) {
+                    if delete.data_file().referenced_data_file().is_some() {
+                        input.deleted += delete.record_count();
+                    }
+                    input.deletes.push((delete.clone(), *delete_spec));
+                }
+            }
+        }
+    }
+    Ok(partitions)
+}
+
+/// Whether `delete` may concern `input`: by name, else by partition and age.
+fn applies(delete: &ManifestEntryRef, delete_spec: i32, input: &Input, spec_id: i32, partition: &Struct) -> bool {
+    let (Some(deleted_at), Some(written_at)) = (delete.sequence_number(), input.entry.sequence_number()) else {
+        return false;
+    };
+    let file = delete.data_file();
+    match file.content_type() {
+        DataContentType::PositionDeletes => {
+            let here = match file.referenced_data_file() {
+                Some(path) => path == input.entry.file_path(),
+                None => delete_spec == spec_id && file.partition() == partition,
+            };
+            here && written_at <= deleted_at
+        }
+        DataContentType::EqualityDeletes => {
+            // Without partition values a delete holds for the whole table.
+            let here = file.partition().fields().is_empty() || (delete_spec == spec_id && file.partition() == partition);
+            here && written_at < deleted_at
+        }
+        DataContentType::Data => false,
+    }
+}
+
+/// Items of similar size together: ascending, cut where the next is more than twice all before it in its tier.
+fn tiers<T>(mut items: Vec<T>, size: impl Fn(&T) -> u64) -> Vec<Vec<T>> {
+    items.sort_by_key(&size);
+    let mut tiers: Vec<Vec<T>> = Vec::new();
+    let mut sum = 0;
+    for item in items {
+        let bytes = size(&item);
+        if tiers.is_empty() || bytes / 2 > sum.max(TINY_BYTES) {
+            tiers.push(Vec::new());
+            sum = 0;
+        }
+        sum += bytes;
+        tiers.last_mut().expect("pushed above").push(item);
+    }
+    tiers
+}
+
+/// In order of age, each bin about one file of the target size.
+fn bins(mut inputs: Vec<Input>, target: u64) -> Vec<Vec<Input>> {
+    inputs.sort_by(|a, b| {
+        let key = |input: &Input| (input.entry.sequence_number(), input.entry.file_path().to_owned());
+        key(a).cmp(&key(b))
+    });
+    let mut bins: Vec<Vec<Input>> = Vec::new();
+    let mut room = 0;
+    for input in inputs {
+        if bins.is_empty() || input.bytes() > room {
+            bins.push(Vec::new());
+            room = target;
+        }
+        room = room.saturating_sub(input.bytes());
+        bins.last_mut().expect("pushed above").push(input);
+    }
+    bins
+}
+
+/// Reads the live rows of `group` and writes them anew. Decoding runs on a thread for blocking work.
+async fn rewrite(
+    tables: &Tables,
+    table: &Arc<Table>,
+    group: Vec<Input>,
+    policy: &MaintenancePolicy,
+) -> Result<(Vec<DataFile>, u64)> {
+    let runtime = Runtime::try_current().map_err(|e| internal("compaction runs on a runtime".to_owned(), e))?;
+    let reader = ArrowReaderBuilder::new(tables.file_io().clone(), runtime).with_data_file_concurrency_limit(1).build();
+    let tasks: Vec<_> = group.into_iter().map(|input| Ok(task(table, input))).collect();
+    let mut options = WriterOptions::of(table);
+    options.target_file_bytes = table.property("write.target-file-size-bytes", policy.target_file_bytes);
+    let mut writer = tables.writer_with(table, options)?;
+    let name = table.name().clone();
+    let unreadable = move |e: iceberg::Error| unwrap_or(&e, || corrupt(format!("could not read table `{name}`"), &e));
+    let work = async move {
+        let rows = reader.read(stream::iter(tasks).boxed()).map_err(&unreadable)?;
+        let mut rows = rows.stream();
+        while let Some(batch) = rows.try_next().await.map_err(&unreadable)? {
+            writer.write(batch).await?;
+        }
+        let rows = writer.rows();
+        Ok((writer.close().await?, rows))
+    };
+    let handle = tokio::runtime::Handle::current();
+    match tokio::task::spawn_blocking(move || handle.block_on(work)).await {
+        Ok(result) => result,
+        Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
+        Err(e) => Err(internal("compaction was cut short".to_owned(), e)),
+    }
+}
+
+fn task(table: &Table, input: Input) -> FileScanTask {
+    let metadata = table.metadata();
+    let schema = metadata.current_schema();
+    let deletes = input.deletes.iter().map(|(delete, spec_id)| {
+        FileScanTaskDeleteFile::builder()
+            .with_file_path(delete.file_path().to_owned())
+            .with_file_size_in_bytes(delete.file_size_in_bytes())
+            .with_file_type(delete.content_type())
+            .with_partition_spec_id(*spec_id)
+            .with_equality_ids(delete.data_file().equality_ids())
+            .build()
+    });
+    FileScanTask::builder()
+        .with_file_size_in_bytes(input.entry.file_size_in_bytes())
+        .with_start(0)
+        .with_length(0)
+        .with_data_file_path(input.entry.file_path().to_owned())
+        .with_data_file_format(DataFileFormat::Parquet)
+        .with_schema(schema.clone())
+        .with_project_field_ids(schema.as_struct().fields().iter().map(|field| field.id).collect())
+        .with_deletes(deletes.collect())
+        .with_partition(Some(input.entry.data_file().partition().clone()))
+        .with_partition_spec(Some(metadata.default_partition_spec().clone()))
+        .with_case_sensitive(true)
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiers_hold_files_of_similar_size() {
+        let kb = |n: u64| n << 10;
+        let mb = |n: u64| n << 20;
+        let sizes = vec![mb(60), kb(20), kb(20), mb(61), mb(5), kb(20), mb(6)];
+        assert_eq!(
+            tiers(sizes, |size| *size),
+            [vec![kb(20), kb(20), kb(20)], vec![mb(5), mb(6)], vec![mb(60), mb(61)]]
+        );
+        let even = vec![mb(5); 6];
+        assert_eq!(tiers(even.clone(), |size| *size), [even]);
+    }
 }

@@ -3,7 +3,7 @@
 use model::error::codes;
 
 use super::*;
-use crate::{RowDelta, SchemaChange, Version};
+use crate::{SchemaChange, Version};
 
 #[tokio::test]
 async fn rows_appended_are_rows_read() {
@@ -135,29 +135,6 @@ async fn progress_moves_with_the_rows_and_only_from_where_it_was() {
     assert_eq!(f.ids().await, [0, 1, 2, 3, 100]);
     let nothing = f.tables.append(&name(), Append::new(&table, vec![])).await.expect("nothing to do");
     assert_eq!(nothing.metadata_location(), table.metadata_location());
-}
-
-async fn delete(f: &Fixture, base: &Arc<Table>, ids: &[i64], serializable: bool) -> model::Result<Arc<Table>> {
-    // Files hold ascending ids: their bounds say which file a row is in and where.
-    let mut rows = Vec::new();
-    for (path, file) in f.live(DataContentType::Data).await {
-        let bound = |datum: Option<&crate::iceberg::Datum>| datum.expect("bounds").to_string().parse::<i64>().expect("long");
-        let (low, high) = (bound(file.lower_bounds().get(&1)), bound(file.upper_bounds().get(&1)));
-        let positions: Vec<u64> = ids.iter().filter(|id| (low..=high).contains(*id)).map(|id| (id - low) as u64).collect();
-        if !positions.is_empty() {
-            rows.push((path, positions));
-        }
-    }
-    let deletes = f.tables.write_position_deletes(base, rows).await?;
-    let delta = RowDelta {
-        deletes,
-        added: vec![],
-        spec_id: 0,
-        base_snapshot_id: base.metadata().current_snapshot_id().expect("has data"),
-        serializable,
-        properties: vec![],
-    };
-    f.tables.row_delta(&name(), delta).await
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use model::TableName;
 use world::World;
 
 use crate::{
-    Append, MaintenancePolicy, NewTable, Progress, Table, Tables,
+    Append, MaintenancePolicy, NewTable, Progress, RowDelta, Table, Tables,
     iceberg::{DataContentType, DataFile},
 };
 
@@ -123,6 +123,30 @@ impl Fixture {
         let files = self.tables.files().list(self.table().await.metadata().location()).await.expect("list");
         files.into_iter().map(|file| file.location).collect()
     }
+}
+
+/// Deletes rows by id, found in the state `base`.
+async fn delete(f: &Fixture, base: &Arc<Table>, ids: &[i64], serializable: bool) -> model::Result<Arc<Table>> {
+    // Files hold ascending ids: their bounds say which file a row is in and where.
+    let mut rows = Vec::new();
+    for (path, file) in f.live(DataContentType::Data).await {
+        let bound = |datum: Option<&crate::iceberg::Datum>| datum.expect("bounds").to_string().parse::<i64>().expect("long");
+        let (low, high) = (bound(file.lower_bounds().get(&1)), bound(file.upper_bounds().get(&1)));
+        let positions: Vec<u64> = ids.iter().filter(|id| (low..=high).contains(*id)).map(|id| (id - low) as u64).collect();
+        if !positions.is_empty() {
+            rows.push((path, positions));
+        }
+    }
+    let deletes = f.tables.write_position_deletes(base, rows).await?;
+    let delta = RowDelta {
+        deletes,
+        added: vec![],
+        spec_id: 0,
+        base_snapshot_id: base.metadata().current_snapshot_id().expect("has data"),
+        serializable,
+        properties: vec![],
+    };
+    f.tables.row_delta(&name(), delta).await
 }
 
 fn progress(next: i64) -> Progress {
