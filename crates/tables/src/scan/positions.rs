@@ -50,7 +50,7 @@ pub const FILE_COLUMN: &str = "_file";
 pub const POS_COLUMN: &str = "_pos";
 
 /// What the reader calls row numbers while it reads; no column of a table can be called that.
-const ROW_NUMBER: &str = "\0row";
+const ROW_NUMBER: &str = "\u{1}row";
 
 /// The current state of `table` with [`FILE_COLUMN`] (Utf8View) and [`POS_COLUMN`] (Int64) at the end.
 pub fn provider_with_positions(tables: &Tables, table: Arc<Table>) -> Result<Arc<dyn TableProvider>> {
@@ -274,7 +274,6 @@ impl PositionScan {
                 *expr = reassign_expr_columns(expr.clone(), &read_schema)?;
             }
         }
-        let number_at = read_schema.index_of(ROW_NUMBER)?;
         let schema = self.schema.clone();
         Ok(batches.map(move |batch| {
             let batch = batch?;
@@ -283,7 +282,9 @@ impl PositionScan {
                 Wanted::Column(expr) => expr.evaluate(&batch)?.into_array(rows),
                 Wanted::File => Ok(Arc::new(repeated(&location, rows)?) as ArrayRef),
                 Wanted::Position => {
-                    let numbers: &Int64Array = as_int64_array(batch.column(number_at))?;
+                    // The stream's schema leaves the virtual column out, its batches do not.
+                    let at = batch.schema().index_of(ROW_NUMBER)?;
+                    let numbers: &Int64Array = as_int64_array(batch.column(at))?;
                     Ok(Arc::new(numbers.clone()) as ArrayRef)
                 }
             });
