@@ -9,6 +9,7 @@ use world::World;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
     let mut arguments = std::env::args().skip(1);
     let port: u16 = arguments.next().unwrap_or_else(|| "9092".to_owned()).parse()?;
     let dir = arguments.next().unwrap_or_else(|| "data".to_owned());

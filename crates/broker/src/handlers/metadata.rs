@@ -199,6 +199,9 @@ pub(crate) async fn describe_topic_partitions(
                 .with_leader_epoch(leader_epoch(&**log, &topic, index))
                 .with_replica_nodes(us())
                 .with_isr_nodes(us())
+                // Null is allowed by the schema, and not by the Java client.
+                .with_eligible_leader_replicas(Some(Vec::new()))
+                .with_last_known_elr(Some(Vec::new()))
         };
         let partitions: Vec<_> = (from_partition..until).map(partition).collect();
         room -= partitions.len() as i32;

@@ -1,0 +1,145 @@
+//! Bytes from strangers: whatever comes, the broker answers or closes, and goes on.
+
+mod common;
+
+use std::{sync::OnceLock, time::Duration};
+
+use broker::BrokerSettings;
+use bytes::{BufMut, BytesMut};
+use common::*;
+use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest};
+use proptest::prelude::*;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    runtime::Runtime,
+};
+
+/// One broker for all cases of all tests.
+fn shared() -> (&'static Runtime, &'static Server) {
+    static SHARED: OnceLock<(Runtime, Server)> = OnceLock::new();
+    let (runtime, server) = SHARED.get_or_init(|| {
+        let runtime = Runtime::new().expect("runtime");
+        let dir = tempfile::tempdir().expect("directory").keep();
+        let server = runtime.block_on(serve(&dir));
+        (runtime, server)
+    });
+    (runtime, server)
+}
+
+/// Sends the bytes, hears the broker out, and sees that it still serves others.
+fn survives(bytes: &[u8]) {
+    let (runtime, server) = shared();
+    runtime.block_on(async {
+        let mut stream = TcpStream::connect(server.handle.addr).await.expect("connects");
+        // The broker may close before it has read everything.
+        let _ = stream.write_all(bytes).await;
+        let _ = stream.shutdown().await;
+        let mut answer = Vec::new();
+        let _ = tokio::time::timeout(Duration::from_millis(2500), stream.take(1 << 20).read_to_end(&mut answer)).await;
+        let offers = server.client().await.ask(0, &ApiVersionsRequest::default()).await;
+        assert_eq!(offers.error_code, 0);
+    });
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_bytes_harm_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..2000)) {
+        survives(&bytes);
+    }
+
+    #[test]
+    fn frames_with_lying_lengths_harm_nothing(length: i32, bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let mut frame = BytesMut::new();
+        frame.put_i32(length);
+        frame.put_slice(&bytes);
+        survives(&frame);
+    }
+
+    #[test]
+    fn half_a_request_harms_nothing(cut in 0usize..60) {
+        let frame = frame(9, 1, &produce("t", batch(&["x"]), -1));
+        survives(&frame[..cut.min(frame.len())]);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+
+    /// Every request on offer, in every version, with a body of small numbers (which make plausible lengths) and noise.
+    #[test]
+    fn random_bodies_of_every_request_harm_nothing(
+        which: prop::sample::Index, version: prop::sample::Index,
+        body in proptest::collection::vec(prop_oneof![5 => 0u8..3, 2 => Just(b't'), 1 => any::<u8>()], 0..150),
+    ) {
+        let (runtime, server) = shared();
+        runtime.block_on(async {
+            let mut client = server.client().await;
+            let offers = client.ask(0, &ApiVersionsRequest::default()).await.api_keys;
+            let offer = which.get(&offers);
+            let versions: Vec<_> = (offer.min_version..=offer.max_version).collect();
+            let mut frame = BytesMut::new();
+            frame.put_i32(body.len() as i32 + 10);
+            frame.put_i16(offer.api_key);
+            frame.put_i16(*version.get(&versions));
+            frame.put_i32(77);
+            frame.put_i16(-1);
+            frame.put_slice(&body);
+            client.stream.write_all(&frame).await.expect("sends");
+            // Answered, closed, or parked (a fetch that waits): all are fine.
+            let _ = tokio::time::timeout(Duration::from_millis(20), client.receive_frame()).await;
+            assert_eq!(server.client().await.ask(0, &ApiVersionsRequest::default()).await.error_code, 0);
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_huge_claim_is_refused_before_memory_is_given() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    for claimed in [i32::MAX, -1, 101 << 20, 7] {
+        let mut client = server.client().await;
+        client.stream.write_all(&claimed.to_be_bytes()).await.expect("sends");
+        assert!(client.receive_frame().await.is_none(), "{claimed}");
+    }
+    // 99 MiB is only for Produce.
+    let mut client = server.client().await;
+    let mut frame = BytesMut::new();
+    frame.put_i32(99 << 20);
+    frame.put_i16(3);
+    frame.put_i16(9);
+    frame.put_bytes(0, 1000);
+    client.stream.write_all(&frame).await.expect("sends");
+    assert!(client.receive_frame().await.is_none());
+    assert_eq!(server.client().await.ask(9, &MetadataRequest::default()).await.error_code, 0);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn connections_beyond_the_limit_are_turned_away() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve_with(dir.path(), BrokerSettings { connections_max: 2, ..BrokerSettings::default() }).await;
+    let (mut first, mut second) = (server.client().await, server.client().await);
+    first.ask(0, &ApiVersionsRequest::default()).await;
+    second.ask(0, &ApiVersionsRequest::default()).await;
+    let mut third = server.client().await;
+    assert!(third.receive_frame().await.is_none());
+    drop(first);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.client().await.ask(0, &ApiVersionsRequest::default()).await;
+    assert_eq!(server.handle.stats().connections_refused, 1);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed() {
+    let dir = tempfile::tempdir().expect("directory");
+    let idle_max = Duration::from_millis(200);
+    let server = serve_with(dir.path(), BrokerSettings { idle_max, ..BrokerSettings::default() }).await;
+    let mut client = server.client().await;
+    client.ask(0, &ApiVersionsRequest::default()).await;
+    assert!(client.receive_frame().await.is_none());
+    server.stop().await;
+}
