@@ -44,7 +44,8 @@ async fn open(dir: &Path) -> Result<(Tables, TableName)> {
     let dir = dir.canonicalize()?;
     let world = World::real();
     let files = files::Files::open(&format!("file://{}", dir.join("files").display()), world.clone())?;
-    let catalog = catalog::Catalog::open(&format!("sqlite://{}", dir.join("catalog.db").display()), world.clone()).await?;
+    let catalog =
+        catalog::Catalog::open(&format!("sqlite://{}", dir.join("catalog.db").display()), world.clone()).await?;
     Ok((Tables::new(catalog, files, world), TableName::public("flights")))
 }
 
@@ -52,9 +53,24 @@ fn schema() -> SchemaRef {
     let int = |name| Field::new(name, DataType::Int32, true);
     let text = |name| Field::new(name, DataType::Utf8, true);
     Arc::new(Schema::new(vec![
-        int("year"), int("month"), int("day"), int("dep_time"), int("sched_dep_time"), int("dep_delay"), int("arr_time"),
-        int("sched_arr_time"), int("arr_delay"), text("carrier"), int("flight"), text("tailnum"), text("origin"),
-        text("dest"), int("air_time"), int("distance"), int("hour"), int("minute"),
+        int("year"),
+        int("month"),
+        int("day"),
+        int("dep_time"),
+        int("sched_dep_time"),
+        int("dep_delay"),
+        int("arr_time"),
+        int("sched_arr_time"),
+        int("arr_delay"),
+        text("carrier"),
+        int("flight"),
+        text("tailnum"),
+        text("origin"),
+        text("dest"),
+        int("air_time"),
+        int("distance"),
+        int("hour"),
+        int("minute"),
         Field::new("time_hour", DataType::Timestamp(TimeUnit::Microsecond, None), true),
     ]))
 }
@@ -63,7 +79,8 @@ async fn write(dir: &Path, csv: &str, times: usize) -> Result<()> {
     let (tables, name) = open(dir).await?;
     let table = tables.create(&name, NewTable::new(schema())).await?;
     let context = SessionContext::new();
-    let options = CsvReadOptions::new().schema(Box::leak(Box::new(Schema::clone(&schema())))).null_regex(Some("^(NA)?$".into()));
+    let options =
+        CsvReadOptions::new().schema(Box::leak(Box::new(Schema::clone(&schema())))).null_regex(Some("^(NA)?$".into()));
     let rows = context.read_csv(csv, options).await?.collect().await?;
     let mut writer = tables.writer(&table)?;
     let clock = World::real().clock;
@@ -86,7 +103,9 @@ async fn run(dir: &Path) -> Result<()> {
     let config = SessionConfig::new().with_target_partitions(std::thread::available_parallelism()?.get());
     let context = SessionContext::new_with_config(config);
     let provider = match std::env::var("VIEWS").as_deref() {
-        Ok("1") => scan::provider_as(&tables, table.clone(), Version::Current, scan::with_string_views(table.arrow_schema()))?,
+        Ok("1") => {
+            scan::provider_as(&tables, table.clone(), Version::Current, scan::with_string_views(table.arrow_schema()))?
+        }
         _ => scan::provider(&tables, table, Version::Current)?,
     };
     context.register_table("flights", provider)?;

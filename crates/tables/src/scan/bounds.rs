@@ -460,7 +460,9 @@ mod tests {
 
     #[test]
     fn months_start_where_the_calendar_says() {
-        for (months, days) in [(0, 0), (1, 31), (2, 59), (12, 365), (24, 730), (26, 790), (360, 10_957), (-1, -31), (-12, -365)] {
+        for (months, days) in
+            [(0, 0), (1, 31), (2, 59), (12, 365), (24, 730), (26, 790), (360, 10_957), (-1, -31), (-12, -365)]
+        {
             assert_eq!(days_to_month(months), Some(days), "{months} months");
         }
     }
@@ -473,12 +475,24 @@ mod tests {
         };
         check(Transform::Identity, PrimitiveType::Int, P::Int(3), Some(P::Int(3)), Some(P::Int(3)));
         check(Transform::Truncate(10), PrimitiveType::Long, P::Long(20), Some(P::Long(20)), Some(P::Long(29)));
-        check(Transform::Truncate(2), PrimitiveType::String, P::String("ab".into()), Some(P::String("ab".into())), None);
+        check(
+            Transform::Truncate(2),
+            PrimitiveType::String,
+            P::String("ab".into()),
+            Some(P::String("ab".into())),
+            None,
+        );
         check(Transform::Day, PrimitiveType::Date, P::Int(7), Some(P::Int(7)), Some(P::Int(7)));
         check(Transform::Month, PrimitiveType::Date, P::Int(1), Some(P::Int(31)), Some(P::Int(58)));
         check(Transform::Year, PrimitiveType::Date, P::Int(1), Some(P::Int(365)), Some(P::Int(729)));
         let hour = 3_600_000_000;
-        check(Transform::Hour, PrimitiveType::Timestamptz, P::Int(5), Some(P::Long(5 * hour)), Some(P::Long(6 * hour - 1)));
+        check(
+            Transform::Hour,
+            PrimitiveType::Timestamptz,
+            P::Int(5),
+            Some(P::Long(5 * hour)),
+            Some(P::Long(6 * hour - 1)),
+        );
         // Old writers: hour 0 may hold the last hour of 1969.
         check(Transform::Hour, PrimitiveType::Timestamp, P::Int(0), Some(P::Long(-hour)), Some(P::Long(hour - 1)));
         check(Transform::Bucket(4), PrimitiveType::Int, P::Int(2), None, None);

@@ -141,8 +141,8 @@ impl DeletedKeys {
                 .chain(metadata.schemas_iter())
                 .find_map(|schema| schema.field_by_id(id).cloned())
                 .ok_or_else(|| reader.unreadable(location, format!("column {id} is in no schema")))?;
-            let to = iceberg::arrow::type_to_arrow_type(&field.field_type)
-                .map_err(|e| reader.unreadable(location, e))?;
+            let to =
+                iceberg::arrow::type_to_arrow_type(&field.field_type).map_err(|e| reader.unreadable(location, e))?;
             fields.push((field, to));
         }
         let sort_fields = fields.iter().map(|(_, to)| SortField::new(to.clone())).collect();

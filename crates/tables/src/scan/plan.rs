@@ -183,11 +183,7 @@ impl Planning<'_> {
         manifests.iter().zip(keep).filter_map(|(manifest, keep)| keep.then_some(*manifest)).collect()
     }
 
-    fn prune_files(
-        &self,
-        mut files: Vec<PlannedFile>,
-        pruning: Option<&PruningPredicate>,
-    ) -> Result<Vec<PlannedFile>> {
+    fn prune_files(&self, mut files: Vec<PlannedFile>, pruning: Option<&PruningPredicate>) -> Result<Vec<PlannedFile>> {
         let mut keep = self.keep(pruning, &FileBounds { columns: self.columns, files: &files });
         for filter in &self.partition_filters {
             let selected = self.evaluate_on_partitions(filter, &files)?;
@@ -338,8 +334,5 @@ fn path_bounds(file: &DataFile) -> (Option<&str>, Option<&str>) {
             _ => None,
         }
     }
-    (
-        file.lower_bounds().get(&DELETE_PATH_ID).and_then(text),
-        file.upper_bounds().get(&DELETE_PATH_ID).and_then(text),
-    )
+    (file.lower_bounds().get(&DELETE_PATH_ID).and_then(text), file.upper_bounds().get(&DELETE_PATH_ID).and_then(text))
 }

@@ -18,7 +18,11 @@ use datafusion::{
     error::{DataFusionError, Result as DfResult},
     execution::{SendableRecordBatchStream, TaskContext},
     logical_expr::{Expr, TableProviderFilterPushDown},
-    physical_expr::{PhysicalExpr, expressions::Column, utils::{collect_columns, reassign_expr_columns}},
+    physical_expr::{
+        PhysicalExpr,
+        expressions::Column,
+        utils::{collect_columns, reassign_expr_columns},
+    },
     physical_expr_adapter::PhysicalExprAdapter,
     physical_plan::{
         ExecutionPlan,

@@ -12,14 +12,18 @@ use datafusion::{
         TableType,
         listing::{FileRange, PartitionedFile},
         physical_plan::{
-            FileGroup, FileScanConfigBuilder, ParquetSource, parquet::CachedParquetFileReaderFactory,
+            FileGroup, FileScanConfigBuilder, FileSource, ParquetSource, parquet::CachedParquetFileReaderFactory,
         },
         source::DataSourceExec,
     },
     error::{DataFusionError, Result as DfResult},
     execution::object_store::ObjectStoreUrl,
     logical_expr::{Expr, TableProviderFilterPushDown, utils::conjunction},
-    physical_plan::{ExecutionPlan, empty::EmptyExec},
+    physical_plan::{
+        ExecutionPlan,
+        empty::EmptyExec,
+        metrics::{ExecutionPlanMetricsSet, MetricBuilder},
+    },
 };
 use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::spec::{SchemaRef as IcebergSchemaRef, SnapshotRef};
@@ -51,12 +55,7 @@ pub struct Provider {
 }
 
 impl Provider {
-    pub(super) fn new(
-        tables: &Tables,
-        table: Arc<Table>,
-        version: Version,
-        schema: Option<SchemaRef>,
-    ) -> Result<Self> {
+    pub(super) fn new(tables: &Tables, table: Arc<Table>, version: Version, schema: Option<SchemaRef>) -> Result<Self> {
         let snapshot = table.snapshot(&version)?;
         let iceberg = table.schema_at(&version)?;
         let schema = match schema {
@@ -297,6 +296,7 @@ impl TableProvider for Provider {
         let source = ParquetSource::new(self.columns.schema.clone())
             .with_table_parquet_options(options)
             .with_parquet_file_reader_factory(Arc::new(factory));
+        count(source.metrics(), &stats);
         let config = FileScanConfigBuilder::new(store_url, Arc::new(source))
             .with_file_groups(groups)
             .with_statistics(statistics)
@@ -305,6 +305,18 @@ impl TableProvider for Provider {
             .with_expr_adapter(Some(Arc::new(ByFieldId { columns: self.columns.clone() })))
             .build();
         Ok(DataSourceExec::from_data_source(config))
+    }
+}
+
+/// What planning skipped, for EXPLAIN ANALYZE.
+fn count(metrics: &ExecutionPlanMetricsSet, stats: &PlanStats) {
+    let counters = [
+        ("manifests_skipped", stats.manifests_skipped),
+        ("files_skipped", stats.files_skipped),
+        ("delete_files", stats.delete_files),
+    ];
+    for (name, value) in counters {
+        MetricBuilder::new(metrics).global_counter(name).add(value);
     }
 }
 

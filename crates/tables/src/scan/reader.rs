@@ -81,7 +81,8 @@ impl Reader {
     ) -> Result<ParquetRecordBatchStreamBuilder<ParquetObjectReader>> {
         let footer = self.footer(location, size).await?;
         let metadata = ArrowReaderMetadata::try_new(footer, options).map_err(|e| self.unreadable(location, e))?;
-        let reader = ParquetObjectReader::new(self.store.clone(), self.files.object_path(location)?).with_file_size(size);
+        let reader =
+            ParquetObjectReader::new(self.store.clone(), self.files.object_path(location)?).with_file_size(size);
         Ok(ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata))
     }
 

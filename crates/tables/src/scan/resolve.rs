@@ -14,8 +14,7 @@ use std::{any::Any, fmt, hash::Hash, sync::Arc};
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, GenericListArray, MapArray, OffsetSizeTrait, RecordBatch, StructArray,
-        new_null_array,
+        Array, ArrayRef, AsArray, GenericListArray, MapArray, OffsetSizeTrait, RecordBatch, StructArray, new_null_array,
     },
     compute::cast,
     datatypes::{DataType, FieldRef, Fields, Schema as ArrowSchema, SchemaRef},
@@ -179,7 +178,11 @@ impl Rebuild {
     }
 }
 
-fn rebuild_list<O: OffsetSizeTrait>(array: &ArrayRef, field: &FieldRef, item: &Rebuild) -> Result<ArrayRef, ArrowError> {
+fn rebuild_list<O: OffsetSizeTrait>(
+    array: &ArrayRef,
+    field: &FieldRef,
+    item: &Rebuild,
+) -> Result<ArrayRef, ArrowError> {
     let have: &GenericListArray<O> = array.as_list::<O>();
     let values = item.apply(have.values())?;
     let (offsets, nulls) = (have.offsets().clone(), have.nulls().cloned());

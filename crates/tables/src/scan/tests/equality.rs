@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use datafusion::execution::runtime_env::RuntimeEnv;
-use iceberg::spec::{DataContentType, DataFile, DataFileBuilder, DataFileFormat, ManifestEntry, ManifestStatus, Struct};
+use iceberg::spec::{
+    DataContentType, DataFile, DataFileBuilder, DataFileFormat, ManifestEntry, ManifestStatus, Struct,
+};
 use parquet::arrow::{ArrowWriter, PARQUET_FIELD_ID_META_KEY};
 
 use super::*;
@@ -36,11 +38,7 @@ async fn file(t: &Fixture, name: &str, columns: Vec<(Field, ArrayRef)>, ids: Opt
 
 fn entry(file: DataFile, sequence_number: i64) -> Arc<ManifestEntry> {
     Arc::new(
-        ManifestEntry::builder()
-            .status(ManifestStatus::Added)
-            .sequence_number(sequence_number)
-            .data_file(file)
-            .build(),
+        ManifestEntry::builder().status(ManifestStatus::Added).sequence_number(sequence_number).data_file(file).build(),
     )
 }
 
@@ -53,7 +51,10 @@ async fn equality_deletes_name_rows_by_value_across_types_and_nulls() {
         &t,
         "data",
         vec![
-            (with_id("id", DataType::Int32, 1), Arc::new(Int32Array::from(vec![Some(1), Some(2), None, Some(4), Some(2)]))),
+            (
+                with_id("id", DataType::Int32, 1),
+                Arc::new(Int32Array::from(vec![Some(1), Some(2), None, Some(4), Some(2)])),
+            ),
             (with_id("area", DataType::Utf8, 2), Arc::new(StringArray::from(vec!["a", "b", "c", "d", "e"]))),
         ],
         None,

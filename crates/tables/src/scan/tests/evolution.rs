@@ -16,10 +16,8 @@ use crate::{
 
 #[tokio::test]
 async fn added_columns_are_null_in_old_files_and_widened_ones_are_cast() {
-    let schema = Arc::new(Schema::new(vec![
-        Field::new("n", DataType::Int32, true),
-        Field::new("x", DataType::Float32, true),
-    ]));
+    let schema =
+        Arc::new(Schema::new(vec![Field::new("n", DataType::Int32, true), Field::new("x", DataType::Float32, true)]));
     let t = Fixture::new(NewTable::new(schema.clone())).await;
     let columns: Vec<ArrayRef> = vec![
         Arc::new(Int32Array::from(vec![Some(1), None, Some(3)])),
@@ -42,15 +40,19 @@ async fn added_columns_are_null_in_old_files_and_widened_ones_are_cast() {
         Arc::new(StringArray::from(vec!["new"])),
     ];
     t.append([RecordBatch::try_new(schema, columns).unwrap()]).await;
-    for (filter, expected) in [
-        ("n > 2", vec!["3,2.5,", "1099511627776,9.5,new"]),
-        ("n >= 2000000000000", vec![]),
-        ("s IS NULL AND n IS NOT NULL", vec!["1,0.5,", "3,2.5,"]),
-        ("s = 'new'", vec!["1099511627776,9.5,new"]),
-        ("x < 1.0 OR n IS NULL", vec!["1,0.5,", ",1.5,"]),
-        ("coalesce(s, 'none') = 'none' AND x > 2", vec!["3,2.5,"]),
-    ] {
-        assert_eq!(rows(&t.query(&format!("SELECT n, x, s FROM t WHERE {filter} ORDER BY x")).await), expected, "{filter}");
+    for late_filters in [false, true] {
+        t.late_filters(late_filters);
+        for (filter, expected) in [
+            ("n > 2", vec!["3,2.5,", "1099511627776,9.5,new"]),
+            ("n >= 2000000000000", vec![]),
+            ("s IS NULL AND n IS NOT NULL", vec!["1,0.5,", "3,2.5,"]),
+            ("s = 'new'", vec!["1099511627776,9.5,new"]),
+            ("x < 1.0 OR n IS NULL", vec!["1,0.5,", ",1.5,"]),
+            ("coalesce(s, 'none') = 'none' AND x > 2", vec!["3,2.5,"]),
+        ] {
+            let found = t.query(&format!("SELECT n, x, s FROM t WHERE {filter} ORDER BY x")).await;
+            assert_eq!(rows(&found), expected, "{filter}, late: {late_filters}");
+        }
     }
     assert_eq!(rows(&t.query("SELECT min(n), max(n), count(s) FROM t").await), ["1,1099511627776,1"]);
 
@@ -106,7 +108,8 @@ fn names_that_were_swapped_follow_their_ids() {
         .unwrap();
     let schema = plain_schema(&iceberg::arrow::schema_to_arrow_schema(&now).unwrap());
     let columns = Arc::new(Columns::new(schema, &now));
-    let value = |name| evaluate(columns.clone(), &batch, name).as_any().downcast_ref::<Int32Array>().unwrap().iter().next();
+    let value =
+        |name| evaluate(columns.clone(), &batch, name).as_any().downcast_ref::<Int32Array>().unwrap().iter().next();
     assert_eq!((value("a"), value("b"), value("c")), (Some(Some(20)), Some(Some(10)), Some(None)));
 }
 

@@ -1,9 +1,6 @@
 //! Skipping, splitting, deletes, limits, statistics, versions.
 
-use arrow::{
-    array::TimestampMicrosecondArray,
-    datatypes::TimeUnit,
-};
+use arrow::{array::TimestampMicrosecondArray, datatypes::TimeUnit};
 use datafusion::prelude::{col, lit};
 use iceberg::spec::Transform;
 
@@ -35,6 +32,8 @@ async fn files_whose_bounds_exclude_the_filter_are_skipped() {
     assert_eq!(kept(t.explain(Some(col("region").eq(lit("r9")))).await), 0);
     assert_eq!(kept(t.explain(Some(col("region").eq(lit("r1")))).await), 10);
     assert_eq!(rows(&t.query("SELECT id FROM t WHERE id = 250").await), ["250"]);
+    let analyzed = t.query("EXPLAIN ANALYZE SELECT id FROM t WHERE id = 250").await;
+    assert!(analyzed.contains("files_skipped=9"), "{analyzed}");
 }
 
 #[tokio::test]
@@ -91,7 +90,11 @@ async fn manifests_whose_partitions_exclude_the_filter_are_not_read() {
         ("at = '1969-12-30T02:24:00'", 1),
         ("n = 3", 8),
     ] {
-        assert_eq!(rows(&t.query(&format!("SELECT count(*) FROM t WHERE {filter}")).await), [count.to_string()], "{filter}");
+        assert_eq!(
+            rows(&t.query(&format!("SELECT count(*) FROM t WHERE {filter}")).await),
+            [count.to_string()],
+            "{filter}"
+        );
     }
 }
 
@@ -103,9 +106,10 @@ async fn identity_partitions_decide_filters_without_reading_files() {
     assert!(!plan.contains("DataSourceExec") && !plan.contains("FilterExec"), "{plan}");
     assert_eq!(rows(&t.query("SELECT count(*) FROM t WHERE region = 'r1'").await), ["30"]);
     assert_eq!(rows(&t.query("SELECT count(*) FROM t WHERE region || 'x' = 'r1x' AND n < 5").await), ["15"]);
-    assert_eq!(rows(&t.query("SELECT region, count(*) FROM t WHERE upper(region) > 'R0' GROUP BY 1 ORDER BY 1").await), [
-        "r1,30", "r2,30"
-    ]);
+    assert_eq!(
+        rows(&t.query("SELECT region, count(*) FROM t WHERE upper(region) > 'R0' GROUP BY 1 ORDER BY 1").await),
+        ["r1,30", "r2,30"]
+    );
 }
 
 #[tokio::test]
@@ -236,11 +240,18 @@ async fn the_tables_bookkeeping_is_queryable() {
     assert_eq!(show("history", "SELECT count(*) FROM t WHERE is_current_ancestor").await, ["3"]);
     let files = "SELECT content, count(*), sum(record_count) FROM t GROUP BY 1 ORDER BY 1";
     assert_eq!(show("files", files).await, ["DATA,6,60", "POSITION_DELETES,1,1"]);
-    assert_eq!(show("files", "SELECT DISTINCT partition FROM t ORDER BY 1").await, ["region=r0", "region=r1", "region=r2"]);
-    assert_eq!(show("partitions", "SELECT partition, record_count, file_count FROM t ORDER BY 1").await, [
-        "region=r0,20,2", "region=r1,20,2", "region=r2,20,2"
-    ]);
-    assert_eq!(show("manifests", "SELECT content, count(*) FROM t GROUP BY 1 ORDER BY 1").await, ["DATA,2", "DELETES,1"]);
+    assert_eq!(
+        show("files", "SELECT DISTINCT partition FROM t ORDER BY 1").await,
+        ["region=r0", "region=r1", "region=r2"]
+    );
+    assert_eq!(
+        show("partitions", "SELECT partition, record_count, file_count FROM t ORDER BY 1").await,
+        ["region=r0,20,2", "region=r1,20,2", "region=r2,20,2"]
+    );
+    assert_eq!(
+        show("manifests", "SELECT content, count(*) FROM t GROUP BY 1 ORDER BY 1").await,
+        ["DATA,2", "DELETES,1"]
+    );
     assert_eq!(show("refs", "SELECT name, type FROM t").await, ["main,BRANCH"]);
     assert!("nonsense".parse::<MetadataTable>().is_err());
 }

@@ -118,6 +118,12 @@ impl Fixture {
         pretty_format_batches(&batches).unwrap().to_string()
     }
 
+    /// Whether filters are evaluated while Parquet is decoded, or after.
+    fn late_filters(&self, on: bool) {
+        let state = self.context.state_ref();
+        state.write().config_mut().options_mut().execution.parquet.pushdown_filters = on;
+    }
+
     /// What a scan with `filter` would read.
     async fn explain(&self, filter: Option<Expr>) -> PlanStats {
         let provider = self.provider(Version::Current).await;

@@ -51,11 +51,20 @@ fn leaf() -> impl Strategy<Value = String> {
         (op.clone(), -9..9i32).prop_map(|(op, v)| format!("f {op} {}", f64::from(v) / 2.0)),
         (op.clone(), -41..401i32).prop_map(|(op, v)| format!("d {op} DATE '1970-01-01' + INTERVAL '{v}' DAY")),
         (op, -6..16i32).prop_map(|(op, v)| format!("i + 1 {op} l - {v}")),
-        prop::sample::select(vec!["b", "NOT b", "b IS NULL", "s IS NOT NULL", "i IS NULL", "d IS NOT NULL", "s LIKE 'a%'"])
-            .prop_map(str::to_owned),
+        prop::sample::select(vec![
+            "b",
+            "NOT b",
+            "b IS NULL",
+            "s IS NOT NULL",
+            "i IS NULL",
+            "d IS NOT NULL",
+            "s LIKE 'a%'"
+        ])
+        .prop_map(str::to_owned),
         prop::collection::vec(-6..16i32, 1..4)
             .prop_map(|v| format!("i IN ({})", v.iter().map(i32::to_string).collect::<Vec<_>>().join(", "))),
-        (text, -6..42i64, 0..9i64).prop_map(|(s, low, more)| format!("s NOT IN ('{s}', 'x') AND l BETWEEN {low} AND {}", low + more)),
+        (text, -6..42i64, 0..9i64)
+            .prop_map(|(s, low, more)| format!("s NOT IN ('{s}', 'x') AND l BETWEEN {low} AND {}", low + more)),
     ]
 }
 
@@ -109,7 +118,7 @@ async fn check(
             format!("({delete}) IS NOT TRUE")
         }
     };
-    t.context.state_ref().write().config_mut().options_mut().execution.parquet.pushdown_filters = late_filters;
+    t.late_filters(late_filters);
     for predicate in predicates.iter().chain([&"true".to_owned()]) {
         let order = "ORDER BY 1, 2, 3, 4, 5, 6";
         let found = rows(&t.query(&format!("SELECT * FROM t WHERE {predicate} {order}")).await);
