@@ -29,7 +29,7 @@ mod tests;
 
 pub use commit::{Append, ProgressCommit, Rewrite, RowDelta};
 pub use maintain::{MaintenancePolicy, MaintenanceReport, SweepReport};
-pub use manifests::Manifests;
+pub use manifests::{ManifestList, Manifests};
 pub use schema::{NewTable, PartitionBy, SchemaChange, stored_type};
 pub use table::{Progress, Table, Version};
 pub use tables::Tables;
@@ -40,7 +40,7 @@ pub mod iceberg {
     pub use iceberg::{
         io::FileIO,
         spec::{
-            DataContentType, DataFile, Datum, ManifestEntryRef, ManifestFile, ManifestList, PartitionSpec, PrimitiveType,
+            DataContentType, DataFile, Datum, ManifestEntryRef, ManifestFile, PartitionSpec, PrimitiveType,
             Schema, Snapshot, SnapshotRef, TableMetadata, Transform, Type,
         },
     };

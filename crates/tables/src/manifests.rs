@@ -5,7 +5,10 @@ use std::sync::Arc;
 use files::Files;
 use iceberg::{
     io::FileIO,
-    spec::{FormatVersion, ManifestEntryRef, ManifestFile, ManifestList, Snapshot},
+    spec::{
+        DataFile, FormatVersion, ManifestEntry, ManifestEntryRef, ManifestFile, ManifestList as Parsed, ManifestStatus,
+        Snapshot, UNASSIGNED_SEQUENCE_NUMBER,
+    },
 };
 use model::Result;
 
@@ -14,6 +17,16 @@ use crate::{
     error::{corrupt, unwrap_or},
     storage,
 };
+
+/// The manifests of one snapshot.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ManifestList(Vec<ManifestFile>);
+
+impl ManifestList {
+    pub fn entries(&self) -> &[ManifestFile] {
+        &self.0
+    }
+}
 
 /// Process-wide cache of manifests and manifest lists, bounded by bytes. Cheap to clone.
 #[derive(Clone)]
@@ -26,8 +39,8 @@ struct Inner {
     entries: Cache<Arc<str>, Arc<[ManifestEntryRef]>>,
 }
 
-/// Decoded manifests take about this much more memory than their (deflated) files; measured on tables of 20 columns.
-const GROWTH: usize = 6;
+/// Decoded manifests take about this much more memory than their files.
+const GROWTH: usize = 4;
 const LISTS_BYTES_MAX: usize = 16 << 20;
 const ENTRIES_BYTES_MAX: usize = 64 << 20;
 /// Memory of one manifest in a list.
@@ -51,12 +64,44 @@ impl Manifests {
         }
         let bytes = self.0.files.get(path).await?;
         // Version 1 lists have no sequence numbers; their reader fills in 0.
-        let list = ManifestList::parse_with_version(&bytes, FormatVersion::V2)
-            .or_else(|_| ManifestList::parse_with_version(&bytes, FormatVersion::V1))
+        let list = Parsed::parse_with_version(&bytes, FormatVersion::V2)
+            .or_else(|_| Parsed::parse_with_version(&bytes, FormatVersion::V1))
             .map_err(|e| corrupt(format!("could not read the manifest list `{path}`"), e))?;
-        let list = Arc::new(list);
+        Ok(self.keep_list(path, list.consume_entries().into_iter().collect()))
+    }
+
+    fn keep_list(&self, path: &str, manifests: Vec<ManifestFile>) -> Arc<ManifestList> {
+        let list = Arc::new(ManifestList(manifests));
         self.0.lists.insert(path.into(), list.clone(), LIST_ENTRY_BYTES * (1 + list.entries().len()));
-        Ok(list)
+        list
+    }
+
+    /// What a commit has just written need not be read again: its list, and the manifest of the files it added.
+    pub(crate) fn remember(&self, snapshot: &Snapshot, mut manifests: Vec<ManifestFile>, added: Option<(&str, &[DataFile])>) {
+        let sequence_number = snapshot.sequence_number();
+        // As the list's writer does.
+        for manifest in &mut manifests {
+            for number in [&mut manifest.sequence_number, &mut manifest.min_sequence_number] {
+                if *number == UNASSIGNED_SEQUENCE_NUMBER {
+                    *number = sequence_number;
+                }
+            }
+        }
+        if let Some((path, files)) = added {
+            let entries = files.iter().map(|file| {
+                // As a reader does for numbers that are inherited.
+                ManifestEntryRef::new(ManifestEntry {
+                    status: ManifestStatus::Added,
+                    snapshot_id: Some(snapshot.snapshot_id()),
+                    sequence_number: Some(sequence_number),
+                    file_sequence_number: Some(sequence_number),
+                    data_file: file.clone(),
+                })
+            });
+            let length = manifests.iter().find(|m| m.manifest_path == path).map_or(0, |m| m.manifest_length);
+            self.0.entries.insert(path.into(), entries.collect(), weight(length));
+        }
+        self.keep_list(snapshot.manifest_list(), manifests);
     }
 
     /// The entries of `manifest`, with snapshot ids and sequence numbers inherited; also those that are not alive.
@@ -70,8 +115,7 @@ impl Manifests {
         })?;
         let (entries, _) = loaded.into_parts();
         let entries: Arc<[ManifestEntryRef]> = entries.into();
-        let weight = usize::try_from(manifest.manifest_length).unwrap_or(0).saturating_mul(GROWTH);
-        self.0.entries.insert(path.into(), entries.clone(), weight);
+        self.0.entries.insert(path.into(), entries.clone(), weight(manifest.manifest_length));
         Ok(entries)
     }
 
@@ -81,6 +125,10 @@ impl Manifests {
         self.0.lists.remove(&path);
         self.0.entries.remove(&path);
     }
+}
+
+fn weight(manifest_length: i64) -> usize {
+    usize::try_from(manifest_length).unwrap_or(0).saturating_mul(GROWTH)
 }
 
 impl std::fmt::Debug for Manifests {

@@ -1,6 +1,6 @@
 //! Rows added.
 
-use iceberg::spec::{ManifestContentType, Operation};
+use iceberg::spec::{DataFile, ManifestContentType, Operation};
 use model::{Error, Result, error::codes};
 
 use super::{Append, Attempt, Counts, Manifest, NewSnapshot, Proposal};
@@ -13,6 +13,10 @@ pub(crate) struct AppendWork {
 impl AppendWork {
     pub(crate) fn new(append: Append) -> Self {
         Self { append, manifest: Manifest::default() }
+    }
+
+    pub(super) fn added(&self) -> Option<(&str, &[DataFile])> {
+        self.manifest.path().map(|path| (path, self.append.files.as_slice()))
     }
 
     pub(super) async fn propose(&mut self, attempt: &Attempt<'_>) -> Result<Proposal> {

@@ -37,8 +37,12 @@ impl Manifest {
         Ok(manifest)
     }
 
+    pub(super) fn path(&self) -> Option<&str> {
+        self.0.as_ref().map(|manifest| manifest.manifest_path.as_str())
+    }
+
     pub(super) fn reuses(&self, location: &str) -> bool {
-        self.0.as_ref().is_some_and(|manifest| manifest.manifest_path == location)
+        self.path() == Some(location)
     }
 }
 

@@ -173,6 +173,9 @@ impl Tables {
             let old = base.metadata_location();
             if self.catalog().swap_table(name, old, &next.location, &next.pending_deletes).await? {
                 self.failpoint("answer")?;
+                if let (Some(snapshot), Some(manifests)) = (next.metadata.current_snapshot(), next.manifests) {
+                    self.manifests().remember(snapshot, manifests, work.added());
+                }
                 return self.remember(Table::new(name.clone(), next.location.into(), Arc::new(next.metadata))?);
             }
             tracing::debug!(table = %name, attempt, "lost the race for a commit");
@@ -224,6 +227,14 @@ impl Work<'_> {
         }
     }
 
+    /// The manifest of newly added files, and the files.
+    fn added(&self) -> Option<(&str, &[DataFile])> {
+        match self {
+            Self::Append(work) => work.added(),
+            _ => None,
+        }
+    }
+
     /// Whether a file of a lost attempt is part of the next.
     fn reuses(&self, location: &str) -> bool {
         match self {
@@ -240,17 +251,24 @@ struct Next {
     metadata: TableMetadata,
     location: String,
     pending_deletes: Vec<(String, TimestampMs)>,
+    /// Of the new snapshot, if there is one.
+    manifests: Option<Vec<ManifestFile>>,
 }
 
 impl Attempt<'_> {
     /// Stages the files of the next state; `None` if the base is as wanted.
     async fn build(&self, work: &mut Work<'_>) -> Result<Option<Next>> {
-        let (built, unreachable) = match work.propose(self).await? {
+        let (built, unreachable, manifests) = match work.propose(self).await? {
             Proposal::Nothing => return Ok(None),
-            Proposal::Snapshot(new) => self.add_snapshot(new).await?,
+            Proposal::Snapshot(mut new) => {
+                new.manifests = self.merge_manifests(new.manifests).await?;
+                let manifests = new.manifests.clone();
+                let (built, unreachable) = self.add_snapshot(new).await?;
+                (built, unreachable, Some(manifests))
+            }
             Proposal::Metadata(mut built, unreachable) => {
                 built.metadata = stamped(built.metadata, self.now)?;
-                (*built, unreachable)
+                (*built, unreachable, None)
             }
         };
         let metadata = built.metadata;
@@ -260,14 +278,13 @@ impl Attempt<'_> {
         let expired_logs = built.expired_metadata_logs.into_iter().filter(|_| delete_logs);
         let deletes = unreachable.into_iter().chain(expired_logs.map(|log| log.metadata_file));
         let pending_deletes = deletes.map(|path| (path, self.now + grace)).collect();
-        Ok(Some(Next { metadata, location, pending_deletes }))
+        Ok(Some(Next { metadata, location, pending_deletes, manifests }))
     }
 
     async fn add_snapshot(&self, new: NewSnapshot) -> Result<(TableMetadataBuildResult, Vec<String>)> {
         let base = self.base.metadata();
         let sequence_number = base.next_sequence_number();
-        let manifests = self.merge_manifests(new.manifests).await?;
-        let list = self.stage_list(&manifests, sequence_number).await?;
+        let list = self.stage_list(&new.manifests, sequence_number).await?;
 
         let parent = base.current_snapshot();
         let mut properties = new.counts.summary(parent.map(|snapshot| snapshot.summary()));

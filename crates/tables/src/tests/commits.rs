@@ -283,3 +283,123 @@ async fn columns_that_make_no_table_are_refused_before_anything_is_written() {
     assert!(f.tables.create(&nowhere, NewTable::new(schema())).await.expect_err("no zone").is(codes::NAMESPACE_NOT_FOUND));
     assert!(f.tables.files().list(f.tables.files().base_url()).await.expect("list").is_empty());
 }
+
+#[tokio::test]
+async fn what_a_commit_remembers_is_what_a_reader_reads() {
+    let f = fixture().await;
+    f.create_with(&[("commit.manifest.min-count-to-merge", "3")]).await;
+    for i in 0..5 {
+        let table = f.append(i * 7..i * 7 + 5).await;
+        let snapshot = table.current_snapshot().expect("snapshot");
+        let other = Tables::new(f.tables.catalog().clone(), f.tables.files().clone(), f.world.clone());
+        let (remembered, read) = (f.tables.manifests(), other.manifests());
+        let list = remembered.list(snapshot).await.expect("list");
+        assert_eq!(list, read.list(snapshot).await.expect("list"));
+        for manifest in list.entries() {
+            let entries = remembered.entries(manifest).await.expect("entries");
+            assert_eq!(entries, read.entries(manifest).await.expect("entries"));
+        }
+    }
+}
+
+/// The machine's disk with only so much room for file contents.
+struct SmallDisk {
+    room: Arc<std::sync::atomic::AtomicI64>,
+}
+
+struct SmallFile {
+    file: Arc<dyn world::DiskFile>,
+    room: Arc<std::sync::atomic::AtomicI64>,
+}
+
+impl world::Disk for SmallDisk {
+    fn open(&self, path: &std::path::Path, mode: world::OpenMode) -> std::io::Result<Arc<dyn world::DiskFile>> {
+        Ok(Arc::new(SmallFile { file: world::RealDisk.open(path, mode)?, room: self.room.clone() }))
+    }
+    fn exists(&self, path: &std::path::Path) -> bool {
+        world::RealDisk.exists(path)
+    }
+    fn list(&self, dir: &std::path::Path) -> std::io::Result<Vec<String>> {
+        world::RealDisk.list(dir)
+    }
+    fn create_dir_all(&self, dir: &std::path::Path) -> std::io::Result<()> {
+        world::RealDisk.create_dir_all(dir)
+    }
+    fn rename(&self, from: &std::path::Path, to: &std::path::Path) -> std::io::Result<()> {
+        world::RealDisk.rename(from, to)
+    }
+    fn remove_file(&self, path: &std::path::Path) -> std::io::Result<()> {
+        world::RealDisk.remove_file(path)
+    }
+    fn remove_dir_all(&self, dir: &std::path::Path) -> std::io::Result<()> {
+        world::RealDisk.remove_dir_all(dir)
+    }
+    fn sync_dir(&self, dir: &std::path::Path) -> std::io::Result<()> {
+        world::RealDisk.sync_dir(dir)
+    }
+    fn lock(&self, path: &std::path::Path) -> std::io::Result<Option<Box<dyn Send + Sync>>> {
+        world::RealDisk.lock(path)
+    }
+}
+
+impl world::DiskFile for SmallFile {
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> std::io::Result<usize> {
+        self.file.read_at(buf, offset)
+    }
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> std::io::Result<()> {
+        let left = self.room.fetch_sub(bytes.len() as i64, std::sync::atomic::Ordering::SeqCst);
+        if left < bytes.len() as i64 {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        self.file.write_all_at(bytes, offset)
+    }
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.file.sync_data()
+    }
+    fn len(&self) -> std::io::Result<u64> {
+        self.file.len()
+    }
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.file.set_len(len)
+    }
+    fn allocate(&self, len: u64) -> std::io::Result<()> {
+        self.file.allocate(len)
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_writes_loses_nothing_and_needs_no_restart() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let room = Arc::new(std::sync::atomic::AtomicI64::new(i64::MAX));
+    let world = World { disk: Arc::new(SmallDisk { room: room.clone() }), ..World::real() };
+    let f = Fixture { tables: open(&dir, &world).await, world, _dir: dir };
+    f.create().await;
+    f.append(0..3).await;
+    let files = f.write(rows(3..6)).await;
+    let append = Append::new(&*f.table().await, files);
+    let (base, before) = (f.table().await, f.stored().await);
+    let set = |bytes| room.store(bytes, std::sync::atomic::Ordering::SeqCst);
+
+    set(100);
+    let mut writer = f.tables.writer(&base).expect("writer");
+    let written = writer.write(rows(6..9)).await;
+    let error = match written {
+        Ok(()) => writer.close().await.expect_err("no room"),
+        Err(error) => error,
+    };
+    assert!(error.is(codes::DISK_FULL), "{error}");
+    // With ever more room the commit dies later and later, in each of its files, and at last succeeds.
+    let mut refused = 0;
+    for bytes in (0..).step_by(1000) {
+        set(bytes);
+        match f.tables.append(&name(), append.clone()).await {
+            Ok(_) => break,
+            Err(error) => assert!(error.is(codes::DISK_FULL), "{error}"),
+        }
+        refused += 1;
+        assert_eq!(f.ids().await, [0, 1, 2], "reads go on");
+        assert_eq!(f.stored().await, before, "nothing is left lying about");
+    }
+    assert!(refused > 4, "{refused}");
+    assert_eq!(f.ids().await, (0..6).collect::<Vec<_>>());
+}

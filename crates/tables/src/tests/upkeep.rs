@@ -133,7 +133,7 @@ async fn needed(f: &Fixture) -> BTreeSet<String> {
     for snapshot in metadata.snapshots() {
         needed.insert(snapshot.manifest_list().to_owned());
         let bytes = f.tables.files().get(snapshot.manifest_list()).await.expect("list");
-        let list = crate::iceberg::ManifestList::parse_with_version(&bytes, ::iceberg::spec::FormatVersion::V2);
+        let list = ::iceberg::spec::ManifestList::parse_with_version(&bytes, ::iceberg::spec::FormatVersion::V2);
         for manifest in list.expect("a list").entries() {
             needed.insert(manifest.manifest_path.clone());
             let loaded = manifest.load_manifest(f.tables.file_io()).await.expect("manifest");
