@@ -4,7 +4,10 @@
 //! the frame is read, so that several of them share one disk sync, and everything else starts when its turn to be
 //! answered comes. The queue between the two is bounded by requests, and all queues together by bytes.
 
-use std::{collections::VecDeque, io, net::SocketAddr, pin::Pin, sync::Arc, sync::atomic::Ordering::Relaxed, task::Poll, time::Duration};
+use std::{
+    collections::VecDeque, io, net::SocketAddr, pin::Pin, sync::Arc, sync::atomic::Ordering::Relaxed, task::Poll,
+    time::Duration,
+};
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::ApiKey;

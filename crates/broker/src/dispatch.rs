@@ -57,7 +57,11 @@ pub(crate) struct Context {
 }
 
 /// Starts a request. `Err`: nothing in the protocol can answer it, and the connection must close.
-pub(crate) fn dispatch(shared: &Arc<Shared>, client: &Arc<Client>, mut frame: Bytes) -> Result<Pin<Box<Answering>>, String> {
+pub(crate) fn dispatch(
+    shared: &Arc<Shared>,
+    client: &Arc<Client>,
+    mut frame: Bytes,
+) -> Result<Pin<Box<Answering>>, String> {
     let bad = |what: &str, header: &Header, why: String| {
         let software = client.software.lock().clone();
         format!("{what} (API key {}, version {}, client `{software}`): {why}", header.key, header.version)
@@ -78,13 +82,8 @@ pub(crate) fn dispatch(shared: &Arc<Shared>, client: &Arc<Client>, mut frame: By
         reader.tags().map_err(malformed)?;
     }
     let body = frame.split_off(reader.position());
-    let context = Context {
-        shared: shared.clone(),
-        client: client.clone(),
-        version,
-        correlation: header.correlation,
-        client_id,
-    };
+    let context =
+        Context { shared: shared.clone(), client: client.clone(), version, correlation: header.correlation, client_id };
     match key {
         ApiKey::Produce => return produce::produce(context, &body).map_err(malformed),
         ApiKey::Fetch => return fetch::fetch(context, &body).map_err(malformed),
@@ -104,7 +103,9 @@ pub(crate) fn dispatch(shared: &Arc<Shared>, client: &Arc<Client>, mut frame: By
         ApiKey::ApiVersions => to!(metadata::api_versions, kafka::ApiVersionsRequest),
         ApiKey::Metadata => to!(metadata::metadata, kafka::MetadataRequest),
         ApiKey::DescribeCluster => to!(metadata::describe_cluster, kafka::DescribeClusterRequest),
-        ApiKey::DescribeTopicPartitions => to!(metadata::describe_topic_partitions, kafka::DescribeTopicPartitionsRequest),
+        ApiKey::DescribeTopicPartitions => {
+            to!(metadata::describe_topic_partitions, kafka::DescribeTopicPartitionsRequest)
+        }
         ApiKey::ListOffsets => to!(offsets::list_offsets, kafka::ListOffsetsRequest),
         ApiKey::OffsetForLeaderEpoch => to!(offsets::leader_epochs, kafka::OffsetForLeaderEpochRequest),
         ApiKey::FindCoordinator => to!(groups::find_coordinator, kafka::FindCoordinatorRequest),

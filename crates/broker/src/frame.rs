@@ -197,7 +197,11 @@ impl Writer {
     }
 
     pub(crate) fn text(&mut self, compact: bool, text: &str) {
-        if compact { self.varint(text.len() as u32 + 1) } else { self.out.put_i16(text.len() as i16) }
+        if compact {
+            self.varint(text.len() as u32 + 1)
+        } else {
+            self.out.put_i16(text.len() as i16)
+        }
         self.out.put_slice(text.as_bytes());
     }
 

@@ -62,7 +62,8 @@ impl Broker {
         let BrokerParts { log, groups, world, listen, settings } = parts;
         settings.check()?;
         let unavailable = |e: std::io::Error| {
-            Error::new(codes::ADDRESS_UNAVAILABLE, format!("the Kafka door cannot listen on {listen}")).detail(e.to_string())
+            Error::new(codes::ADDRESS_UNAVAILABLE, format!("the Kafka door cannot listen on {listen}"))
+                .detail(e.to_string())
         };
         let listener = TcpListener::bind(listen).await.map_err(unavailable)?;
         let addr = listener.local_addr().map_err(unavailable)?;

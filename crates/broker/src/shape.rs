@@ -94,16 +94,24 @@ fn shape(key: ApiKey) -> Option<Shape> {
         ApiKey::DeleteTopics => shape![4; from(6, list![all(TEXT), all(UUID)]), until(5, TEXTS), all(I32)],
         ApiKey::DeleteRecords => shape![2; all(list![all(TEXT), all(list![all(I32), all(I64)])]), all(I32)],
         ApiKey::InitProducerId => shape![2; all(TEXT), all(I32), from(3, I64), from(3, I16)],
-        ApiKey::OffsetForLeaderEpoch => shape![4; from(3, I32), all(list![all(TEXT), all(list![all(I32), all(I32), all(I32)])])],
+        ApiKey::OffsetForLeaderEpoch => {
+            shape![4; from(3, I32), all(list![all(TEXT), all(list![all(I32), all(I32), all(I32)])])]
+        }
         ApiKey::DescribeConfigs => shape![4; all(list![all(I8), all(TEXT), all(TEXTS)]), all(BOOL), from(3, BOOL)],
         ApiKey::AlterConfigs => shape![2; all(CONFIG_RESOURCES), all(BOOL)],
-        ApiKey::IncrementalAlterConfigs => shape![1; all(list![all(I8), all(TEXT), all(list![all(TEXT), all(I8), all(TEXT)])]), all(BOOL)],
+        ApiKey::IncrementalAlterConfigs => {
+            shape![1; all(list![all(I8), all(TEXT), all(list![all(TEXT), all(I8), all(TEXT)])]), all(BOOL)]
+        }
         ApiKey::DescribeLogDirs => shape![2; all(list![all(TEXT), all(I32S)])],
-        ApiKey::CreatePartitions => shape![2; all(list![all(TEXT), all(I32), all(list![all(I32S)])]), all(I32), all(BOOL)],
+        ApiKey::CreatePartitions => {
+            shape![2; all(list![all(TEXT), all(I32), all(list![all(I32S)])]), all(I32), all(BOOL)]
+        }
         ApiKey::DeleteGroups => shape![2; all(TEXTS)],
         ApiKey::OffsetDelete => shape![NEVER; all(TEXT), all(list![all(TEXT), all(list![all(I32)])])],
         ApiKey::DescribeCluster => shape![0; all(BOOL), from(1, I8), from(2, BOOL)],
-        ApiKey::DescribeTopicPartitions => shape![0; all(list![all(TEXT)]), all(I32), all(Kind::Maybe(const { &[all(TEXT), all(I32)] }))],
+        ApiKey::DescribeTopicPartitions => {
+            shape![0; all(list![all(TEXT)]), all(I32), all(Kind::Maybe(const { &[all(TEXT), all(I32)] }))]
+        }
         _ => return None,
     })
 }

@@ -2,7 +2,13 @@
 
 mod common;
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use broker::BrokerSettings;
 use bytes::{BufMut, BytesMut};
@@ -15,10 +21,18 @@ use tokio::{
     runtime::Runtime,
 };
 
+/// Panics of the broker's tasks, which Tokio would otherwise hide. (Failing assertions of this file count, too.)
+static PANICS: AtomicUsize = AtomicUsize::new(0);
+
 /// One broker for all cases of all tests.
 fn shared() -> (&'static Runtime, &'static Server) {
     static SHARED: OnceLock<(Runtime, Server)> = OnceLock::new();
     let (runtime, server) = SHARED.get_or_init(|| {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            PANICS.fetch_add(1, Ordering::SeqCst);
+            hook(info);
+        }));
         let runtime = Runtime::new().expect("runtime");
         let dir = tempfile::tempdir().expect("directory").keep();
         let server = runtime.block_on(serve(&dir));
@@ -40,6 +54,7 @@ fn survives(bytes: &[u8]) {
         let offers = server.client().await.ask(0, &ApiVersionsRequest::default()).await;
         assert_eq!(offers.error_code, 0);
     });
+    assert_eq!(PANICS.load(Ordering::SeqCst), 0, "no task panicked");
 }
 
 proptest! {
@@ -92,6 +107,7 @@ proptest! {
             let _ = tokio::time::timeout(Duration::from_millis(20), client.receive_frame()).await;
             assert_eq!(server.client().await.ask(0, &ApiVersionsRequest::default()).await.error_code, 0);
         });
+        assert_eq!(PANICS.load(Ordering::SeqCst), 0, "no task panicked");
     }
 }
 

@@ -2,11 +2,11 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, BytesMut};
-use common::*;
 use commitlog::record::{Codec, Records, batches};
+use common::*;
 use kafka_protocol::{
     messages::{fetch_request::FetchPartition, fetch_request::FetchTopic, *},
     protocol::{Decodable, Request, StrBytes},
@@ -47,7 +47,14 @@ async fn every_version_on_offer_is_answered_in_its_own_format() {
     let server = serve(dir.path()).await;
     let mut client = server.client().await;
     client.create_topic("t", 2).await;
-    let offers = client.ask(3, &ApiVersionsRequest::default().with_client_software_name("t".into()).with_client_software_version("1".into())).await;
+    let offers = client
+        .ask(
+            3,
+            &ApiVersionsRequest::default()
+                .with_client_software_name("t".into())
+                .with_client_software_version("1".into()),
+        )
+        .await;
     assert_eq!(offers.error_code, 0);
     let mut checked = 0;
 
@@ -229,7 +236,8 @@ async fn a_waiting_fetch_wakes_for_records_and_for_deletion() {
     let server = serve(dir.path()).await;
     let (mut reader, mut writer) = (server.client().await, server.client().await);
     writer.create_topic("t", 1).await;
-    let began = Instant::now();
+    let clock = server.world.clock.clone();
+    let began = clock.monotonic();
     reader.send(11, &fetch("t", uuid::Uuid::nil(), 11, 0, 15_000)).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
     writer.produce("t", &["hello"]).await;
@@ -242,7 +250,7 @@ async fn a_waiting_fetch_wakes_for_records_and_for_deletion() {
     assert_eq!(writer.ask(5, &delete).await.responses[0].error_code, 0);
     let response = reader.receive::<FetchRequest>(11).await;
     assert_eq!(response.responses[0].partitions[0].error_code, 3);
-    assert!(began.elapsed() < Duration::from_secs(10), "neither waited its time out");
+    assert!(clock.monotonic() - began < Duration::from_secs(10), "neither waited its time out");
 
     let nothing = reader.ask(11, &fetch("t", uuid::Uuid::nil(), 11, 0, 0)).await;
     assert_eq!(nothing.responses.len(), 1, "even a fetch that does not wait answers for its partitions");
@@ -259,7 +267,11 @@ async fn a_fetch_session_tells_only_what_changed() {
     let opened = client.ask(11, &fetch("t", uuid::Uuid::nil(), 11, 0, 100).with_session_epoch(0)).await;
     assert!(opened.session_id != 0 && opened.responses.len() == 1);
     let next = |epoch| {
-        FetchRequest::default().with_session_id(opened.session_id).with_session_epoch(epoch).with_min_bytes(1).with_max_wait_ms(50)
+        FetchRequest::default()
+            .with_session_id(opened.session_id)
+            .with_session_epoch(epoch)
+            .with_min_bytes(1)
+            .with_max_wait_ms(50)
     };
     let mut moved = fetch("t", uuid::Uuid::nil(), 11, 1, 50).with_session_id(opened.session_id).with_session_epoch(1);
     moved.min_bytes = 1;
@@ -352,9 +364,7 @@ async fn topics_are_made_when_asked_about_if_that_is_allowed() {
     let dir = tempfile::tempdir().expect("directory");
     let server = serve(dir.path()).await;
     let mut client = server.client().await;
-    let about = |name: &str| {
-        vec![metadata_request::MetadataRequestTopic::default().with_name(Some(topic_name(name)))]
-    };
+    let about = |name: &str| vec![metadata_request::MetadataRequestTopic::default().with_name(Some(topic_name(name)))];
     let asked = MetadataRequest::default().with_topics(Some(about("new"))).with_allow_auto_topic_creation(false);
     assert_eq!(client.ask(9, &asked).await.topics[0].error_code, 3);
     let asked = asked.with_allow_auto_topic_creation(true);
@@ -370,16 +380,15 @@ async fn groups_and_offsets_survive_a_restart() {
     let dir = tempfile::tempdir().expect("directory");
     let group = || GroupId(StrBytes::from_static_str("g"));
     let commit = |offset| {
-        OffsetCommitRequest::default()
-            .with_group_id(group())
-            .with_generation_id_or_member_epoch(-1)
-            .with_topics(vec![
-                offset_commit_request::OffsetCommitRequestTopic::default().with_name(topic_name("t")).with_partitions(vec![
+        OffsetCommitRequest::default().with_group_id(group()).with_generation_id_or_member_epoch(-1).with_topics(vec![
+            offset_commit_request::OffsetCommitRequestTopic::default().with_name(topic_name("t")).with_partitions(
+                vec![
                     offset_commit_request::OffsetCommitRequestPartition::default()
                         .with_committed_offset(offset)
                         .with_committed_metadata(Some("why".into())),
-                ]),
-            ])
+                ],
+            ),
+        ])
     };
     let server = serve(dir.path()).await;
     let mut client = server.client().await;

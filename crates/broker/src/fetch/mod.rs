@@ -183,7 +183,8 @@ impl Fetch<'_> {
             return Found::failed(errors::OFFSET_OUT_OF_RANGE, bounds);
         }
         let counters = self.context.shared.stats.topic(&topic.name);
-        let nothing = |bounds| Found { error: 0, bounds, records: Bytes::new(), place: Some((place.clone(), counters.clone())) };
+        let nothing =
+            |bounds| Found { error: 0, bounds, records: Bytes::new(), place: Some((place.clone(), counters.clone())) };
         let end = if self.request.committed_only { bounds.last_stable } else { bounds.high_watermark };
         let bytes_max = want.bytes_max.min(room);
         if want.offset >= end || (bytes_max == 0 && !first) {

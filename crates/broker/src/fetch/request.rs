@@ -139,7 +139,8 @@ mod tests {
                 .with_isolation_level(1)
                 .with_topics(vec![topic]);
             if version >= 7 {
-                request = request.with_session_id(11).with_session_epoch(12).with_forgotten_topics_data(vec![forgotten]);
+                request =
+                    request.with_session_id(11).with_session_epoch(12).with_forgotten_topics_data(vec![forgotten]);
             }
             if version >= 15 {
                 request = request.with_replica_state(ReplicaState::default().with_replica_id(BrokerId(-1)));

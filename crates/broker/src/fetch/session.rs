@@ -98,13 +98,8 @@ impl Sessions {
         if slots.len() >= self.slots_max || wants.is_empty() {
             return Plan { session: 0, wants, tracked: None, incremental: false };
         }
-        let mut session = Session {
-            epoch: 1,
-            by_id: request.by_id,
-            partitions: Vec::new(),
-            index: HashMap::new(),
-            first: 0,
-        };
+        let mut session =
+            Session { epoch: 1, by_id: request.by_id, partitions: Vec::new(), index: HashMap::new(), first: 0 };
         wants.iter().cloned().for_each(|want| session.want(want));
         let session = Arc::new(Mutex::new(session));
         let id = loop {
@@ -176,12 +171,8 @@ impl Session {
         }
         let index = &self.index;
         self.partitions.retain(|t| index.contains_key(&(t.want.topic.clone(), t.want.partition)));
-        self.index = self
-            .partitions
-            .iter()
-            .enumerate()
-            .map(|(at, t)| ((t.want.topic.clone(), t.want.partition), at))
-            .collect();
+        self.index =
+            self.partitions.iter().enumerate().map(|(at, t)| ((t.want.topic.clone(), t.want.partition), at)).collect();
     }
 
     /// All partitions, each time beginning with another.
@@ -224,8 +215,13 @@ mod tests {
     }
 
     fn found(high_watermark: i64, records: &'static [u8]) -> Found {
-        let bounds =
-            Bounds { log_start: 0, last_stable: high_watermark, high_watermark, log_end: high_watermark, leader_epoch: 0 };
+        let bounds = Bounds {
+            log_start: 0,
+            last_stable: high_watermark,
+            high_watermark,
+            log_end: high_watermark,
+            leader_epoch: 0,
+        };
         Found { error: 0, bounds, records: Bytes::from_static(records), place: None }
     }
 
@@ -249,7 +245,11 @@ mod tests {
         let fourth = again(3, &[]).expect("goes on");
         assert_eq!(sessions.finish(&fourth, &[Found::failed(3, super::super::NOWHERE), found(1, b"")]), [true, false]);
         let fifth = again(4, &[]).expect("goes on");
-        assert_eq!(sessions.finish(&fifth, &[found(1, b""), found(5, b"")]), [false, true], "well again after an error");
+        assert_eq!(
+            sessions.finish(&fifth, &[found(1, b""), found(5, b"")]),
+            [false, true],
+            "well again after an error"
+        );
     }
 
     #[test]

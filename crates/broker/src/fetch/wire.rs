@@ -19,15 +19,16 @@ pub(super) fn refuse(context: &Context, code: i16) -> Response {
     end(context, writer)
 }
 
-pub(super) fn encode(context: &Context, request: &FetchRequest, plan: &Plan, found: &[Found], tell: &[bool]) -> Response {
+pub(super) fn encode(
+    context: &Context,
+    request: &FetchRequest,
+    plan: &Plan,
+    found: &[Found],
+    tell: &[bool],
+) -> Response {
     let compact = context.version >= 12;
-    let told: Vec<(&Want, &Found)> = plan
-        .wants
-        .iter()
-        .zip(found)
-        .zip(tell)
-        .filter_map(|(partition, tell)| tell.then_some(partition))
-        .collect();
+    let told: Vec<(&Want, &Found)> =
+        plan.wants.iter().zip(found).zip(tell).filter_map(|(partition, tell)| tell.then_some(partition)).collect();
     // Partitions that follow each other in one topic share its entry.
     let topics: Vec<_> = told.chunk_by(|(a, _), (b, _)| a.topic == b.topic).collect();
     let mut writer = begin(context, 0, plan.session, told.len() * 64 + topics.len() * 32);

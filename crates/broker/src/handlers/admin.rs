@@ -12,7 +12,9 @@ use super::{code, errors, place, wire_topic};
 use crate::dispatch::Context;
 
 pub(crate) async fn init_producer_id(context: &Context, request: InitProducerIdRequest) -> InitProducerIdResponse {
-    let refused = |code| InitProducerIdResponse::default().with_error_code(code).with_producer_id(ProducerId(-1)).with_producer_epoch(-1);
+    let refused = |code| {
+        InitProducerIdResponse::default().with_error_code(code).with_producer_id(ProducerId(-1)).with_producer_epoch(-1)
+    };
     if request.transactional_id.is_some() {
         // Transactions are not offered, and clients take this one as final.
         return refused(errors::INVALID_REQUEST);
@@ -31,7 +33,9 @@ pub(crate) async fn describe_log_dirs(context: &Context, request: DescribeLogDir
         };
         topics.into_iter().filter_map(one).collect::<Vec<_>>()
     });
-    let wanted = asked.unwrap_or_else(|| log.topics().into_iter().map(|t| ((0..t.partitions).collect(), t)).map(|(p, t)| (t, p)).collect());
+    let wanted = asked.unwrap_or_else(|| {
+        log.topics().into_iter().map(|t| ((0..t.partitions).collect(), t)).map(|(p, t)| (t, p)).collect()
+    });
     let topics = wanted.into_iter().map(|(topic, partitions): (_, Vec<i32>)| {
         let size = |index: i32| {
             let size = log.size(&place(&topic, index)?).ok()?;

@@ -251,8 +251,8 @@ pub(crate) async fn alter_incrementally(
     let mut responses = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
         let name = resource.resource_name.to_string();
-        let overrides = topic_to_alter(context, resource.resource_type, &name)
-            .and_then(|topic| changed(&topic, &resource.configs));
+        let overrides =
+            topic_to_alter(context, resource.resource_type, &name).and_then(|topic| changed(&topic, &resource.configs));
         let result = match overrides {
             Ok(overrides) => apply(context, &name, overrides, request.validate_only).await,
             Err(refused) => Err(refused),
@@ -318,7 +318,9 @@ fn changed(topic: &Topic, operations: &[AlterableConfig]) -> Result<BTreeMap<Str
                 }
                 overrides.insert(name, list.join(","));
             }
-            _ => return Err(refusal(errors::INVALID_REQUEST, "the operation is none of set, delete, append, subtract")),
+            _ => {
+                return Err(refusal(errors::INVALID_REQUEST, "the operation is none of set, delete, append, subtract"));
+            }
         }
     }
     Ok(overrides)

@@ -20,10 +20,12 @@ use crate::dispatch::Context;
 
 pub(crate) async fn list(context: &Context, request: ListGroupsRequest) -> ListGroupsResponse {
     const CLASSIC: StrBytes = StrBytes::from_static_str("classic");
-    let wanted = |filter: &[StrBytes], value: &str| filter.is_empty() || filter.iter().any(|f| f.eq_ignore_ascii_case(value));
-    let groups = context.shared.groups.list().into_iter().filter(|group| {
-        wanted(&request.states_filter, group.state.name()) && wanted(&request.types_filter, &CLASSIC)
-    });
+    let wanted =
+        |filter: &[StrBytes], value: &str| filter.is_empty() || filter.iter().any(|f| f.eq_ignore_ascii_case(value));
+    let groups =
+        context.shared.groups.list().into_iter().filter(|group| {
+            wanted(&request.states_filter, group.state.name()) && wanted(&request.types_filter, &CLASSIC)
+        });
     let row = |group: commitlog::groups::GroupSummary| {
         let row = ListedGroup::default()
             .with_group_id(StrBytes::from_string(group.group.to_string()).into())
@@ -76,7 +78,8 @@ pub(crate) async fn delete_offsets(context: &Context, request: OffsetDeleteReque
     let mut partitions = Vec::new();
     for topic in &request.topics {
         let name: Arc<str> = topic.name.as_str().into();
-        let known = topic.partitions.iter().map(|p| p.partition_index).filter(|p| partition_of(context, &name, *p).is_some());
+        let known =
+            topic.partitions.iter().map(|p| p.partition_index).filter(|p| partition_of(context, &name, *p).is_some());
         partitions.extend(known.map(|p| (name.clone(), p)));
     }
     let results = match context.shared.groups.delete_offsets(&request.group_id, partitions).await {
@@ -88,9 +91,9 @@ pub(crate) async fn delete_offsets(context: &Context, request: OffsetDeleteReque
         let row = |index: i32| {
             let code = match partition_of(context, &topic.name, index) {
                 None => errors::UNKNOWN_TOPIC_OR_PARTITION,
-                Some(_) => results
-                    .next()
-                    .map_or(errors::UNKNOWN_SERVER_ERROR, |r| r.err().map_or(0, GroupError::kafka_code)),
+                Some(_) => {
+                    results.next().map_or(errors::UNKNOWN_SERVER_ERROR, |r| r.err().map_or(0, GroupError::kafka_code))
+                }
             };
             OffsetDeleteResponsePartition::default().with_partition_index(index).with_error_code(code)
         };

@@ -60,7 +60,8 @@ pub(crate) async fn find_coordinator(context: &Context, request: FindCoordinator
             .with_error_message(Some(why.clone())),
     };
     if context.version >= 4 {
-        return FindCoordinatorResponse::default().with_coordinators(request.coordinator_keys.iter().map(key).collect());
+        return FindCoordinatorResponse::default()
+            .with_coordinators(request.coordinator_keys.iter().map(key).collect());
     }
     let found = key(&request.key);
     FindCoordinatorResponse::default()
@@ -212,7 +213,9 @@ pub(crate) async fn commit(context: &Context, request: OffsetCommitRequest) -> O
     };
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|p| {
-            OffsetCommitResponsePartition::default().with_partition_index(p.partition_index).with_error_code(next_code())
+            OffsetCommitResponsePartition::default()
+                .with_partition_index(p.partition_index)
+                .with_error_code(next_code())
         });
         let partitions = partitions.collect();
         OffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions)
@@ -223,7 +226,8 @@ pub(crate) async fn commit(context: &Context, request: OffsetCommitRequest) -> O
 pub(crate) async fn fetch_offsets(context: &Context, request: OffsetFetchRequest) -> OffsetFetchResponse {
     if context.version >= 8 {
         let group = |wanted: kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup| {
-            let topics = wanted.topics.map(|topics| topics.into_iter().map(|t| (t.name.0, t.partition_indexes)).collect());
+            let topics =
+                wanted.topics.map(|topics| topics.into_iter().map(|t| (t.name.0, t.partition_indexes)).collect());
             let topics = committed(context, &wanted.group_id, topics).into_iter().map(|(name, partitions)| {
                 let row = |(index, offset): (i32, Option<CommittedOffset>)| {
                     let (offset, epoch, metadata) = parts(offset);

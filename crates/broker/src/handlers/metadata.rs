@@ -205,9 +205,9 @@ pub(crate) async fn describe_topic_partitions(
         };
         let partitions: Vec<_> = (from_partition..until).map(partition).collect();
         room -= partitions.len() as i32;
-        response.topics.push(
-            row.with_topic_id(topic.id).with_is_internal(is_protected(&topic.name)).with_partitions(partitions),
-        );
+        response
+            .topics
+            .push(row.with_topic_id(topic.id).with_is_internal(is_protected(&topic.name)).with_partitions(partitions));
         if until < topic.partitions {
             let cursor = Cursor::default().with_topic_name(wire_topic(&name)).with_partition_index(until);
             return response.with_next_cursor(Some(cursor));

@@ -82,7 +82,10 @@ pub(crate) async fn leader_epochs(
         let row = |wanted: &OffsetForLeaderPartition| {
             let row = EpochEndOffset::default().with_partition(wanted.partition);
             let place = partition_of(context, &topic.topic, wanted.partition);
-            match place.ok_or(errors::UNKNOWN_TOPIC_OR_PARTITION).and_then(|(_, place)| epoch_end(context, &place, wanted)) {
+            match place
+                .ok_or(errors::UNKNOWN_TOPIC_OR_PARTITION)
+                .and_then(|(_, place)| epoch_end(context, &place, wanted))
+            {
                 Ok((epoch, end)) => row.with_leader_epoch(epoch).with_end_offset(end),
                 Err(code) => row.with_error_code(code),
             }

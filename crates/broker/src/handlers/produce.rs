@@ -57,7 +57,8 @@ pub(crate) fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answering>
     // The whole request is read before anything of it is appended.
     let mut wanted = Vec::new();
     for _ in 0..topics {
-        let (name, id) = if version >= 13 { ("", reader.uuid()?) } else { (reader.text(compact)?.unwrap_or(""), Uuid::nil()) };
+        let (name, id) =
+            if version >= 13 { ("", reader.uuid()?) } else { (reader.text(compact)?.unwrap_or(""), Uuid::nil()) };
         let count = reader.count(compact, 5)?;
         things += count + 1;
         if things > PARTITIONS_MAX {

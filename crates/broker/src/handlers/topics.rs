@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use commitlog::{Topic, TopicSpec};
 use kafka_protocol::messages::{
-    BrokerId, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteRecordsRequest,
-    DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+    BrokerId, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+    DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
     create_partitions_request::CreatePartitionsTopic,
     create_partitions_response::CreatePartitionsTopicResult,
     create_topics_request::CreatableTopic,
@@ -55,7 +55,10 @@ async fn create_one(
         if wanted.num_partitions == -1 { context.shared.settings.partitions_default } else { wanted.num_partitions }
     } else {
         if wanted.num_partitions != -1 || wanted.replication_factor != -1 {
-            return Err((errors::INVALID_REQUEST, "assignments exclude a number of partitions and replicas".to_owned()));
+            return Err((
+                errors::INVALID_REQUEST,
+                "assignments exclude a number of partitions and replicas".to_owned(),
+            ));
         }
         let mut indexes: Vec<_> = wanted.assignments.iter().map(|a| a.partition_index).collect();
         indexes.sort_unstable();

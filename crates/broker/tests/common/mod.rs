@@ -86,8 +86,8 @@ impl Client {
     pub async fn receive<R: Request>(&mut self, version: i16) -> R::Response {
         let mut body = self.receive_frame().await.unwrap_or_else(|| panic!("key {} v{version}: closed", R::KEY));
         ResponseHeader::decode(&mut body, R::Response::header_version(version)).expect("header");
-        let response = R::Response::decode(&mut body, version)
-            .unwrap_or_else(|e| panic!("key {} v{version}: {e}", R::KEY));
+        let response =
+            R::Response::decode(&mut body, version).unwrap_or_else(|e| panic!("key {} v{version}: {e}", R::KEY));
         assert_eq!(body.remaining(), 0, "key {} v{version}: bytes are left", R::KEY);
         response
     }
@@ -104,8 +104,10 @@ impl Client {
     }
 
     pub async fn create_topic(&mut self, name: &str, partitions: i32) {
-        let topic =
-            CreatableTopic::default().with_name(topic_name(name)).with_num_partitions(partitions).with_replication_factor(1);
+        let topic = CreatableTopic::default()
+            .with_name(topic_name(name))
+            .with_num_partitions(partitions)
+            .with_replication_factor(1);
         let created = self.ask(7, &CreateTopicsRequest::default().with_topics(vec![topic])).await;
         assert_eq!(created.topics[0].error_code, 0, "{:?}", created.topics[0].error_message);
     }

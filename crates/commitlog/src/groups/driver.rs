@@ -307,7 +307,8 @@ impl Groups {
     /// Offsets of deleted topics go; a topic made anew under the same name starts without.
     async fn watch_topics(self: Arc<Self>) {
         let mut changed = self.log.topics_changed();
-        let identities = |log: &dyn Log| -> BTreeSet<_> { log.topics().iter().map(|t| (t.name.clone(), t.id)).collect() };
+        let identities =
+            |log: &dyn Log| -> BTreeSet<_> { log.topics().iter().map(|t| (t.name.clone(), t.id)).collect() };
         let mut known = identities(&*self.log);
         loop {
             tokio::select! {

@@ -43,11 +43,19 @@ pub(super) struct Group {
 pub(super) enum Phase {
     Nothing,
     /// First generation of an empty group: until `until`, moved on while members arrive, up to `at_most`.
-    InitialDelay { until: Duration, at_most: Duration, arrived: bool },
+    InitialDelay {
+        until: Duration,
+        at_most: Duration,
+        arrived: bool,
+    },
     /// Members may join again until then.
-    Joining { until: Duration },
+    Joining {
+        until: Duration,
+    },
     /// Members must have synced by then.
-    Syncing { until: Duration },
+    Syncing {
+        until: Duration,
+    },
 }
 
 #[derive(Default)]
@@ -155,12 +163,8 @@ impl Group {
         if self.pending.len() < pending {
             self.try_complete_join(out);
         }
-        let silent: Vec<_> = self
-            .members
-            .values()
-            .filter(|m| m.deadline().is_some_and(|at| at <= now))
-            .map(|m| m.id.clone())
-            .collect();
+        let silent: Vec<_> =
+            self.members.values().filter(|m| m.deadline().is_some_and(|at| at <= now)).map(|m| m.id.clone()).collect();
         for member in silent {
             tracing::info!(group = %self.id, member, "session over: member removed");
             self.remove_member(out, &member);
@@ -297,7 +301,8 @@ impl Group {
     }
 
     pub(super) fn committed_offsets(&self) -> Offsets {
-        let durable = |(key, entry): (&(Arc<str>, PartitionId), &OffsetEntry)| Some((key.clone(), entry.durable.clone()?));
+        let durable =
+            |(key, entry): (&(Arc<str>, PartitionId), &OffsetEntry)| Some((key.clone(), entry.durable.clone()?));
         self.offsets.iter().filter_map(durable).collect()
     }
 

@@ -73,11 +73,21 @@ impl Group {
         if !self.can_follow(request) {
             return Err(GroupError::InconsistentProtocol.into());
         }
-        if request.member.is_empty() { self.join_unknown(out, reply, request, fresh) } else { self.rejoin(out, reply, request) }
+        if request.member.is_empty() {
+            self.join_unknown(out, reply, request, fresh)
+        } else {
+            self.rejoin(out, reply, request)
+        }
     }
 
     /// A member without an id: new, or a static one that came back.
-    fn join_unknown(&mut self, out: &mut Out, reply: ReplyId, request: &JoinRequest, fresh: u128) -> Result<(), Refused> {
+    fn join_unknown(
+        &mut self,
+        out: &mut Out,
+        reply: ReplyId,
+        request: &JoinRequest,
+        fresh: u128,
+    ) -> Result<(), Refused> {
         let prefix = request.instance.as_ref().unwrap_or(&request.client_id);
         let member = format!("{prefix}-{}", uuid::Uuid::from_u128(fresh).hyphenated());
         if let Some(instance) = &request.instance {
@@ -135,7 +145,10 @@ impl Group {
             return true;
         }
         self.protocol_type.as_deref() == Some(&request.protocol_type)
-            && request.protocols.iter().any(|(name, _)| self.members.values().all(|m| m.protocols.iter().any(|p| p.0 == *name)))
+            && request
+                .protocols
+                .iter()
+                .any(|(name, _)| self.members.values().all(|m| m.protocols.iter().any(|p| p.0 == *name)))
     }
 
     fn check_room(&self, out: &Out) -> Result<(), GroupError> {
@@ -177,7 +190,10 @@ impl Group {
         member.update(request);
         if let Some(earlier) = member.awaiting_join.replace(reply) {
             // The client asked again on another connection; the first question has nobody left to hear the answer.
-            out.answer(earlier, Answer::Join(JoinAnswer::refused(GroupError::RebalanceInProgress, request.member.clone())));
+            out.answer(
+                earlier,
+                Answer::Join(JoinAnswer::refused(GroupError::RebalanceInProgress, request.member.clone())),
+            );
         }
         self.try_complete_join(out);
     }

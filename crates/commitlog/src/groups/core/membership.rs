@@ -81,7 +81,9 @@ impl Group {
         }
         match self.state {
             GroupState::Empty => {}
-            GroupState::PreparingRebalance if self.members.is_empty() && self.pending.is_empty() => self.complete_join(out),
+            GroupState::PreparingRebalance if self.members.is_empty() && self.pending.is_empty() => {
+                self.complete_join(out)
+            }
             GroupState::PreparingRebalance => self.try_complete_join(out),
             GroupState::CompletingRebalance | GroupState::Stable => self.rebalance(out),
         }

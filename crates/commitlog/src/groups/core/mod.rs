@@ -42,17 +42,46 @@ pub struct WriteId(pub u64);
 #[derive(Debug)]
 pub enum Event {
     /// `fresh` is random: the id of the member if it needs one.
-    Join { reply: ReplyId, request: JoinRequest, fresh: u128 },
-    Sync { reply: ReplyId, request: SyncRequest },
-    Heartbeat { reply: ReplyId, who: MemberRef },
-    Leave { reply: ReplyId, group: String, leavers: Vec<Leaver> },
-    Commit { reply: ReplyId, request: CommitRequest },
-    DeleteGroup { reply: ReplyId, group: String },
-    DeleteOffsets { reply: ReplyId, group: String, partitions: Vec<(Arc<str>, PartitionId)> },
+    Join {
+        reply: ReplyId,
+        request: JoinRequest,
+        fresh: u128,
+    },
+    Sync {
+        reply: ReplyId,
+        request: SyncRequest,
+    },
+    Heartbeat {
+        reply: ReplyId,
+        who: MemberRef,
+    },
+    Leave {
+        reply: ReplyId,
+        group: String,
+        leavers: Vec<Leaver>,
+    },
+    Commit {
+        reply: ReplyId,
+        request: CommitRequest,
+    },
+    DeleteGroup {
+        reply: ReplyId,
+        group: String,
+    },
+    DeleteOffsets {
+        reply: ReplyId,
+        group: String,
+        partitions: Vec<(Arc<str>, PartitionId)>,
+    },
     /// The topic was deleted: nobody needs its offsets.
-    TopicGone { topic: Arc<str> },
+    TopicGone {
+        topic: Arc<str>,
+    },
     /// The records of an [`Effect::Write`] are durable, or will never be.
-    Written { id: WriteId, durable: bool },
+    Written {
+        id: WriteId,
+        durable: bool,
+    },
     /// Time passed.
     Tick,
 }
@@ -60,9 +89,15 @@ pub enum Event {
 /// Everything the core wants done, in this order.
 #[derive(Debug)]
 pub enum Effect {
-    Answer { reply: ReplyId, answer: Answer },
+    Answer {
+        reply: ReplyId,
+        answer: Answer,
+    },
     /// Append to the offsets topic in the order of these effects, then say [`Event::Written`]. `None`: a tombstone.
-    Write { id: WriteId, records: Vec<(Bytes, Option<Bytes>)> },
+    Write {
+        id: WriteId,
+        records: Vec<(Bytes, Option<Bytes>)>,
+    },
 }
 
 #[derive(Debug, PartialEq)]
@@ -97,12 +132,27 @@ struct Out {
 /// What a write was for.
 enum Write {
     /// The leader's assignment: the generation is complete when it is durable.
-    Assignment { group: Arc<str>, generation: i32 },
+    Assignment {
+        group: Arc<str>,
+        generation: i32,
+    },
     /// A static member came back under a new id.
-    StaticMember { group: Arc<str>, reply: ReplyId, answer: JoinAnswer },
-    Commit { group: Arc<str>, reply: ReplyId, results: Vec<Result<(), GroupError>>, offsets: Vec<Committed> },
+    StaticMember {
+        group: Arc<str>,
+        reply: ReplyId,
+        answer: JoinAnswer,
+    },
+    Commit {
+        group: Arc<str>,
+        reply: ReplyId,
+        results: Vec<Result<(), GroupError>>,
+        offsets: Vec<Committed>,
+    },
     /// Deleted in memory already.
-    Deletion { reply: ReplyId, answer: Answer },
+    Deletion {
+        reply: ReplyId,
+        answer: Answer,
+    },
     /// Bookkeeping nobody waits for.
     Upkeep,
 }
@@ -129,8 +179,7 @@ impl Out {
 
 impl GroupCoordinator {
     pub fn new(settings: GroupSettings) -> Self {
-        let out =
-            Out { settings, now: Now::default(), effects: Vec::new(), writes: HashMap::new(), next_write: 0 };
+        let out = Out { settings, now: Now::default(), effects: Vec::new(), writes: HashMap::new(), next_write: 0 };
         Self { groups: HashMap::new(), timers: BTreeSet::new(), next_expiry: Duration::ZERO, out }
     }
 
@@ -218,7 +267,8 @@ impl GroupCoordinator {
                 }
             }
             Write::StaticMember { group, reply, answer } => {
-                let answer = if durable { answer } else { JoinAnswer::refused(GroupError::NotAvailable, answer.member) };
+                let answer =
+                    if durable { answer } else { JoinAnswer::refused(GroupError::NotAvailable, answer.member) };
                 self.out.answer(reply, Answer::Join(answer));
                 self.rearm(&group);
             }

@@ -239,7 +239,8 @@ impl Group {
     }
 
     fn tombstones(&self) -> Vec<(Bytes, Option<Bytes>)> {
-        let offsets = self.offsets.keys().map(|(topic, partition)| (records::offset_key(&self.id, topic, *partition), None));
+        let offsets =
+            self.offsets.keys().map(|(topic, partition)| (records::offset_key(&self.id, topic, *partition), None));
         offsets.chain([(records::group_key(&self.id), None)]).collect()
     }
 }

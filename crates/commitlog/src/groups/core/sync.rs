@@ -86,7 +86,8 @@ impl Group {
         }
         self.enter(GroupState::Stable, out);
         self.phase = Phase::Syncing { until: out.now.monotonic + self.rebalance_timeout() };
-        let waiting: Vec<_> = self.members.values().filter(|m| m.awaiting_sync.is_some()).map(|m| m.id.clone()).collect();
+        let waiting: Vec<_> =
+            self.members.values().filter(|m| m.awaiting_sync.is_some()).map(|m| m.id.clone()).collect();
         for id in waiting {
             let answer = self.sync_answer(&id);
             let Some(member) = self.members.get_mut(&id) else { continue };
@@ -127,6 +128,11 @@ impl Group {
             }
             None => Bytes::new(),
         };
-        SyncAnswer { error: None, protocol_type: self.protocol_type.clone(), protocol: self.protocol.clone(), assignment }
+        SyncAnswer {
+            error: None,
+            protocol_type: self.protocol_type.clone(),
+            protocol: self.protocol.clone(),
+            assignment,
+        }
     }
 }

@@ -101,7 +101,8 @@ impl Bench {
     }
 
     fn sync(&mut self, who: MemberRef, assignments: &[(&str, &'static str)]) -> ReplyId {
-        let assignments = assignments.iter().map(|(m, a)| ((*m).to_owned(), Bytes::from_static(a.as_bytes()))).collect();
+        let assignments =
+            assignments.iter().map(|(m, a)| ((*m).to_owned(), Bytes::from_static(a.as_bytes()))).collect();
         self.ask(|reply| Event::Sync { reply, request: SyncRequest { who, assignments, ..SyncRequest::default() } })
     }
 
@@ -489,7 +490,8 @@ fn offsets_go_with_their_topic_even_if_a_commit_is_on_its_way() {
 
 #[test]
 fn the_first_generation_waits_for_company_if_told_to() {
-    let mut bench = Bench::with(GroupSettings { initial_rebalance_delay: Duration::from_secs(3), ..Default::default() });
+    let mut bench =
+        Bench::with(GroupSettings { initial_rebalance_delay: Duration::from_secs(3), ..Default::default() });
     let (_, join_a) = bench.enter(wish("a"));
     bench.pass(Duration::from_secs(2));
     let (_, join_b) = bench.enter(wish("b"));
