@@ -208,3 +208,35 @@ async fn what_pyiceberg_commits_is_ours_to_read_and_progress_survives_it() {
     assert_eq!(lake.tables.maintain(&name, &policy, 0).await.expect("upkeep").files_compacted, 3);
     lake.expect(&name, &[], 4, &[("a", 131.0)]);
 }
+
+/// The columns of a topic's table; some have names that Iceberg's readers use for columns of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_table_of_a_topic_is_understood_and_compacted() {
+    let Some(lake) = lake().await else { return };
+    let name = TableName::public("topic");
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("amount", DataType::Int64, true),
+        Field::new("_partition", DataType::Int32, false),
+        Field::new("_offset", DataType::Int64, false),
+        Field::new("_timestamp", DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into())), true),
+        Field::new("_key", DataType::Binary, true),
+    ]));
+    lake.tables.create(&name, NewTable::new(schema.clone())).await.expect("create");
+    for round in 0..4 {
+        let offsets = round * 10..(round + 1) * 10;
+        let times = arrow::array::TimestampMillisecondArray::from_iter_values(offsets.clone()).with_timezone("UTC");
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Int64Array::from_iter_values(offsets.clone().map(|offset| offset * 2))),
+            Arc::new(Int32Array::from_iter_values(offsets.clone().map(|offset| (offset % 3) as i32))),
+            Arc::new(Int64Array::from_iter_values(offsets.clone())),
+            Arc::new(times),
+            Arc::new(arrow::array::BinaryArray::from_iter_values(offsets.map(|offset| offset.to_string()))),
+        ];
+        lake.append(&name, RecordBatch::try_new(schema.clone(), columns).expect("columns fit"), None).await;
+    }
+    let sums = [("amount", 1560.0), ("_partition", 39.0), ("_offset", 780.0)];
+    lake.expect(&name, &[], 40, &sums);
+    let policy = MaintenancePolicy { small_files_min: 2, ..MaintenancePolicy::default() };
+    assert_eq!(lake.tables.maintain(&name, &policy, 0).await.expect("upkeep").files_compacted, 4);
+    lake.expect(&name, &[], 40, &sums);
+}

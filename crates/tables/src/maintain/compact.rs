@@ -125,39 +125,37 @@ async fn by_partition(tables: &Tables, table: &Table) -> Result<HashMap<Struct, 
             }
         }
     }
+    // Our own deletes name their file; only those of other engines must be held against every file.
+    let (named, unnamed): (Vec<_>, Vec<_>) =
+        deletes.into_iter().partition(|(delete, _)| delete.data_file().referenced_data_file().is_some());
+    let mut by_name: HashMap<String, Vec<(ManifestEntryRef, i32)>> = HashMap::new();
+    for delete in named {
+        let path = delete.0.data_file().referenced_data_file().expect("partitioned by it");
+        by_name.entry(path).or_default().push(delete);
+    }
     for (partition, inputs) in &mut partitions {
         for input in inputs {
-            for (delete, delete_spec) in &deletes {
-                if applies(delete, *delete_spec, input, spec_id, partition) {
-                    if delete.data_file().referenced_data_file().is_some() {
-                        input.deleted += delete.record_count();
-                    }
-                    input.deletes.push((delete.clone(), *delete_spec));
-                }
-            }
+            let named = by_name.remove(input.entry.file_path()).unwrap_or_default();
+            input.deleted = named.iter().map(|(delete, _)| delete.record_count()).sum();
+            let unnamed = unnamed.iter().filter(|(delete, spec)| applies(delete, *spec, input, spec_id, partition));
+            input.deletes = named.into_iter().chain(unnamed.cloned()).collect();
         }
     }
     Ok(partitions)
 }
 
-/// Whether `delete` may concern `input`: by name, else by partition and age.
+/// Whether `delete`, which names no file, may concern `input`: by partition and age.
 fn applies(delete: &ManifestEntryRef, delete_spec: i32, input: &Input, spec_id: i32, partition: &Struct) -> bool {
     let (Some(deleted_at), Some(written_at)) = (delete.sequence_number(), input.entry.sequence_number()) else {
         return false;
     };
     let file = delete.data_file();
+    let same_partition = delete_spec == spec_id && file.partition() == partition;
     match file.content_type() {
-        DataContentType::PositionDeletes => {
-            let here = match file.referenced_data_file() {
-                Some(path) => path == input.entry.file_path(),
-                None => delete_spec == spec_id && file.partition() == partition,
-            };
-            here && written_at <= deleted_at
-        }
+        DataContentType::PositionDeletes => same_partition && written_at <= deleted_at,
+        // Without partition values a delete holds for the whole table.
         DataContentType::EqualityDeletes => {
-            // Without partition values a delete holds for the whole table.
-            let here = file.partition().fields().is_empty() || (delete_spec == spec_id && file.partition() == partition);
-            here && written_at < deleted_at
+            (file.partition().fields().is_empty() || same_partition) && written_at < deleted_at
         }
         DataContentType::Data => false,
     }

@@ -83,3 +83,24 @@ async fn rows_of_a_partitioned_table_lie_in_their_partitions() {
     assert!(live.len() > 10);
     assert!(live.keys().all(|path| path.contains("/id_trunc=") && path.contains("/name_bucket=")), "{live:?}");
 }
+
+#[tokio::test]
+async fn partition_values_never_leave_their_folder() {
+    let f = fixture().await;
+    f.tables.create(&name(), NewTable::new(schema()).partitioned_by("name", Transform::Identity)).await.expect("create");
+    let long = "x/".repeat(500);
+    let values = ["../../../../etc", "/", "a=b", "ü %2F", "", ".", long.as_str()];
+    let ids = Int64Array::from_iter_values(0..values.len() as i64 + 1);
+    let names: StringArray = values.iter().map(|value| Some(*value)).chain([None]).collect();
+    let batch = RecordBatch::try_new(schema(), vec![Arc::new(ids), Arc::new(names)]).expect("columns fit");
+    let files = f.write(batch).await;
+    assert_eq!(files.len(), values.len() + 1);
+    f.tables.append(&name(), Append::new(&*f.table().await, files)).await.expect("append");
+    assert_eq!(f.ids().await, (0..values.len() as i64 + 1).collect::<Vec<_>>());
+    let data = format!("{}/data/", f.table().await.metadata().location());
+    for path in f.live(DataContentType::Data).await.into_keys() {
+        let below = path.strip_prefix(&data).expect("in the table's folder");
+        assert_eq!(below.split('/').count(), 2, "{below}");
+    }
+    assert_eq!(f.stored().await.len(), values.len() + 1 + 4);
+}

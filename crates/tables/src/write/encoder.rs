@@ -1,6 +1,6 @@
 //! Parquet files being written, one per partition.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use arrow::{
     array::{Array, AsArray},
@@ -34,6 +34,8 @@ use crate::{
 const OPEN_FILES_MAX: usize = 64;
 /// A row group is closed when it is about this large, encoded.
 const ROW_GROUP_BYTES_MAX: usize = 64 << 20;
+/// A file name has at most 255 bytes, and ours has a name and a value.
+const SEGMENT_BYTES_MAX: usize = 100;
 /// Rows handed to the encoder at once, so that sizes are looked at often enough.
 const SLICE_ROWS: usize = 32 << 10;
 
@@ -179,7 +181,7 @@ impl Encoder {
         let name = format!("{}{suffix}.parquet", crate::tables::random_uuid(&self.world));
         let folder = match self.splitter {
             None => self.folder.clone(),
-            Some(_) => format!("{}/{}", self.folder, self.spec.partition_to_path(partition, self.schema.clone())),
+            Some(_) => format!("{}/{}", self.folder, self.partition_path(partition)?),
         };
         let location = format!("{folder}/{name}");
         let sink = self.files.create_blocking(&location)?;
@@ -196,6 +198,21 @@ impl Encoder {
         let writer = ArrowWriter::try_new(Sink(Some(sink)), self.arrow_schema.clone(), Some(properties))
             .map_err(|e| encode_failed(&location, &e))?;
         Ok(OpenFile { writer, location, rows: 0, nans: HashMap::new() })
+    }
+
+    /// `name=value/…`. Nothing reads values from paths, so they only have to be legal: the library puts them there as
+    /// they are, slashes and all.
+    fn partition_path(&self, partition: &Struct) -> Result<String> {
+        let types = self
+            .spec
+            .partition_type(&self.schema)
+            .map_err(|e| internal("could not name a partition".to_owned(), e))?;
+        let fields = self.spec.fields().iter().zip(types.fields()).zip(partition.iter());
+        let segments = fields.map(|((field, ty), value)| {
+            let value = field.transform.to_human_string(&ty.field_type, value);
+            format!("{}={}", segment(&field.name), segment(&value))
+        });
+        Ok(segments.collect::<Vec<_>>().join("/"))
     }
 
     fn close(&mut self, partition: Struct, file: OpenFile) -> Result<()> {
@@ -230,6 +247,21 @@ impl Encoder {
     }
 }
 
+/// `text` as part of a file name: other characters as `%XX`, and not too long.
+fn segment(text: &str) -> String {
+    let mut segment = String::new();
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' | b'.' => segment.push(byte.into()),
+            _ => segment.push_str(&format!("%{byte:02X}")),
+        }
+        if segment.len() > SEGMENT_BYTES_MAX {
+            break;
+        }
+    }
+    segment
+}
+
 fn count_nans(batch: &RecordBatch, nans: &mut HashMap<i32, u64>) {
     for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         let Some(id) = field.metadata().get(PARQUET_FIELD_ID_META_KEY).and_then(|id| id.parse().ok()) else { continue };
@@ -257,10 +289,3 @@ fn find(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<Error
     }
     error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref()).and_then(find)
 }
-
-// Encoders travel between threads.
-const _: fn() = || {
-    fn sendable<T: Send>() {}
-    sendable::<Arc<Files>>();
-    sendable::<Encoder>();
-};

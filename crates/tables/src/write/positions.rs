@@ -54,6 +54,12 @@ async fn targets(tables: &Tables, table: &Table, rows: Vec<(String, Vec<u64>)>) 
                 if positions.last().is_some_and(|last| *last >= entry.record_count()) {
                     return Err(Error::internal(format!("`{}` has no such row", entry.file_path())));
                 }
+                // A manifest of deletes holds one partition spec, and a commit writes one such manifest.
+                if manifest.partition_spec_id != table.metadata().default_partition_spec_id() {
+                    return Err(Error::new(codes::TABLE_FORMAT_UNSUPPORTED, format!("could not delete rows of `{}`", table.name()))
+                        .detail(format!("`{}` was written with an older partition spec", entry.file_path()))
+                        .hint("let the engine that changed the spec rewrite the table's files"));
+                }
                 let spec = table.metadata().partition_spec_by_id(manifest.partition_spec_id).cloned();
                 targets.push(Target {
                     path: entry.file_path().to_owned(),
