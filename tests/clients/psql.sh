@@ -9,11 +9,11 @@ table=${1:-}
 failed=0
 try() {
     if output=$(psql -X -v ON_ERROR_STOP=1 -c "$1" 2>&1); then
-        echo "ok    $1"
+        printf "ok    %s\n" "$1"
     else
         failed=1
-        echo "FAIL  $1"
-        echo "$output" | sed 's/^/      /'
+        printf "FAIL  %s\n" "$1"
+        printf "%s\n" "$output" | sed 's/^/      /'
     fi
 }
 for command in '\conninfo' '\l' '\l+' '\dn' '\dn+' '\d' '\d+' '\dt' '\dt+' '\dt *.*' '\dv' '\dv+' '\dm' '\di' '\ds' '\df' '\da' '\do' \

@@ -9,8 +9,8 @@ use std::{borrow::Cow, ops::ControlFlow};
 
 use datafusion::sql::sqlparser::{
     ast::{
-        BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, SelectItem, Ident, SetExpr, Query, Statement,
-        Value, VisitMut, VisitorMut,
+        BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
+        Ident, Query, SelectItem, SetExpr, Statement, Value, VisitMut, VisitorMut,
     },
     dialect::PostgreSqlDialect,
     parser::Parser,
@@ -41,7 +41,8 @@ impl Dialect {
     pub(crate) fn rewrite<'a>(&self, sql: &'a str, settings: &ClientSettings) -> Cow<'a, str> {
         let lower = sql.to_ascii_lowercase();
         let mentions = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-        let statement = if mentions(CATALOG_WORDS) {
+        let about_catalog = mentions(CATALOG_WORDS);
+        let statement = if about_catalog {
             let Ok(mut statements) = self.parser.parse(sql) else { return sql.into() };
             let Some(statement) = statements.pop().filter(|_| statements.is_empty()) else { return sql.into() };
             statement
@@ -57,6 +58,9 @@ impl Dialect {
             return sql.into();
         }
         let mut statement = statement;
+        if about_catalog {
+            let _ = statement.visit(&mut CatalogQueries);
+        }
         let _ = statement.visit(&mut SessionFunctions { settings });
         statement.to_string().into()
     }
@@ -141,6 +145,98 @@ impl VisitorMut for SessionFunctions<'_> {
             _ => {}
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// What the rules of `datafusion-pg-catalog` leave over.
+struct CatalogQueries;
+
+impl VisitorMut for CatalogQueries {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(function) => {
+                if let Some(replacement) = catalog_function(function) {
+                    *expr = replacement;
+                }
+            }
+            // One row at most, says PostgreSQL at run time; the engine wants to know it before.
+            Expr::Subquery(query) if query.limit_clause.is_none() && query.fetch.is_none() => aggregate(query),
+            // `'name'::regproc`: names stay names.
+            Expr::Cast { expr: inner, data_type: DataType::Custom(name, _), .. }
+                if name.0.last().and_then(|part| part.as_ident()).is_some_and(|ident| {
+                    ["regproc", "regprocedure", "regtype", "regrole", "regnamespace", "regconfig", "regdictionary", "regoper", "regoperator"]
+                        .contains(&ident.value.to_ascii_lowercase().as_str())
+                }) =>
+            {
+                *expr = inner.as_ref().clone();
+            }
+            // The dump is of PostgreSQL 17, which renamed it.
+            Expr::CompoundIdentifier(path) if path.last().is_some_and(|last| last.value == "colliculocale") => {
+                if let Some(last) = path.last_mut() {
+                    last.value = "colllocale".to_owned();
+                }
+            }
+            // System columns: every row is its table's, and as old as time.
+            Expr::CompoundIdentifier(path)
+                if path.last().is_some_and(|last| ["tableoid", "xmin", "xmax", "cmin", "cmax", "ctid"].contains(&last.value.as_str())) =>
+            {
+                *expr = Expr::value(Value::Number("0".to_owned(), false));
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn catalog_function(function: &Function) -> Option<Expr> {
+    let no_text = || Expr::Cast {
+        kind: CastKind::Cast,
+        expr: Box::new(Expr::value(Value::Null)),
+        data_type: DataType::Text,
+        array: false,
+        format: None,
+    };
+    let name = function.name.0.last()?.as_ident()?.value.to_ascii_lowercase();
+    match (name.as_str(), &function.args) {
+        // Lists of privileges, options and members: there are none.
+        ("array", FunctionArguments::Subquery(_)) => Some(no_text()),
+        ("array_to_string", FunctionArguments::List(list)) => {
+            let first = list.args.first().map(ToString::to_string).unwrap_or_default().to_ascii_lowercase();
+            (!first.contains("array_agg") && !first.starts_with("array[")).then(no_text)
+        }
+        ("pg_get_viewdef", FunctionArguments::List(list)) => {
+            let FunctionArg::Unnamed(FunctionArgExpr::Expr(view)) = list.args.first()? else { return None };
+            let lookup = format!("SELECT (SELECT max(pg_v.definition) FROM pg_catalog.pg_views AS pg_v WHERE pg_v.viewoid = {view})");
+            let Statement::Query(query) = Parser::parse_sql(&PostgreSqlDialect {}, &lookup).ok()?.pop()? else { return None };
+            let SetExpr::Select(select) = *query.body else { return None };
+            match select.projection.into_iter().next()? {
+                SelectItem::UnnamedExpr(expr) => Some(expr),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// `(SELECT x FROM …)` becomes `(SELECT max(x) FROM …)` where there is nothing that says it gives one row.
+fn aggregate(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] = &mut select.projection[..] else { return };
+    let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
+    let text = expr.to_string().to_ascii_lowercase();
+    let aggregated = ["max(", "min(", "count(", "sum(", "array_agg(", "string_agg(", "bool_or(", "bool_and("].iter().any(|f| text.contains(f));
+    if select.from.is_empty() || grouped || aggregated || query.order_by.is_some() {
+        return;
+    }
+    let lookup = format!("SELECT max({expr})");
+    let Ok(mut statements) = Parser::parse_sql(&PostgreSqlDialect {}, &lookup) else { return };
+    if let Some(Statement::Query(wrapped)) = statements.pop()
+        && let SetExpr::Select(wrapped) = *wrapped.body
+        && let Some(SelectItem::UnnamedExpr(max)) = wrapped.projection.into_iter().next()
+    {
+        *expr = max;
     }
 }
 

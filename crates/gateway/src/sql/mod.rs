@@ -33,6 +33,8 @@ use crate::{
 
 /// Rows encoded at a time: bounds what one connection holds in memory when rows are wide.
 const ROWS_PER_CHUNK: usize = 1024;
+/// Between the last words of a failed answer and the end of its connection.
+const LAST_WORDS: Duration = Duration::from_millis(50);
 
 pub(crate) async fn answer(State(app): State<Shared>, request: Request) -> Result<Response, Failure> {
     let (head, body) = request.into_parts();
@@ -50,7 +52,7 @@ pub(crate) async fn answer(State(app): State<Shared>, request: Request) -> Resul
         let outcome = run(&app, &request).await?;
         let mut rows = Rows::new(outcome, request.max_rows);
         let first = rows.next().await?;
-        Ok((rows, first))
+        Ok::<_, Error>((rows, first))
     };
     let (rows, first) = match tokio::time::timeout(limit, begin).await {
         Ok(begun) => begun?,
@@ -180,7 +182,11 @@ impl Answer {
                     Err(error) => Err(error),
                 }
             }
-            Step::Abort(why) => return Some(Err(std::io::Error::other(why))),
+            Step::Abort(why) => {
+                // The connection is cut without flushing: give the last words time to leave.
+                tokio::time::sleep(LAST_WORDS).await;
+                return Some(Err(std::io::Error::other(why)));
+            }
             Step::End => return None,
         };
         let error = match result {

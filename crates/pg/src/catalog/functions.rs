@@ -49,7 +49,6 @@ pub(super) fn register(context: &SessionContext) {
         "pg_get_ruledef",
         "pg_get_serial_sequence",
         "pg_get_triggerdef",
-        "pg_get_viewdef",
         "pg_tablespace_location",
         "inet_client_addr",
         "inet_server_addr",
@@ -109,6 +108,7 @@ pub(super) fn register(context: &SessionContext) {
     }
     add(context, constant("age", ScalarValue::from(0_i32)));
     add(context, constant("pg_char_to_encoding", ScalarValue::from(6_i32)));
+    add(context, constant("getdatabaseencoding", ScalarValue::from("UTF8")));
     add(context, constant("pg_size_pretty", ScalarValue::from("0 bytes")));
 }
 

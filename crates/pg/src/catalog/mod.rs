@@ -1,9 +1,10 @@
 //! `pg_catalog`: what clients ask to find out what there is.
 //!
-//! Tables come from `datafusion-pg-catalog`: those that describe relations are made from the live catalog at each query,
-//! those that describe PostgreSQL itself (types, operators, casts) are its dump of a real server. Functions it lacks
-//! are in [`functions`].
+//! Tables that describe what is here are made from the live catalog at each query ([`live`]); those that describe
+//! PostgreSQL itself (types, operators, casts) are the dump of a real server in `datafusion-pg-catalog`. Functions it
+//! lacks are in [`functions`].
 
+mod dump;
 mod functions;
 mod live;
 
@@ -23,7 +24,7 @@ use datafusion_pg_catalog::pg_catalog::{
 use model::{Error, Result};
 use parking_lot::Mutex;
 
-use self::live::Live;
+use self::{dump::Nothing, live::Live};
 
 const SCHEMA: &str = "pg_catalog";
 
@@ -32,31 +33,32 @@ pub(crate) fn register(context: &SessionContext, catalog: &Catalog) -> Result<()
     let failed = |e: DataFusionError| Error::internal("could not set up pg_catalog").detail(e.to_string());
     let name = context.state().config_options().catalog.default_catalog.clone();
     let provider = context.catalog(&name).ok_or_else(|| Error::internal("the engine has no default catalog"))?;
-    let tables = Arc::new(PgCatalog { live: Live::new(provider.clone(), name, catalog.clone()), provider: Mutex::default() });
+    let live = Live { provider: provider.clone(), database: name, catalog: catalog.clone() };
+    let tables = Arc::new(PgCatalog { live, dump: Mutex::default() });
     provider.register_schema(SCHEMA, tables.clone()).map_err(failed)?;
     context.register_udtf("pg_get_keywords", Arc::new(Keywords(tables)));
     functions::register(context);
     Ok(())
 }
 
-type Provider = Arc<PgCatalogSchemaProvider<Live, EmptyContextProvider>>;
+type Dump = (Arc<PgCatalogSchemaProvider<Nothing, EmptyContextProvider>>, Arc<PgCatalogStaticTables>);
 
 /// The schema. The dump is unpacked when somebody first asks, so that a node that serves no such client starts
 /// without it.
 struct PgCatalog {
     live: Live,
-    provider: Mutex<Option<(Provider, Arc<PgCatalogStaticTables>)>>,
+    dump: Mutex<Option<Dump>>,
 }
 
 impl PgCatalog {
-    fn unpacked(&self) -> Result<(Provider, Arc<PgCatalogStaticTables>), DataFusionError> {
-        let mut provider = self.provider.lock();
-        if let Some(unpacked) = &*provider {
+    fn unpacked(&self) -> Result<Dump, DataFusionError> {
+        let mut dump = self.dump.lock();
+        if let Some(unpacked) = &*dump {
             return Ok(unpacked.clone());
         }
-        let dump = Arc::new(PgCatalogStaticTables::try_new()?);
-        let tables = PgCatalogSchemaProvider::try_new(self.live.clone(), dump.clone(), EmptyContextProvider)?;
-        Ok(provider.insert((Arc::new(tables), dump)).clone())
+        let statics = Arc::new(PgCatalogStaticTables::try_new()?);
+        let tables = PgCatalogSchemaProvider::try_new(Nothing, statics.clone(), EmptyContextProvider)?;
+        Ok(dump.insert((Arc::new(tables), statics)).clone())
     }
 }
 
@@ -73,15 +75,18 @@ impl SchemaProvider for PgCatalog {
     }
 
     fn table_names(&self) -> Vec<String> {
-        PG_CATALOG_TABLES.iter().map(ToString::to_string).collect()
+        PG_CATALOG_TABLES.iter().chain(live::TABLES).map(ToString::to_string).collect()
     }
 
     async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, DataFusionError> {
-        self.unpacked()?.0.table(name).await
+        match self.live.table(name).await? {
+            Some(table) => Ok(Some(table)),
+            None => self.unpacked()?.0.table(name).await,
+        }
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        PG_CATALOG_TABLES.contains(&name)
+        PG_CATALOG_TABLES.contains(&name) || live::TABLES.contains(&name)
     }
 }
 
