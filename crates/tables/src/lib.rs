@@ -11,6 +11,20 @@
 //!                                          ├─ append / row_delta / rewrite ─> manifest, list, metadata.json ─> swap
 //!                       expected Progress ─┘        (lost race: reload, check, try again)
 //! ```
+//!
+//! Table properties that are honoured, Iceberg's own unless they start with `lakehead`:
+//!
+//! | property | default | meaning |
+//! |---|---|---|
+//! | `write.target-file-size-bytes` | 128 MiB | where writers and compaction cut files |
+//! | `write.parquet.compression-level` | 1 | of zstd |
+//! | `commit.manifest-merge.enabled`, `commit.manifest.min-count-to-merge`, `commit.manifest.target-size-bytes` | true, 100, 8 MiB | merging of manifests, in the commit |
+//! | `write.metadata.previous-versions-max`, `write.metadata.delete-after-commit.enabled` | 20, true | old `metadata.json` files |
+//! | `write.metadata.compression-codec` | none | `gzip` makes them small, and unreadable to some |
+//! | `history.expire.max-snapshot-age-ms`, `history.expire.min-snapshots-to-keep` | 5 days, 1 | expiry by age |
+//! | `lakehead.history.max-snapshots` | 100 with progress, else 1000 | expiry by number |
+//! | `lakehead.delete-grace-ms` | 15 min | between a file's becoming unreachable and its deletion |
+//! | `gc.enabled` | true | `false`: nothing expires, and a purge keeps data files |
 
 mod cache;
 mod commit;

@@ -122,7 +122,7 @@ impl Tables {
             Error::new(codes::TABLE_SCHEMA_INVALID, format!("could not create table `{name}`")).detail(e.to_string())
         })?;
         let metadata = builder.assign_uuid(uuid).build().map_err(unlikely)?.metadata;
-        let metadata = commit::stamped(metadata, self.0.world.clock.now_ms())?;
+        let metadata = commit::dated(&metadata, self.0.world.clock.now_ms(), 0)?;
 
         let stage = Stage::default();
         let location = commit::stage_metadata(&stage, "", &metadata).await?;

@@ -128,8 +128,7 @@ impl ExpireWork {
         }
         let unreachable = reach::unreachable(attempt.tables, metadata, &expired, None).await?;
         self.unreachable = unreachable.len();
-        let built = attempt.built(attempt.without(attempt.builder(), &expired))?;
-        Ok(Proposal::Metadata(Box::new(built), unreachable))
+        attempt.metadata_only(unreachable, |builder| Ok(attempt.without(builder, &expired)))
     }
 }
 

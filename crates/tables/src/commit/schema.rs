@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use iceberg::spec::TableMetadataBuilder;
 use model::{Error, Result, error::codes};
 
 use super::{Attempt, Proposal};
@@ -13,11 +12,12 @@ pub(crate) struct EvolveWork(pub(crate) Vec<SchemaChange>);
 impl EvolveWork {
     pub(super) fn propose(&self, attempt: &Attempt<'_>) -> Result<Proposal> {
         let Some(schema) = evolved(attempt.base.metadata(), &self.0)? else { return Ok(Proposal::Nothing) };
-        let builder = attempt.builder().add_current_schema(schema).map_err(|e| {
-            Error::new(codes::SCHEMA_CHANGE_ILLEGAL, format!("could not change the columns of `{}`", attempt.base.name()))
-                .detail(e.to_string())
-        })?;
-        attempt.metadata_only(builder)
+        attempt.metadata_only(Vec::new(), |builder| {
+            builder.add_current_schema(schema).map_err(|e| {
+                let what = format!("could not change the columns of `{}`", attempt.base.name());
+                Error::new(codes::SCHEMA_CHANGE_ILLEGAL, what).detail(e.to_string())
+            })
+        })
     }
 }
 
@@ -33,17 +33,12 @@ impl PropertiesWork {
         if set && !self.remove.iter().any(|key| now.contains_key(key)) {
             return Ok(Proposal::Nothing);
         }
-        let refused = |e: iceberg::Error| {
-            Error::new(codes::TABLE_SCHEMA_INVALID, format!("could not set properties of `{}`", attempt.base.name()))
-                .detail(e.to_string())
-        };
-        let builder = attempt.builder().set_properties(self.set.clone()).map_err(refused)?;
-        attempt.metadata_only(builder.remove_properties(&self.remove).map_err(refused)?)
-    }
-}
-
-impl Attempt<'_> {
-    fn metadata_only(&self, builder: TableMetadataBuilder) -> Result<Proposal> {
-        Ok(Proposal::Metadata(Box::new(self.built(builder)?), Vec::new()))
+        attempt.metadata_only(Vec::new(), |builder| {
+            let changed = builder.set_properties(self.set.clone()).and_then(|b| b.remove_properties(&self.remove));
+            changed.map_err(|e| {
+                let what = format!("could not set properties of `{}`", attempt.base.name());
+                Error::new(codes::TABLE_SCHEMA_INVALID, what).detail(e.to_string())
+            })
+        })
     }
 }

@@ -70,11 +70,24 @@ async fn a_commit_that_dies_anywhere_leaves_the_table_whole_and_the_retry_commit
 }
 
 #[tokio::test]
+async fn a_commit_whose_answer_was_lost_is_found_and_not_made_twice() {
+    let f = fixture().await;
+    f.create().await;
+    let files = f.write(rows(0..3)).await;
+    let append = Append::new(&*f.table().await, files);
+    f.tables.set_failpoint(Some("unknown"));
+    f.tables.append(&name(), append).await.expect("it had landed");
+    f.tables.set_failpoint(None);
+    assert_eq!(f.ids().await, [0, 1, 2]);
+    assert_eq!(f.table().await.metadata().snapshots().len(), 1);
+}
+
+#[tokio::test]
 async fn appenders_at_the_same_time_all_land() {
     let f = fixture().await;
     f.create().await;
-    let other = Tables::new(f.tables.catalog().clone(), f.tables.files().clone(), f.world.clone());
-    // Two engines that do not share locks: half of the commits race for real.
+    // As another process: it shares neither locks nor connections, so that half of the commits race for real.
+    let other = open(&f._dir, &f.world).await;
     let mut files = Vec::new();
     for i in 0..20 {
         files.push(f.write(rows([i])).await);

@@ -1,6 +1,7 @@
 //! The commit engine against a real catalog and real files.
 
 mod commits;
+mod histories;
 mod upkeep;
 mod writers;
 

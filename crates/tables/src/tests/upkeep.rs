@@ -9,15 +9,15 @@ use super::*;
 use crate::{Rewrite, Version, commit::GRACE_MS};
 
 impl Fixture {
-    async fn maintain(&self, policy: &MaintenancePolicy) -> crate::MaintenanceReport {
+    pub(super) async fn maintain(&self, policy: &MaintenancePolicy) -> crate::MaintenanceReport {
         self.tables.maintain(&name(), policy, self.world.clock.now_ms()).await.expect("upkeep")
     }
 }
 
-/// A fixture whose clock stands still until it is moved. It starts in the past: the library compares with the machine's.
-async fn timed() -> (Fixture, Arc<ManualClock>) {
+/// A fixture whose clock stands still until it is moved.
+pub(super) async fn timed() -> (Fixture, Arc<ManualClock>) {
     let dir = tempfile::tempdir().expect("temporary directory");
-    let clock = Arc::new(ManualClock::at(World::real().clock.now_ms() - 1000 * DAY.as_millis() as i64));
+    let clock = Arc::new(ManualClock::at(World::real().clock.now_ms()));
     let world = World { clock: clock.clone(), ..World::real() };
     let tables = open(&dir, &world).await;
     (Fixture { _dir: dir, world, tables }, clock)
@@ -125,7 +125,7 @@ async fn compaction_and_a_row_delta_that_meet_lose_nothing() {
 }
 
 /// Everything the kept states of the table need, found by walking them all: an opinion other than the engine's.
-async fn needed(f: &Fixture) -> BTreeSet<String> {
+pub(super) async fn needed(f: &Fixture) -> BTreeSet<String> {
     let table = f.table().await;
     let metadata = table.metadata();
     let mut needed: BTreeSet<String> = [table.metadata_location().to_owned()].into();
@@ -160,7 +160,7 @@ async fn expiry_deletes_exactly_what_no_kept_state_needs() {
         }
         let base = f.table().await;
         let gone = f.ids().await[0];
-        delete_single(&f, &base, gone).await;
+        delete_ids(&f, &base, &[gone]).await;
         if round % 2 == 1 {
             f.maintain(&eager()).await;
         }
@@ -177,29 +177,27 @@ async fn expiry_deletes_exactly_what_no_kept_state_needs() {
     assert_eq!(f.tables.catalog().pending_deletes().await.expect("count"), 0);
 }
 
-/// Deletes one row by reading where it is: after compaction, bounds do not tell positions.
-async fn delete_single(f: &Fixture, base: &Arc<Table>, id: i64) {
-    for (path, file) in f.live(DataContentType::Data).await {
+/// Deletes rows by reading where they are: after compaction, bounds do not tell positions.
+pub(super) async fn delete_ids(f: &Fixture, base: &Arc<Table>, gone: &[i64]) {
+    let mut found = Vec::new();
+    for path in f.live(DataContentType::Data).await.into_keys() {
         let bytes = f.tables.files().get(&path).await.expect("file");
         let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(bytes, 1 << 20).expect("parquet");
-        let ids: Vec<i64> = reader
-            .flat_map(|batch| batch.expect("rows").column(0).as_primitive::<Int64Type>().values().to_vec())
-            .collect();
-        let Some(position) = ids.iter().position(|found| *found == id) else { continue };
-        assert_eq!(ids.len() as u64, file.record_count());
-        let deletes = f.tables.write_position_deletes(base, vec![(path, vec![position as u64])]).await.expect("deletes");
-        let delta = RowDelta {
-            deletes,
-            added: vec![],
-            spec_id: 0,
-            base_snapshot_id: base.metadata().current_snapshot_id().expect("snapshot"),
-            serializable: false,
-            properties: vec![],
-        };
-        f.tables.row_delta(&name(), delta).await.expect("delete");
-        return;
+        let ids = reader.flat_map(|batch| batch.expect("rows").column(0).as_primitive::<Int64Type>().values().to_vec());
+        let positions: Vec<u64> = (0..).zip(ids).filter(|(_, id)| gone.contains(id)).map(|(position, _)| position).collect();
+        if !positions.is_empty() {
+            found.push((path, positions));
+        }
     }
-    panic!("row {id} is in no file");
+    let delta = RowDelta {
+        deletes: f.tables.write_position_deletes(base, found).await.expect("deletes"),
+        added: vec![],
+        spec_id: 0,
+        base_snapshot_id: base.metadata().current_snapshot_id().expect("snapshot"),
+        serializable: false,
+        properties: vec![],
+    };
+    f.tables.row_delta(&name(), delta).await.expect("delete");
 }
 
 #[tokio::test]
@@ -246,8 +244,6 @@ async fn orphans_go_once_they_are_old_and_nothing_else_does() {
     f.append(0..5).await;
     f.write(rows(5..10)).await;
     let before = f.stored().await;
-    // Files are dated by the machine.
-    clock.advance(1000 * DAY);
     let policy = MaintenancePolicy { remove_orphans: true, small_files_min: 100, ..MaintenancePolicy::default() };
     assert_eq!(f.maintain(&policy).await.orphans_removed, 0, "it may belong to a commit under way");
     clock.advance(2 * DAY);
@@ -271,4 +267,29 @@ async fn a_partitioned_table_is_compacted_within_its_partitions() {
     assert_eq!((report.files_compacted, report.files_written), (12, 3));
     assert_eq!(f.ids().await, before);
     assert!(f.live(DataContentType::Data).await.keys().all(|path| path.contains("/id_trunc=")));
+}
+
+#[tokio::test]
+async fn a_clock_set_back_stops_neither_commits_nor_upkeep() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let now = World::real().clock.now_ms();
+    let at = |now| World { clock: Arc::new(ManualClock::at(now)), ..World::real() };
+    let ahead = at(now + 10 * DAY.as_millis() as i64);
+    let f = Fixture { tables: open(&dir, &ahead).await, world: ahead, _dir: dir };
+    f.create().await;
+    for i in 0..3 {
+        f.append([i]).await;
+    }
+    let world = at(now);
+    let tables = open(&f._dir, &world).await;
+    let f = Fixture { tables, world, _dir: f._dir };
+    f.append([3]).await;
+    let column = crate::SchemaChange::AddColumn(Field::new("new", DataType::Utf8, true));
+    f.tables.evolve(&name(), vec![column]).await.expect("evolve");
+    let report = f.maintain(&MaintenancePolicy { snapshots_max: 2, ..eager() }).await;
+    assert_eq!((report.files_compacted, report.snapshots_expired), (4, 3 + 1));
+    assert_eq!(f.ids().await, [0, 1, 2, 3]);
+    let table = f.table().await;
+    let times: Vec<i64> = table.metadata().history().iter().map(|entry| entry.timestamp_ms).collect();
+    assert!(times.is_sorted() && times[0] > now, "{times:?}");
 }
