@@ -5,6 +5,7 @@ mod columns;
 mod compatible;
 pub(crate) mod schema;
 
+pub use self::compatible::unreadable;
 pub(crate) use self::{
     columns::{ALIASES_KEY, DEFAULT_KEY, map_type},
     schema::{Field, Kind, Logical, Type, TypeId},
