@@ -126,6 +126,8 @@ pub(crate) fn dispatch(
         ApiKey::DescribeConfigs => to!(configs::describe, kafka::DescribeConfigsRequest),
         ApiKey::AlterConfigs => to!(configs::alter, kafka::AlterConfigsRequest),
         ApiKey::IncrementalAlterConfigs => to!(configs::alter_incrementally, kafka::IncrementalAlterConfigsRequest),
+        ApiKey::ListConfigResources => to!(configs::list, kafka::ListConfigResourcesRequest),
+        ApiKey::ElectLeaders => to!(admin::elect_leaders, kafka::ElectLeadersRequest),
         ApiKey::InitProducerId => to!(admin::init_producer_id, kafka::InitProducerIdRequest),
         ApiKey::DescribeLogDirs => to!(admin::describe_log_dirs, kafka::DescribeLogDirsRequest),
         _ => return Err(bad("request not offered", &header, "no handler".to_owned())),

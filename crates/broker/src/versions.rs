@@ -46,9 +46,11 @@ pub(crate) const OFFERS: &[Offer] = &[
     offer(ApiKey::DescribeLogDirs, 1, 4),
     offer(ApiKey::CreatePartitions, 0, 3),
     offer(ApiKey::DeleteGroups, 0, 2),
+    offer(ApiKey::ElectLeaders, 0, 2),
     offer(ApiKey::IncrementalAlterConfigs, 0, 1),
     offer(ApiKey::OffsetDelete, 0, 0),
     offer(ApiKey::DescribeCluster, 0, 2),
+    offer(ApiKey::ListConfigResources, 0, 1),
     offer(ApiKey::DescribeTopicPartitions, 0, 0),
 ];
 

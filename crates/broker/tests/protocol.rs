@@ -156,6 +156,10 @@ async fn every_version_on_offer_is_answered_in_its_own_format() {
         ]),
         DeleteGroupsRequest: |_| DeleteGroupsRequest::default().with_groups_names(vec![GroupId(name("none"))]),
         OffsetDeleteRequest: |_| OffsetDeleteRequest::default().with_group_id(GroupId(name("none"))),
+        ElectLeadersRequest: |_| ElectLeadersRequest::default().with_topic_partitions(Some(vec![
+            elect_leaders_request::TopicPartitions::default().with_topic(topic_name("t")).with_partitions(vec![0, 9]),
+        ])),
+        ListConfigResourcesRequest: |_| ListConfigResourcesRequest::default(),
         DescribeClusterRequest: |_| DescribeClusterRequest::default(),
         DescribeTopicPartitionsRequest: |_| DescribeTopicPartitionsRequest::default().with_response_partition_limit(1),
     }

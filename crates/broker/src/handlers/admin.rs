@@ -1,14 +1,16 @@
-//! Small things: producer ids and log directories.
+//! Small things: producer ids, log directories, elections nobody needs.
 
 use kafka_protocol::{
     messages::{
-        DescribeLogDirsRequest, DescribeLogDirsResponse, InitProducerIdRequest, InitProducerIdResponse, ProducerId,
+        DescribeLogDirsRequest, DescribeLogDirsResponse, ElectLeadersRequest, ElectLeadersResponse,
+        InitProducerIdRequest, InitProducerIdResponse, ProducerId,
         describe_log_dirs_response::{DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic},
+        elect_leaders_response::{PartitionResult, ReplicaElectionResult},
     },
     protocol::StrBytes,
 };
 
-use super::{code, errors, place, wire_topic};
+use super::{code, errors, partition_of, place, wire_topic};
 use crate::dispatch::Context;
 
 pub(crate) async fn init_producer_id(context: &Context, request: InitProducerIdRequest) -> InitProducerIdResponse {
@@ -50,4 +52,20 @@ pub(crate) async fn describe_log_dirs(context: &Context, request: DescribeLogDir
         .with_log_dir(StrBytes::from_static_str("/lakehead"))
         .with_topics(topics.collect());
     DescribeLogDirsResponse::default().with_results(vec![dir])
+}
+
+/// The only broker leads everything already.
+pub(crate) async fn elect_leaders(context: &Context, request: ElectLeadersRequest) -> ElectLeadersResponse {
+    let topics = request.topic_partitions.unwrap_or_default().into_iter().map(|topic| {
+        let partition = |index: i32| {
+            let code = match partition_of(context, &topic.topic, index) {
+                Some(_) => errors::ELECTION_NOT_NEEDED,
+                None => errors::UNKNOWN_TOPIC_OR_PARTITION,
+            };
+            PartitionResult::default().with_partition_id(index).with_error_code(code)
+        };
+        let partitions = topic.partitions.iter().copied().map(partition).collect();
+        ReplicaElectionResult::default().with_topic(topic.topic).with_partition_result(partitions)
+    });
+    ElectLeadersResponse::default().with_replica_election_results(topics.collect())
 }

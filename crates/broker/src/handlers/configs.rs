@@ -9,11 +9,13 @@ use commitlog::{
 use kafka_protocol::{
     messages::{
         AlterConfigsRequest, AlterConfigsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
-        IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+        IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, ListConfigResourcesRequest,
+        ListConfigResourcesResponse,
         alter_configs_response::AlterConfigsResourceResponse as Altered,
         describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym},
         incremental_alter_configs_request::AlterableConfig,
         incremental_alter_configs_response::AlterConfigsResourceResponse as IncrementallyAltered,
+        list_config_resources_response::ConfigResource,
     },
     protocol::StrBytes,
 };
@@ -69,12 +71,14 @@ fn of_broker(context: &Context) -> Vec<Described> {
         read_only: true,
     };
     let fixed = |name, value: String, kind, doc| entry(name, value.clone(), value, kind, doc);
+    // Nobody's default: they are what they are on this broker.
+    let set = |name, value, kind, doc| Described { source: SOURCE_STATIC_BROKER, ..fixed(name, value, kind, doc) };
     let ms = |time: std::time::Duration| time.as_millis().to_string();
     let (host, port) = &context.shared.advertised;
     let address = format!("PLAINTEXT://{host}:{port}");
     use ConfigType::{Boolean, Int, List, Long, String as Text};
     vec![
-        fixed("advertised.listeners", address.clone(), Text, "What clients are told to connect to."),
+        set("advertised.listeners", address.clone(), Text, "What clients are told to connect to."),
         entry(
             "auto.create.topics.enable",
             settings.auto_create_topics.to_string(),
@@ -82,7 +86,7 @@ fn of_broker(context: &Context) -> Vec<Described> {
             Boolean,
             "Topics are made when a client asks for their metadata and allows it.",
         ),
-        fixed("broker.id", NODE_ID.to_string(), Int, "There is one broker."),
+        set("broker.id", NODE_ID.to_string(), Int, "There is one broker."),
         fixed("compression.type", "producer".to_owned(), Text, "Batches are kept as producers compress them."),
         entry(
             "connections.max.idle.ms",
@@ -109,7 +113,7 @@ fn of_broker(context: &Context) -> Vec<Described> {
         fixed("group.max.session.timeout.ms", ms(groups.session_timeout_max), Int, "Longest session timeout."),
         fixed("group.max.size", groups.members_max.to_string(), Int, "Most members of a group."),
         fixed("group.min.session.timeout.ms", ms(groups.session_timeout_min), Int, "Shortest session timeout."),
-        fixed("listeners", address, List, "Where the door listens."),
+        set("listeners", address, List, "Where the door listens."),
         fixed("log.cleanup.policy", "delete".to_owned(), List, "Old segments are deleted."),
         fixed("log.message.timestamp.type", "CreateTime".to_owned(), Text, "Whose clock stamps records."),
         fixed("log.retention.bytes", "-1".to_owned(), Long, "No limit by size."),
@@ -124,7 +128,7 @@ fn of_broker(context: &Context) -> Vec<Described> {
         ),
         fixed("message.max.bytes", "1048588".to_owned(), Int, "Largest record batch taken."),
         fixed("min.insync.replicas", "1".to_owned(), Int, "One node keeps each partition."),
-        fixed("node.id", NODE_ID.to_string(), Int, "There is one broker."),
+        set("node.id", NODE_ID.to_string(), Int, "There is one broker."),
         entry(
             "num.partitions",
             settings.partitions_default.to_string(),
@@ -203,6 +207,21 @@ pub(crate) async fn describe(context: &Context, request: DescribeConfigsRequest)
         row.with_configs(configs.collect())
     });
     DescribeConfigsResponse::default().with_results(results.collect())
+}
+
+/// Everything that has settings. Version 0 asks for subscriptions to client metrics, and there are none.
+pub(crate) async fn list(context: &Context, request: ListConfigResourcesRequest) -> ListConfigResourcesResponse {
+    let wanted =
+        |kind| context.version >= 1 && (request.resource_types.is_empty() || request.resource_types.contains(&kind));
+    let resource = |kind, name: &str| ConfigResource::default().with_resource_type(kind).with_resource_name(text(name));
+    let mut resources = Vec::new();
+    if wanted(TOPIC) {
+        resources.extend(context.shared.log.topics().iter().map(|topic| resource(TOPIC, &topic.name)));
+    }
+    if wanted(BROKER) {
+        resources.push(resource(BROKER, &NODE_ID.to_string()));
+    }
+    ListConfigResourcesResponse::default().with_config_resources(resources)
 }
 
 /// Why nothing of a resource was changed.

@@ -39,6 +39,7 @@ pub(crate) mod errors {
     pub(crate) const FENCED_LEADER_EPOCH: i16 = 74;
     pub(crate) const UNKNOWN_LEADER_EPOCH: i16 = 75;
     pub(crate) const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
+    pub(crate) const ELECTION_NOT_NEEDED: i16 = 84;
     pub(crate) const INVALID_RECORD: i16 = 87;
     pub(crate) const UNKNOWN_TOPIC_ID: i16 = 100;
     pub(crate) const FETCH_SESSION_TOPIC_ID_ERROR: i16 = 106;
