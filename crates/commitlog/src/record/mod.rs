@@ -14,5 +14,6 @@ mod varint;
 
 pub use builder::BatchBuilder;
 pub use codec::{Codec, compress, decompress};
+pub(crate) use header::add_sequence;
 pub use header::{HEADER_BYTES, Header, MAGIC, NO_TIMESTAMP};
 pub use reader::{Batch, Batches, Headers, Record, Records, batches};

@@ -1,0 +1,145 @@
+//! Checkpoints: bringing segment files to disk in the background, so that the write-ahead log can be used again.
+
+mod format;
+
+use std::sync::atomic::Ordering;
+
+use model::{Error, Result};
+
+pub(crate) use format::{Checkpoint, Saved};
+
+use world::Disk;
+
+use super::{LogSettings, layout::Layout, partition::Partition, shared::Shared};
+
+/// Spare files of the write-ahead log that are kept.
+pub(crate) fn spare_files_max(settings: &LogSettings) -> usize {
+    (settings.checkpoint_bytes / settings.wal_file_bytes) as usize + 2
+}
+
+/// Makes all that is complete durable in its segment files and frees the write-ahead log before it.
+pub(crate) fn checkpoint(shared: &Shared) -> Result<()> {
+    let _one_at_a_time = shared.checkpointing.lock();
+    // What is logged has been written to its segment before; the order below matters: first the mark in the log, then
+    // how far partitions are, then what is dirty, then sync. Each covers at least what was said before it.
+    let written = shared.written_bytes.load(Ordering::Relaxed);
+    let lsn = shared.wal.durable();
+    let partitions = shared.all_partitions();
+    let mut checkpoint = Checkpoint { lsn, ..Checkpoint::default() };
+    for partition in &partitions {
+        if let Some(saved) = save(partition) {
+            checkpoint.partitions.insert((partition.topic_id, partition.name.partition), saved);
+        }
+    }
+    let dirty: Vec<_> =
+        partitions.iter().filter_map(|partition| Some((partition.clone(), partition.take_dirt()?))).collect();
+    let mut files = Vec::new();
+    let mut dirs = Vec::new();
+    let mut collect = || -> Result<()> {
+        for (partition, dirt) in &dirty {
+            for segment in &dirt.segments {
+                segment.save_index(&shared.open_files);
+                match segment.file(&shared.open_files) {
+                    Ok(file) => files.push(file),
+                    Err(error) if !partition.is_deleted() => return Err(error),
+                    Err(_) => {}
+                }
+            }
+            if partition.is_deleted() {
+                continue;
+            }
+            if dirt.new_names {
+                dirs.push(partition.dir().to_owned());
+                dirs.extend(partition.dir().parent().map(ToOwned::to_owned));
+            }
+        }
+        Ok(())
+    };
+    let synced = collect().and_then(|()| {
+        dirs.sort();
+        dirs.dedup();
+        shared
+            .world
+            .disk
+            .sync_many(&files, &dirs)
+            .map_err(|error| Error::io("cannot bring segment files to disk", &error))
+    });
+    if let Err(error) = synced.and_then(|()| write(shared, &checkpoint, false)) {
+        for (partition, dirt) in dirty {
+            if partition.is_deleted() {
+                continue;
+            }
+            // After a failed fsync the system may believe the pages clean: write them once more.
+            if let Err(error) = partition.rewrite(&dirt, &shared.open_files) {
+                tracing::error!(partition = %partition.name, %error, "segments could not be written again");
+            }
+            partition.put_back_dirt(dirt);
+        }
+        return Err(error);
+    }
+    shared.checkpoint_bytes.store(written, Ordering::Relaxed);
+    shared.wal.free_before(lsn, spare_files_max(&shared.settings));
+    Ok(())
+}
+
+/// The partition as it is, if there is anything to say.
+fn save(partition: &Partition) -> Option<Saved> {
+    if partition.is_deleted() {
+        return None;
+    }
+    let since = partition.active_since();
+    let core = partition.core.lock();
+    let is_fresh = core.log_end == 0 && core.epochs.current() == 0;
+    (!is_fresh).then(|| Saved {
+        log_start: core.log_start,
+        end: core.high_watermark,
+        place: core.place,
+        since,
+        epochs: core.epochs.clone(),
+        producers: core.producers.before(core.high_watermark).collect(),
+    })
+}
+
+/// Replaces the checkpoint; `clean` says that nothing comes after it.
+fn write(shared: &Shared, checkpoint: &Checkpoint, clean: bool) -> Result<()> {
+    let disk = &*shared.world.disk;
+    let bytes = checkpoint.write();
+    let failed = |error: std::io::Error| Error::io("cannot write the checkpoint", &error);
+    disk.write_atomic(&shared.layout.checkpoint(), &bytes).map_err(failed)?;
+    if clean {
+        disk.write_atomic(&shared.layout.clean(), clean_mark(&bytes).as_bytes()).map_err(failed)?;
+        shared.clean_mark.store(true, Ordering::Release);
+    }
+    Ok(())
+}
+
+/// What the clean mark of this checkpoint says.
+fn clean_mark(checkpoint: &[u8]) -> String {
+    format!("{:08x}\n", crc32c::crc32c(checkpoint))
+}
+
+/// A last checkpoint, after which nothing is written.
+pub(crate) fn close(shared: &Shared) -> Result<()> {
+    checkpoint(shared)?;
+    let partitions = shared
+        .all_partitions()
+        .iter()
+        .filter_map(|partition| Some(((partition.topic_id, partition.name.partition), save(partition)?)))
+        .collect();
+    write(shared, &Checkpoint { lsn: shared.wal.used(), partitions }, true)
+}
+
+/// The checkpoint on disk, and whether the node was closed after it.
+pub(crate) fn load(disk: &dyn Disk, layout: &Layout) -> Result<(Checkpoint, bool)> {
+    let path = layout.checkpoint();
+    let failed = |error: std::io::Error| Error::io(format!("cannot read {}", path.display()), &error);
+    let Some(bytes) = disk.read(&path).map_err(failed)? else {
+        return Ok((Checkpoint::default(), false));
+    };
+    let checkpoint = Checkpoint::read(&bytes).ok_or_else(|| {
+        Error::new(model::error::codes::CORRUPT, format!("{} is damaged", path.display()))
+            .detail("its checksum or version is wrong")
+    })?;
+    let mark = disk.read(&layout.clean()).map_err(failed)?;
+    Ok((checkpoint, mark.as_deref() == Some(clean_mark(&bytes).as_bytes())))
+}

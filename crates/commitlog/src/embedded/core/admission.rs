@@ -1,0 +1,106 @@
+//! What a batch must be before it gets an offset.
+
+use bytes::Bytes;
+use model::{
+    Error, Result, TimestampMs,
+    error::codes::{BATCH_CORRUPT, BATCH_INVALID, BATCH_LARGER_THAN_SEGMENT, BATCH_TOO_LARGE, TIMESTAMP_INVALID},
+};
+
+use crate::{
+    log::Append,
+    record::{Batch, HEADER_BYTES, Header, NO_TIMESTAMP, Records},
+    topic::TopicConfig,
+};
+
+/// A batch that may be admitted: its header, to be patched, and the rest, which stays as it came.
+pub(crate) struct Checked {
+    pub(crate) header: Header,
+    pub(crate) records: Bytes,
+}
+
+/// Largest block decoded to check the time of single records.
+const DECODED_BYTES_MAX: usize = 64 << 20;
+
+/// Checks a batch (Kafka's `LogValidator.java`, but the records themselves stay closed).
+pub(crate) fn check_batch(bytes: &Bytes, how: Append, config: &TopicConfig, now: TimestampMs) -> Result<Checked> {
+    let mut header = Header::parse(bytes)?;
+    match header.size() {
+        size if size > bytes.len() => {
+            return Err(Error::new(BATCH_CORRUPT, "a record batch is cut short")
+                .detail(format!("it says it has {size} bytes, {} came", bytes.len())));
+        }
+        size if size < bytes.len() => {
+            return Err(invalid(format!("exactly one batch is taken at a time; {} bytes follow it", bytes.len() - size)));
+        }
+        _ => {}
+    }
+    if bytes.len() > config.batch_bytes_max {
+        return Err(Error::new(BATCH_TOO_LARGE, format!("a record batch of {} bytes is too large", bytes.len()))
+            .detail(format!("the topic's max.message.bytes is {}", config.batch_bytes_max)));
+    }
+    if bytes.len() as u64 > config.segment_bytes {
+        return Err(Error::new(BATCH_LARGER_THAN_SEGMENT, format!("a record batch of {} bytes is too large", bytes.len()))
+            .detail(format!("the topic's segment.bytes is {}", config.segment_bytes)));
+    }
+    if !header.crc_matches(bytes) {
+        return Err(Error::new(BATCH_CORRUPT, "a record batch arrived damaged")
+            .detail(format!("its checksum is not the {:#010x} it carries", header.crc)));
+    }
+    header.codec()?;
+    if header.count <= 0 || header.last_offset_delta != header.count - 1 {
+        return Err(invalid(format!("{} records, last offset delta {}", header.count, header.last_offset_delta)));
+    }
+    if !how.internal && (header.is_control() || header.is_transactional()) {
+        return Err(invalid("control batches and transactions are not taken from clients".to_owned()));
+    }
+    if header.producer_id >= 0 && (header.base_sequence < 0 || header.producer_epoch < 0) {
+        return Err(invalid(format!(
+            "producer {} with sequence {} and epoch {}",
+            header.producer_id, header.base_sequence, header.producer_epoch
+        )));
+    }
+    let records = bytes.slice(HEADER_BYTES..);
+    if config.log_append_time {
+        header.set_log_append_time(now);
+        header.seal(&records);
+    } else {
+        check_times(&header, bytes, config, now)?;
+    }
+    Ok(Checked { header, records })
+}
+
+fn check_times(header: &Header, bytes: &Bytes, config: &TopicConfig, now: TimestampMs) -> Result<()> {
+    let refuse = |time: TimestampMs| {
+        Error::new(TIMESTAMP_INVALID, format!("a record's timestamp {time} is too far from the node's clock {now}"))
+            .detail(format!(
+                "allowed are {} ms before and {} ms after",
+                config.timestamp_before_ms_max, config.timestamp_after_ms_max
+            ))
+            .hint("timestamps are milliseconds since 1970")
+    };
+    if header.is_log_append_time() {
+        return Err(invalid("only the log itself gives append times".to_owned()));
+    }
+    if header.max_timestamp < NO_TIMESTAMP {
+        return Err(refuse(header.max_timestamp));
+    }
+    if header.max_timestamp > now.saturating_add(config.timestamp_after_ms_max) {
+        return Err(refuse(header.max_timestamp));
+    }
+    let oldest = now.saturating_sub(config.timestamp_before_ms_max);
+    if config.timestamp_before_ms_max < i64::MAX {
+        // Only the records know the smallest time.
+        let block = Batch::parse(bytes)?.decompress(DECODED_BYTES_MAX)?;
+        for record in Records::new(header, &block) {
+            let time = record?.timestamp;
+            if time != NO_TIMESTAMP && time < oldest {
+                return Err(refuse(time));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn invalid(detail: String) -> Error {
+    Error::new(BATCH_INVALID, "a record batch breaks the format's rules").detail(detail)
+}

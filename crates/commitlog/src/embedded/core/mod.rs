@@ -1,0 +1,214 @@
+//! What a partition decides, without touching a file or a clock.
+
+mod admission;
+mod epochs;
+mod producers;
+
+pub(crate) use admission::check_batch;
+pub(crate) use epochs::Epochs;
+pub(crate) use producers::{Kept, Producer, Producers, Verdict};
+
+use std::collections::VecDeque;
+
+use model::{Error, Offset, Result, TimestampMs};
+
+use crate::{log::Bounds, record::Header};
+
+/// Where in the partition's files a batch ends: file (by its base offset) and position in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) segment: Offset,
+    pub(crate) position: u64,
+}
+
+/// Offsets, epochs and producers of a partition.
+///
+/// Batches are *admitted* (given an offset), then *written* by others, then *completed* in the order of their offsets, or
+/// *cut*: a failure at some offset takes everything admitted behind it along, so that offsets stay dense. A cut starts a
+/// new incarnation; what was admitted in an earlier one and lies beyond the cut is dead wherever it is met.
+pub(crate) struct Core {
+    pub(crate) log_start: Offset,
+    /// Everything before it is as durable as its topic asks for.
+    pub(crate) high_watermark: Offset,
+    pub(crate) log_end: Offset,
+    /// Where the bytes before the high watermark end.
+    pub(crate) place: Place,
+    pub(crate) epochs: Epochs,
+    pub(crate) producers: Producers,
+    incarnation: u64,
+    /// Cuts that batches in flight may not know of.
+    cuts: Vec<Cut>,
+    /// Admitted, neither completed nor dropped.
+    in_flight: usize,
+    /// Of these, those that wait for the write-ahead log.
+    in_flight_synced: usize,
+    /// Repeats of batches in flight: (offset after the original, whom to tell).
+    repeats: VecDeque<(Offset, Repeat)>,
+}
+
+pub(crate) type Repeat = Box<dyn FnOnce(Result<(), Error>) + Send>;
+
+struct Cut {
+    incarnation: u64,
+    from: Offset,
+    why: Error,
+}
+
+/// A batch on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Admitted {
+    pub(crate) base_offset: Offset,
+    pub(crate) next_offset: Offset,
+    pub(crate) incarnation: u64,
+    /// It completes only after the write-ahead log has it.
+    pub(crate) synced: bool,
+}
+
+pub(crate) enum Admission {
+    Accepted(Admitted),
+    /// Seen before; durable if it lies before the high watermark, else still in flight.
+    Repeated(Kept),
+}
+
+impl Core {
+    /// A partition that ends at `end` with everything durable.
+    pub(crate) fn new(log_start: Offset, end: Offset, place: Place, epochs: Epochs, producers: Producers) -> Self {
+        let core = Self {
+            log_start,
+            high_watermark: end,
+            log_end: end,
+            place,
+            epochs,
+            producers,
+            incarnation: 0,
+            cuts: Vec::new(),
+            in_flight: 0,
+            in_flight_synced: 0,
+            repeats: VecDeque::new(),
+        };
+        core.assert_ordered();
+        core
+    }
+
+    pub(crate) fn bounds(&self) -> Bounds {
+        Bounds {
+            log_start: self.log_start,
+            last_stable: self.high_watermark,
+            high_watermark: self.high_watermark,
+            log_end: self.log_end,
+            leader_epoch: self.epochs.current(),
+        }
+    }
+
+    /// Gives `header` its offset and epoch, or says why not. `relaxed`: the topic acknowledges before the disk has it.
+    pub(crate) fn admit(&mut self, header: &mut Header, relaxed: bool, now: TimestampMs) -> Result<Admission> {
+        if header.producer_id >= 0
+            && let Verdict::Repeated(original) = self.producers.check(header)?
+        {
+            return Ok(Admission::Repeated(original));
+        }
+        header.base_offset = self.log_end;
+        header.leader_epoch = self.epochs.current();
+        let next_offset = header.next_offset();
+        if header.producer_id >= 0 {
+            self.producers.note(header, now);
+        }
+        // Completion is in order of offsets: behind a batch that waits for the disk everything does.
+        let synced = !relaxed || self.in_flight_synced > 0;
+        self.log_end = next_offset;
+        self.in_flight += 1;
+        self.in_flight_synced += usize::from(synced);
+        self.assert_ordered();
+        Ok(Admission::Accepted(Admitted {
+            base_offset: header.base_offset,
+            next_offset,
+            incarnation: self.incarnation,
+            synced,
+        }))
+    }
+
+    /// Whether `batch` still has its offset, else what took it away.
+    pub(crate) fn check_alive(&self, batch: &Admitted) -> Result<()> {
+        match self.cuts.iter().find(|cut| cut.incarnation > batch.incarnation && cut.from < batch.next_offset) {
+            Some(cut) => Err(cut.why.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// `batch`, which is alive, is as durable as it must be; its bytes end at `place`.
+    pub(crate) fn complete(&mut self, batch: &Admitted, place: Place) {
+        // LOG-3: the watermark moves in order and never back.
+        assert_eq!(self.high_watermark, batch.base_offset, "batches complete in the order of their offsets");
+        self.high_watermark = batch.next_offset;
+        self.place = place;
+        self.leave(batch);
+        self.assert_ordered();
+        while self.repeats.front().is_some_and(|(end, _)| *end <= self.high_watermark) {
+            let (_, tell) = self.repeats.pop_front().expect("there is a front: checked above");
+            tell(Ok(()));
+        }
+    }
+
+    /// `batch` is dead and has been dropped.
+    pub(crate) fn drop_dead(&mut self, batch: &Admitted) {
+        self.leave(batch);
+    }
+
+    fn leave(&mut self, batch: &Admitted) {
+        self.in_flight -= 1;
+        self.in_flight_synced -= usize::from(batch.synced);
+        if self.in_flight == 0 {
+            self.cuts.clear();
+        }
+    }
+
+    /// Everything admitted from `from` on has failed. LOG-4: producers may send it again.
+    pub(crate) fn cut(&mut self, from: Offset, why: &Error) {
+        assert!(from >= self.high_watermark, "what is durable is never cut");
+        if from >= self.log_end {
+            return;
+        }
+        self.incarnation += 1;
+        self.cuts.push(Cut { incarnation: self.incarnation, from, why: why.clone() });
+        self.log_end = from;
+        self.producers.truncate(from);
+        let dead = self.repeats.iter().position(|(end, _)| *end > from).unwrap_or(self.repeats.len());
+        for (_, tell) in self.repeats.drain(dead..) {
+            tell(Err(why.clone()));
+        }
+        self.assert_ordered();
+    }
+
+    /// Tells `tell` when the batch that ends at `end` has completed or failed.
+    pub(crate) fn repeat(&mut self, end: Offset, tell: Repeat) {
+        let at = self.repeats.partition_point(|(other, _)| *other <= end);
+        self.repeats.insert(at, (end, tell));
+    }
+
+    /// Moves the start forward; says whether it moved.
+    pub(crate) fn set_log_start(&mut self, to: Offset) -> bool {
+        let to = to.min(self.high_watermark);
+        let moves = to > self.log_start;
+        self.log_start = self.log_start.max(to);
+        self.assert_ordered();
+        moves
+    }
+
+    /// Nothing is on its way.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.in_flight == 0
+    }
+
+    fn assert_ordered(&self) {
+        assert!(
+            self.log_start <= self.high_watermark && self.high_watermark <= self.log_end,
+            "LOG-3: log start {} ≤ high watermark {} ≤ log end {}",
+            self.log_start,
+            self.high_watermark,
+            self.log_end
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

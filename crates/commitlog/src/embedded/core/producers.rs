@@ -1,0 +1,146 @@
+//! Idempotent producers: who wrote which sequence numbers last (KIP-98; Kafka's `ProducerStateManager.java`).
+//!
+//! Batches are noted when they are admitted, so that a producer's next one in flight is accepted; if they fail they are
+//! taken back. The window of five is counted over what remains, so taking back never leaves a producer without memory.
+
+use std::collections::{HashMap, VecDeque};
+
+use model::{
+    Error, Offset, ProducerId, Result, TimestampMs,
+    error::codes::{PRODUCER_EPOCH_OLD, SEQUENCE_DUPLICATE, SEQUENCE_OUT_OF_ORDER},
+};
+
+use crate::record::{Header, add_sequence};
+
+/// Batches of a producer that are recognised when they come again.
+const WINDOW: usize = 5;
+/// Batches kept: the window, and as many in flight (clients have at most five on their way).
+const KEPT_MAX: usize = 2 * WINDOW;
+
+/// A batch of an idempotent producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) epoch: i16,
+    pub(crate) first_sequence: i32,
+    pub(crate) last_sequence: i32,
+    pub(crate) base_offset: Offset,
+    pub(crate) last_offset: Offset,
+    /// The time the log gave it, or −1.
+    pub(crate) log_append_time: TimestampMs,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Producer {
+    pub(crate) batches: VecDeque<Kept>,
+    /// By the node's clock, not by the records'.
+    pub(crate) used_at: TimestampMs,
+}
+
+pub(crate) enum Verdict {
+    New,
+    Repeated(Kept),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Producers(HashMap<ProducerId, Producer>);
+
+impl Producers {
+    /// Whether a batch follows what its producer wrote before.
+    pub(crate) fn check(&self, header: &Header) -> Result<Verdict> {
+        // Unknown, perhaps forgotten: any sequence may come.
+        let Some(last) = self.0.get(&header.producer_id).and_then(|producer| producer.batches.back()) else {
+            return Ok(Verdict::New);
+        };
+        let pid = header.producer_id;
+        let (first_sequence, last_sequence) = (header.base_sequence, header.last_sequence());
+        if header.producer_epoch < last.epoch {
+            return Err(Error::new(PRODUCER_EPOCH_OLD, format!("producer {pid} has been replaced by a newer one"))
+                .detail(format!("the batch has epoch {}, the newest is {}", header.producer_epoch, last.epoch)));
+        }
+        if header.producer_epoch > last.epoch {
+            return if first_sequence == 0 {
+                Ok(Verdict::New)
+            } else {
+                Err(out_of_order(pid, first_sequence, "a new epoch begins with 0"))
+            };
+        }
+        let batches = &self.0[&pid].batches;
+        let same = |kept: &&Kept| {
+            kept.epoch == last.epoch && kept.first_sequence == first_sequence && kept.last_sequence == last_sequence
+        };
+        if let Some(original) = batches.iter().rev().find(same) {
+            return Ok(Verdict::Repeated(*original));
+        }
+        let expected = add_sequence(last.last_sequence, 1);
+        if first_sequence == expected {
+            return Ok(Verdict::New);
+        }
+        // Sequences wrap: what lies less than half the range behind is old.
+        let behind = (i64::from(last.last_sequence) - i64::from(last_sequence)) & i64::from(i32::MAX);
+        if behind < i64::from(i32::MAX) / 2 && first_sequence <= last_sequence {
+            return Err(Error::new(SEQUENCE_DUPLICATE, format!("producer {pid} sent an old batch again"))
+                .detail(format!("sequences {first_sequence} to {last_sequence}; the last was {}", last.last_sequence)));
+        }
+        Err(out_of_order(pid, first_sequence, &format!("expected was {expected}")))
+    }
+
+    /// Remembers a batch, which has been checked and has its offset.
+    pub(crate) fn note(&mut self, header: &Header, now: TimestampMs) {
+        let producer = self.0.entry(header.producer_id).or_insert_with(|| Producer { batches: VecDeque::new(), used_at: now });
+        producer.used_at = now;
+        if producer.batches.len() == KEPT_MAX {
+            producer.batches.pop_front();
+        }
+        producer.batches.push_back(Kept {
+            epoch: header.producer_epoch,
+            first_sequence: header.base_sequence,
+            last_sequence: header.last_sequence(),
+            base_offset: header.base_offset,
+            last_offset: header.last_offset(),
+            log_append_time: if header.is_log_append_time() { header.max_timestamp } else { -1 },
+        });
+    }
+
+    /// Notes a batch found in the log, unless it is known.
+    pub(crate) fn replay(&mut self, header: &Header, now: TimestampMs) {
+        let known = self.0.get(&header.producer_id).and_then(|producer| producer.batches.back());
+        if header.producer_id >= 0 && !header.is_control() && known.is_none_or(|last| last.last_offset < header.base_offset) {
+            self.note(header, now);
+        }
+    }
+
+    /// Forgets batches that end at `from` or beyond.
+    pub(crate) fn truncate(&mut self, from: Offset) {
+        self.0.retain(|_, producer| {
+            while producer.batches.back().is_some_and(|kept| kept.last_offset >= from) {
+                producer.batches.pop_back();
+            }
+            !producer.batches.is_empty()
+        });
+    }
+
+    /// Forgets producers that have been idle since `before`.
+    pub(crate) fn expire(&mut self, before: TimestampMs) {
+        self.0.retain(|_, producer| producer.used_at >= before);
+    }
+
+    /// Those with batches before `end`, and these batches, newest five.
+    pub(crate) fn before(&self, end: Offset) -> impl Iterator<Item = (ProducerId, Producer)> + '_ {
+        self.0.iter().filter_map(move |(&pid, producer)| {
+            let batches: VecDeque<Kept> =
+                producer.batches.iter().copied().filter(|kept| kept.last_offset < end).collect();
+            let surplus = batches.len().saturating_sub(WINDOW);
+            let batches: VecDeque<Kept> = batches.into_iter().skip(surplus).collect();
+            (!batches.is_empty()).then_some((pid, Producer { batches, used_at: producer.used_at }))
+        })
+    }
+
+    pub(crate) fn restore(&mut self, pid: ProducerId, producer: Producer) {
+        self.0.insert(pid, producer);
+    }
+}
+
+fn out_of_order(pid: ProducerId, sequence: i32, why: &str) -> Error {
+    Error::new(SEQUENCE_OUT_OF_ORDER, format!("a batch of producer {pid} is out of order"))
+        .detail(format!("it begins with sequence {sequence}; {why}"))
+}

@@ -1,0 +1,491 @@
+//! One partition: the core that decides, the files that keep, the wakers that tell.
+//!
+//! Three locks, always taken in this order: `files` (whoever changes files; held over I/O, by the log's own threads and
+//! readers that load), `segments` (the list; short), `core` (decisions; short, never over I/O).
+
+mod index;
+mod read;
+mod scan;
+mod segment;
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use model::{Error, Offset, PartitionId, Result, TimestampMs, TopicId, TopicPartition};
+use parking_lot::{Mutex, MutexGuard, RwLock};
+use tokio::sync::Notify;
+
+pub(crate) use segment::{OpenFiles, Segment, Stored};
+
+use super::{core::Core, layout};
+use crate::{
+    log::Subscription,
+    record::Header,
+    topic::{Topic, TopicConfig},
+};
+
+pub(crate) struct Partition {
+    pub(crate) name: TopicPartition,
+    pub(crate) topic_id: TopicId,
+    /// Orders partitions while a group is sorted.
+    pub(crate) slot: u64,
+    dir: PathBuf,
+    topic: Arc<RwLock<Arc<Topic>>>,
+    pub(crate) core: Mutex<Core>,
+    segments: RwLock<Vec<Arc<Segment>>>,
+    files: Mutex<Files>,
+    /// Set once, when its topic is deleted.
+    deleted: AtomicBool,
+    /// Bytes written since the last checkpoint took note.
+    dirty: AtomicBool,
+    wakers: Mutex<Wakers>,
+    holds: Mutex<Vec<(&'static str, Offset)>>,
+    bytes: AtomicU64,
+    /// Stands for the age of segments that were there when the log was opened.
+    since: TimestampMs,
+}
+
+/// What the holder of the lock on files needs to know.
+#[derive(Default)]
+pub(crate) struct Files {
+    /// The segments on disk have been listed.
+    loaded: bool,
+    /// The next batch begins a new segment.
+    roll: bool,
+    /// Segments written since the last checkpoint.
+    dirty: Vec<Arc<Segment>>,
+    /// A file was made since the last checkpoint.
+    new_names: bool,
+    /// Failed bytes are still in the files and must go before anything is written.
+    must_cut: bool,
+}
+
+impl Files {
+    pub(crate) fn must_cut(&mut self) {
+        self.must_cut = true;
+    }
+}
+
+#[derive(Default)]
+struct Wakers {
+    next: u64,
+    all: Vec<(u64, Arc<Notify>)>,
+}
+
+/// What a checkpoint has to bring to disk for a partition.
+pub(crate) struct Dirt {
+    pub(crate) segments: Vec<Arc<Segment>>,
+    pub(crate) new_names: bool,
+}
+
+static SLOTS: AtomicU64 = AtomicU64::new(0);
+
+impl Partition {
+    pub(crate) fn new(topic: &Arc<RwLock<Arc<Topic>>>, topic_dir: &std::path::Path, number: PartitionId, core: Core, since: TimestampMs) -> Self {
+        let now = topic.read().clone();
+        Self {
+            name: TopicPartition::new(now.name.clone(), number),
+            topic_id: now.id,
+            slot: SLOTS.fetch_add(1, Ordering::Relaxed),
+            dir: layout::partition_dir(topic_dir, number),
+            topic: topic.clone(),
+            core: Mutex::new(core),
+            segments: RwLock::default(),
+            files: Mutex::default(),
+            deleted: AtomicBool::new(false),
+            dirty: AtomicBool::new(false),
+            wakers: Mutex::default(),
+            holds: Mutex::default(),
+            bytes: AtomicU64::new(0),
+            since,
+        }
+    }
+
+    pub(crate) fn config(&self) -> Arc<TopicConfig> {
+        self.topic.read().config.clone()
+    }
+
+    pub(crate) fn dir(&self) -> &std::path::Path {
+        &self.dir
+    }
+
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_deleted(&self, deleted: bool) {
+        self.deleted.store(deleted, Ordering::Release);
+    }
+
+    // ── wakers and holds ──
+
+    pub(crate) fn subscribe(self: &Arc<Self>, waker: Arc<Notify>) -> Subscription {
+        let mut wakers = self.wakers.lock();
+        let id = wakers.next;
+        wakers.next += 1;
+        wakers.all.push((id, waker));
+        let partition: Weak<Self> = Arc::downgrade(self);
+        Subscription::new(move || {
+            if let Some(partition) = partition.upgrade() {
+                partition.wakers.lock().all.retain(|(other, _)| *other != id);
+            }
+        })
+    }
+
+    pub(crate) fn wake(&self) {
+        for (_, waker) in &self.wakers.lock().all {
+            waker.notify_one();
+        }
+    }
+
+    pub(crate) fn hold(&self, holder: &'static str, from: Option<Offset>) {
+        let mut holds = self.holds.lock();
+        holds.retain(|(other, _)| *other != holder);
+        holds.extend(from.map(|from| (holder, from)));
+    }
+
+    pub(crate) fn held_from(&self) -> Offset {
+        self.holds.lock().iter().map(|(_, from)| *from).min().unwrap_or(Offset::MAX)
+    }
+
+    // ── files ──
+
+    pub(crate) fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock()
+    }
+
+    pub(crate) fn segments(&self) -> Vec<Arc<Segment>> {
+        self.segments.read().clone()
+    }
+
+    /// Bytes of all segments; loads if need be.
+    pub(crate) fn size(&self, open: &OpenFiles) -> Result<u64> {
+        self.load(&mut self.files(), open)?;
+        Ok(self.bytes.load(Ordering::Relaxed))
+    }
+
+    /// Lists the segments on disk, if that has not been done. Where the last one ends is known from the checkpoint.
+    pub(crate) fn load(&self, files: &mut Files, open: &OpenFiles) -> Result<()> {
+        if files.loaded {
+            return Ok(());
+        }
+        let place = self.core.lock().place;
+        let mut segments = self.list(open)?;
+        // Written beyond the last checkpoint by nobody: the node was closed cleanly, or recovery has been here.
+        segments.retain(|segment| segment.base_offset <= place.segment);
+        if let Some(last) = segments.last() {
+            if last.base_offset == place.segment && last.len() >= place.position {
+                if last.len() > place.position {
+                    last.truncate(open, place.position)?;
+                }
+                last.load_live(open)?;
+            } else {
+                // Bytes are missing. Reads will say so; what comes next goes to a file of its own.
+                tracing::error!(partition = %self.name, file = %last.path().display(), "segment is shorter than it was");
+                files.roll = true;
+            }
+        }
+        self.set_segments(segments);
+        files.loaded = true;
+        Ok(())
+    }
+
+    fn list(&self, open: &OpenFiles) -> Result<Vec<Arc<Segment>>> {
+        let failed = |error| Error::io(format!("cannot list {}", self.dir.display()), &error);
+        let mut segments = Vec::new();
+        for name in open.disk.list(&self.dir).map_err(failed)? {
+            let Some(base) = layout::segment_base(&name) else { continue };
+            let path = layout::segment(&self.dir, base);
+            let len = open
+                .disk
+                .open(&path, world::OpenMode::Read)
+                .and_then(|file| file.len())
+                .map_err(|error| Error::io(format!("cannot open {}", path.display()), &error))?;
+            segments.push(Arc::new(Segment::existing(&self.dir, base, self.since, len)));
+        }
+        segments.sort_by_key(|segment| segment.base_offset);
+        Ok(segments)
+    }
+
+    fn set_segments(&self, segments: Vec<Arc<Segment>>) {
+        self.bytes.store(segments.iter().map(|segment| segment.len()).sum(), Ordering::Relaxed);
+        *self.segments.write() = segments;
+    }
+
+    /// Writes `batches`, which follow what is there, to the page cache. On failure says how many were written.
+    pub(crate) fn write(
+        &self,
+        files: &mut Files,
+        open: &OpenFiles,
+        batches: &mut [&mut Stored],
+        now: TimestampMs,
+    ) -> Result<(), (usize, Error)> {
+        self.load(files, open).map_err(|error| (0, error))?;
+        if std::mem::take(&mut files.must_cut)
+            && let Err(error) = self.cut_files(files, open)
+        {
+            files.must_cut = true;
+            return Err((0, error));
+        }
+        let config = self.config();
+        let mut done = 0;
+        while done < batches.len() {
+            let segment = self.segment_for(files, open, batches[done], &config, now).map_err(|error| (done, error))?;
+            let room = config.segment_bytes.saturating_sub(segment.len());
+            let mut bytes = 0;
+            let many = batches[done..]
+                .iter()
+                .take_while(|batch| {
+                    bytes += batch.size() as u64;
+                    bytes <= room && batch.next_offset - segment.base_offset <= i64::from(i32::MAX)
+                })
+                .count()
+                .max(1);
+            let before = segment.len();
+            segment.write(open, &mut batches[done..done + many]).map_err(|error| (done, error))?;
+            self.bytes.fetch_add(segment.len() - before, Ordering::Relaxed);
+            if !files.dirty.iter().any(|dirty| Arc::ptr_eq(dirty, &segment)) {
+                files.dirty.push(segment);
+            }
+            self.dirty.store(true, Ordering::Release);
+            done += many;
+        }
+        Ok(())
+    }
+
+    /// The segment that takes `batch`: the last one, or a new one if that is full, old or missing.
+    fn segment_for(
+        &self,
+        files: &mut Files,
+        open: &OpenFiles,
+        batch: &Stored,
+        config: &TopicConfig,
+        now: TimestampMs,
+    ) -> Result<Arc<Segment>> {
+        let last = self.segments.read().last().cloned();
+        if let Some(last) = &last {
+            let too_old = now.saturating_sub(last.created_ms) >= config.segment_ms;
+            let full = last.len() + batch.size() as u64 > config.segment_bytes
+                || batch.next_offset - last.base_offset > i64::from(i32::MAX);
+            if last.len() == 0 || !(files.roll || too_old || full) {
+                return Ok(last.clone());
+            }
+        } else {
+            open.disk
+                .create_dir_all(&self.dir)
+                .map_err(|error| Error::io(format!("cannot make {}", self.dir.display()), &error))?;
+        }
+        let segment = Arc::new(Segment::new(&self.dir, batch.base_offset, now));
+        segment.file(open)?;
+        if let Some(last) = last {
+            last.seal(open, batch.base_offset);
+        }
+        self.segments.write().push(segment.clone());
+        files.roll = false;
+        files.new_names = true;
+        Ok(segment)
+    }
+
+    /// Removes everything behind what is complete. Called when something admitted has failed, under the lock on files,
+    /// after the core has cut; until it succeeds nothing more can be written.
+    pub(crate) fn cut_files(&self, files: &mut Files, open: &OpenFiles) -> Result<()> {
+        let place = self.core.lock().place;
+        let mut segments = self.segments();
+        while let Some(last) = segments.last() {
+            if last.base_offset <= place.segment {
+                break;
+            }
+            last.remove(&*open.disk).map_err(|error| Error::io(format!("cannot remove {}", last.path().display()), &error))?;
+            files.dirty.retain(|dirty| !Arc::ptr_eq(dirty, last));
+            segments.pop();
+        }
+        if let Some(last) = segments.last()
+            && last.base_offset == place.segment
+            && last.len() > place.position
+        {
+            last.truncate(open, place.position)?;
+        }
+        self.set_segments(segments);
+        Ok(())
+    }
+
+    /// What has been written since the last checkpoint, which is going to sync it.
+    pub(crate) fn take_dirt(&self) -> Option<Dirt> {
+        if !self.dirty.swap(false, Ordering::AcqRel) {
+            return None;
+        }
+        let mut files = self.files();
+        Some(Dirt { segments: std::mem::take(&mut files.dirty), new_names: std::mem::take(&mut files.new_names) })
+    }
+
+    /// The checkpoint failed; the next one tries again.
+    pub(crate) fn put_back_dirt(&self, dirt: Dirt) {
+        let mut files = self.files();
+        for segment in dirt.segments {
+            if !files.dirty.iter().any(|dirty| Arc::ptr_eq(dirty, &segment)) {
+                files.dirty.push(segment);
+            }
+        }
+        files.new_names |= dirt.new_names;
+        self.dirty.store(true, Ordering::Release);
+    }
+
+    /// Writes the bytes of these segments once more, as far as they are what was written.
+    pub(crate) fn rewrite(&self, dirt: &Dirt, open: &OpenFiles) -> Result<()> {
+        let _files = self.files();
+        dirt.segments.iter().try_for_each(|segment| segment.rewrite(open))
+    }
+
+    /// When the segment that is being written was begun.
+    pub(crate) fn active_since(&self) -> TimestampMs {
+        self.segments.read().last().map_or(self.since, |segment| segment.created_ms)
+    }
+
+    /// Takes the first `count` segments off the list; their files are the caller's to remove.
+    pub(crate) fn detach(&self, files: &mut Files, count: usize) -> Vec<Arc<Segment>> {
+        let mut segments = self.segments();
+        let gone: Vec<_> = segments.drain(..count).collect();
+        files.dirty.retain(|dirty| !gone.iter().any(|segment| Arc::ptr_eq(dirty, segment)));
+        self.set_segments(segments);
+        gone
+    }
+
+    // ── after an unclean end ──
+
+    /// Reads on from where the checkpoint left off, keeps whole batches in order and cuts what follows.
+    pub(crate) fn recover(&self, open: &OpenFiles, now: TimestampMs) -> Result<()> {
+        let mut files = self.files();
+        let (place, log_end, log_start) = {
+            let core = self.core.lock();
+            (core.place, core.log_end, core.log_start)
+        };
+        let segments = self.list(open)?;
+        let mut kept: Vec<Arc<Segment>> = Vec::new();
+        let mut end = log_end;
+        let mut torn = false;
+        let mut found: Vec<Header> = Vec::new();
+        let mut at = place;
+        for segment in segments {
+            if segment.base_offset < place.segment {
+                kept.push(segment);
+                continue;
+            }
+            // The first file of a partition that no checkpoint knows begins where its records begin.
+            if kept.is_empty() && place == Default::default() && end == 0 {
+                end = segment.base_offset;
+            }
+            let known = if segment.base_offset == place.segment { place.position } else { 0 };
+            if torn || (segment.base_offset != place.segment && segment.base_offset != end) {
+                tracing::warn!(file = %segment.path().display(), "removed: it does not follow what is whole before it");
+                segment.remove(&*open.disk).map_err(|error| Error::io("cannot remove a torn segment", &error))?;
+                continue;
+            }
+            if segment.len() < known {
+                tracing::error!(file = %segment.path().display(), "segment is shorter than it was");
+                files.roll = true;
+                kept.push(segment);
+                continue;
+            }
+            let len = segment.len();
+            let mut good = known;
+            {
+                let mut scan = segment.scan_from(open, known, len)?;
+                while let Ok(Some((position, header))) = scan.next() {
+                    if header.base_offset != end || !header.crc_matches(scan.batch(position, &header)?) {
+                        break;
+                    }
+                    good = position + header.size() as u64;
+                    end = header.next_offset();
+                    found.push(header);
+                }
+            }
+            if good < len {
+                tracing::warn!(file = %segment.path().display(), bytes = len - good, "cut a torn tail");
+                torn = true;
+                segment.truncate(open, good)?;
+            } else {
+                segment.load_live(open)?;
+            }
+            if good > known {
+                files.dirty.push(segment.clone());
+                self.dirty.store(true, Ordering::Release);
+            }
+            at = super::core::Place { segment: segment.base_offset, position: good };
+            if let Some(before) = kept.last() {
+                before.seal(open, segment.base_offset);
+            }
+            kept.push(segment);
+        }
+        files.new_names = true;
+        files.loaded = true;
+        let first = kept.first().map(|segment| segment.base_offset);
+        self.set_segments(kept);
+        let mut core = self.core.lock();
+        for header in &found {
+            core.epochs.begin(header.leader_epoch, header.base_offset);
+            core.producers.replay(header, now);
+        }
+        core.producers.truncate(end);
+        let log_start = first.unwrap_or(end).max(log_start).min(end);
+        let (epochs, producers) = (core.epochs.clone(), std::mem::take(&mut core.producers));
+        *core = Core::new(log_start, end, at, epochs, producers);
+        Ok(())
+    }
+
+    /// Puts back a batch that only the write-ahead log still has, and says whether it had to. Batches come in the order in
+    /// which they were logged; one at an offset that is taken replaces what is there, because that had failed. Everything
+    /// before `synced_to` was on disk by the checkpoint.
+    pub(crate) fn replay(
+        &self,
+        open: &OpenFiles,
+        header: &Header,
+        records: bytes::Bytes,
+        synced_to: Offset,
+        now: TimestampMs,
+    ) -> Result<bool> {
+        let mut files = self.files();
+        self.load(&mut files, open)?;
+        let end = self.core.lock().log_end;
+        if header.base_offset < end {
+            if header.base_offset < synced_to {
+                return Ok(false);
+            }
+            let Some(segment) = self.segments().into_iter().rev().find(|s| s.base_offset <= header.base_offset) else {
+                return Ok(false);
+            };
+            let position = segment.locate(open, header.base_offset, true)?.expect("it may block");
+            let mut scan = segment.scan_from(open, position, segment.len())?;
+            if let Some((position, there)) = scan.next()?
+                && there == *header
+            {
+                segment.note_end(there.next_offset(), position + there.size() as u64);
+                return Ok(false);
+            }
+            drop(scan);
+            tracing::warn!(partition = %self.name, offset = header.base_offset, "records that had failed are replaced");
+            let mut core = self.core.lock();
+            core.producers.truncate(header.base_offset);
+            let (start, epochs, producers) = (core.log_start, core.epochs.clone(), std::mem::take(&mut core.producers));
+            let place = super::core::Place { segment: segment.base_offset, position };
+            *core = Core::new(start.min(header.base_offset), header.base_offset, place, epochs, producers);
+            drop(core);
+            self.cut_files(&mut files, open)?;
+        } else if header.base_offset > end {
+            tracing::error!(partition = %self.name, from = end, to = header.base_offset, "records are missing");
+            files.roll = true;
+        }
+        let mut stored = Stored::new(header, records);
+        self.write(&mut files, open, &mut [&mut stored], now).map_err(|(_, error)| error)?;
+        let mut core = self.core.lock();
+        core.epochs.begin(header.leader_epoch, header.base_offset);
+        core.producers.replay(header, now);
+        let (start, epochs, producers) = (core.log_start, core.epochs.clone(), std::mem::take(&mut core.producers));
+        *core = Core::new(start, header.next_offset(), stored.place, epochs, producers);
+        Ok(true)
+    }
+}

@@ -1,0 +1,182 @@
+//! Reading a partition: by offset and by time.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use model::{Error, Offset, Result, TimestampMs, error::codes::OFFSET_OUT_OF_RANGE};
+
+use super::{OpenFiles, Partition, Segment, scan::corrupt};
+use crate::{
+    log::{Bounds, OffsetAt, Slice, TimeQuery},
+    record::{Batch, HEADER_BYTES, Header, NO_TIMESTAMP, Records},
+};
+
+/// Largest block decoded to find a record by its time.
+const DECODED_BYTES_MAX: usize = 256 << 20;
+
+impl Partition {
+    /// See [`crate::Log::read`]. `None`: only by waiting for the device, and `may_block` is false.
+    pub(crate) fn read(
+        &self,
+        open: &OpenFiles,
+        from: Offset,
+        bytes_max: usize,
+        may_block: bool,
+    ) -> Result<Option<Slice>> {
+        let bounds = self.core.lock().bounds();
+        if from < bounds.log_start || from > bounds.log_end {
+            return Err(Error::new(OFFSET_OUT_OF_RANGE, format!("offset {from} of {} does not exist", self.name))
+                .detail(format!("the partition holds offsets {} to {}", bounds.log_start, bounds.high_watermark)));
+        }
+        if from >= bounds.high_watermark {
+            return Ok(Some(Slice { records: Bytes::new(), bounds }));
+        }
+        if !self.make_loaded(open, may_block)? {
+            return Ok(None);
+        }
+        let end = bounds.high_watermark;
+        let (segment, next_base) = self.segment_at(from)?;
+        let Some(position) = segment.locate(open, from, may_block)? else { return Ok(None) };
+        let len = segment.len();
+        if position >= len {
+            // No batch of this file reaches `from`, yet the offset exists.
+            return match next_base {
+                Some(next) if next <= from => Ok(Some(Slice { records: Bytes::new(), bounds })),
+                _ => Err(corrupt(segment.path(), len, format!("the records from offset {from} on are missing"))),
+            };
+        }
+        let file = segment.file(open)?;
+        let mut want = bytes_max.max(HEADER_BYTES).min((len - position) as usize);
+        if !may_block && !file.is_cached(position, want) {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        let read = |bytes: &mut Vec<u8>, from: u64, len: usize| {
+            file.read_onto(bytes, len, from).map_err(|error| segment.io("read", &error))
+        };
+        read(&mut bytes, position, want)?;
+        let first = header(&bytes, &segment, position)?;
+        if first.size() > want {
+            // KIP-74: one batch at least, however large.
+            want = first.size().min((len - position) as usize);
+            let missing = want - bytes.len();
+            let at = position + bytes.len() as u64;
+            read(&mut bytes, at, missing)?;
+        }
+        let (mut cut, mut next) = (0, from);
+        while bytes.len() - cut >= HEADER_BYTES {
+            let batch = header(&bytes[cut..], &segment, position + cut as u64)?;
+            if batch.base_offset >= end || batch.size() > bytes.len() - cut {
+                break;
+            }
+            cut += batch.size();
+            next = batch.next_offset();
+        }
+        if cut == 0 {
+            return Err(corrupt(segment.path(), position, format!("the records from offset {from} on are missing")));
+        }
+        bytes.truncate(cut);
+        segment.note_end(next, position + cut as u64);
+        Ok(Some(Slice { records: bytes.into(), bounds }))
+    }
+
+    fn make_loaded(&self, open: &OpenFiles, may_block: bool) -> Result<bool> {
+        if !self.segments.read().is_empty() {
+            return Ok(true);
+        }
+        if !may_block {
+            return Ok(false);
+        }
+        self.load(&mut self.files(), open)?;
+        Ok(true)
+    }
+
+    /// The segment whose range holds `offset`, and where the next one begins.
+    fn segment_at(&self, offset: Offset) -> Result<(Arc<Segment>, Option<Offset>)> {
+        let segments = self.segments.read();
+        let after = segments.partition_point(|segment| segment.base_offset <= offset);
+        match after.checked_sub(1) {
+            Some(at) => Ok((segments[at].clone(), segments.get(after).map(|next| next.base_offset))),
+            None => Err(corrupt(self.dir(), 0, format!("no file holds offset {offset}"))),
+        }
+    }
+
+    /// See [`crate::Log::offset_at`]; may wait for the device.
+    pub(crate) fn offset_at(&self, open: &OpenFiles, time: TimeQuery) -> Result<Option<OffsetAt>> {
+        let (bounds, epochs) = {
+            let core = self.core.lock();
+            (core.bounds(), core.epochs.clone())
+        };
+        let epoch_of = |offset: Offset| {
+            let after = epochs.entries().partition_point(|(_, start)| *start <= offset);
+            epochs.entries()[after.saturating_sub(1)].0
+        };
+        let bound = |offset| Some(OffsetAt { offset, timestamp: NO_TIMESTAMP, leader_epoch: epoch_of(offset) });
+        let time = match time {
+            TimeQuery::Earliest => return Ok(bound(bounds.log_start)),
+            TimeQuery::Latest => return Ok(bound(bounds.high_watermark)),
+            TimeQuery::AtOrAfter(time) => time,
+            TimeQuery::MaxTimestamp => {
+                self.make_loaded(open, true)?;
+                let mut max = None;
+                for segment in self.visible_segments(bounds.log_start) {
+                    max = max.max(segment.max_timestamp_within(open, bounds.log_start, bounds.high_watermark)?);
+                }
+                let Some(max) = max else { return Ok(None) };
+                max
+            }
+        };
+        self.make_loaded(open, true)?;
+        for segment in self.visible_segments(bounds.log_start) {
+            if segment.max_timestamp(open)?.is_none_or(|max| max < time) {
+                continue;
+            }
+            if let Some((offset, timestamp)) = segment.record_at_or_after(open, time, &bounds)? {
+                return Ok(Some(OffsetAt { offset, timestamp, leader_epoch: epoch_of(offset) }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn visible_segments(&self, log_start: Offset) -> Vec<Arc<Segment>> {
+        let segments = self.segments.read();
+        let first = segments.partition_point(|segment| segment.base_offset <= log_start).saturating_sub(1);
+        segments[first..].to_vec()
+    }
+}
+
+impl Segment {
+    /// Offset and time of the first visible record whose time is at least `time`.
+    fn record_at_or_after(
+        self: &Arc<Self>,
+        open: &OpenFiles,
+        time: TimestampMs,
+        bounds: &Bounds,
+    ) -> Result<Option<(Offset, TimestampMs)>> {
+        let mut scan = self.scan_time(open, time)?;
+        while let Some((position, header)) = scan.next()? {
+            if header.base_offset >= bounds.high_watermark {
+                break;
+            }
+            if header.max_timestamp < time || header.last_offset() < bounds.log_start {
+                continue;
+            }
+            if header.is_log_append_time() {
+                return Ok(Some((header.base_offset.max(bounds.log_start), header.max_timestamp)));
+            }
+            let batch = Batch { header, bytes: self.batch(open, position, &header)? };
+            let block = batch.decompress(DECODED_BYTES_MAX)?;
+            for record in Records::new(&header, &block) {
+                let record = record?;
+                if record.timestamp >= time && record.offset >= bounds.log_start {
+                    return Ok(Some((record.offset, record.timestamp)));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn header(bytes: &[u8], segment: &Segment, position: u64) -> Result<Header> {
+    Header::parse(bytes).map_err(|error| corrupt(segment.path(), position, error.to_string()))
+}

@@ -1,0 +1,429 @@
+//! One file of batches and its index.
+
+use std::{
+    collections::VecDeque,
+    io::IoSlice,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+};
+
+use model::{Error, Offset, Result, TimestampMs};
+use parking_lot::{Mutex, RwLock};
+use world::{Disk, DiskFile, OpenMode};
+
+use super::{
+    index::{Entry, Live, NO_MAX, Saved},
+    scan::{Scan, corrupt},
+};
+use crate::{
+    embedded::{core::Place, layout},
+    record::{HEADER_BYTES, Header},
+};
+
+/// A batch as it goes to disk: header with offset and epoch, and the records as they came.
+pub(crate) struct Stored {
+    pub(crate) head: [u8; HEADER_BYTES],
+    pub(crate) records: bytes::Bytes,
+    pub(crate) base_offset: Offset,
+    pub(crate) next_offset: Offset,
+    pub(crate) max_timestamp: TimestampMs,
+    /// Where it ended up.
+    pub(crate) place: Place,
+}
+
+impl Stored {
+    pub(crate) fn new(header: &Header, records: bytes::Bytes) -> Self {
+        Self {
+            head: header.write(),
+            records,
+            base_offset: header.base_offset,
+            next_offset: header.next_offset(),
+            max_timestamp: header.max_timestamp,
+            place: Place::default(),
+        }
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        HEADER_BYTES + self.records.len()
+    }
+}
+
+pub(crate) struct Segment {
+    pub(crate) base_offset: Offset,
+    /// When its first batch was written, by the node's clock.
+    pub(crate) created_ms: TimestampMs,
+    path: PathBuf,
+    file: Mutex<Option<Arc<dyn DiskFile>>>,
+    /// Used since the open files were last looked through.
+    used: AtomicBool,
+    /// Bytes of whole batches; the file may be longer for a moment.
+    len: AtomicU64,
+    /// Largest timestamp in it, [`NO_MAX`] if not known.
+    max_timestamp: AtomicI64,
+    index: RwLock<Index>,
+    /// Where recent reads ended: the next read of a reader that goes on begins there.
+    ends: Mutex<Ends>,
+}
+
+enum Index {
+    Live(Live),
+    /// In its file, whole.
+    Sealed,
+    /// Not looked at yet.
+    Unknown,
+}
+
+/// A small ring.
+#[derive(Default)]
+struct Ends {
+    ends: [(Offset, u64); 8],
+    next: usize,
+}
+
+impl Segment {
+    /// A new one, without a file yet.
+    pub(super) fn new(partition_dir: &Path, base_offset: Offset, created_ms: TimestampMs) -> Self {
+        Self {
+            base_offset,
+            created_ms,
+            path: layout::segment(partition_dir, base_offset),
+            file: Mutex::new(None),
+            used: AtomicBool::new(true),
+            len: AtomicU64::new(0),
+            max_timestamp: AtomicI64::new(NO_MAX),
+            index: RwLock::new(Index::Live(Live::default())),
+            ends: Mutex::default(),
+        }
+    }
+
+    /// One that is there, with `len` bytes of batches.
+    pub(super) fn existing(partition_dir: &Path, base_offset: Offset, created_ms: TimestampMs, len: u64) -> Self {
+        let segment = Self::new(partition_dir, base_offset, created_ms);
+        segment.len.store(len, Ordering::Release);
+        *segment.index.write() = Index::Unknown;
+        segment
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn len(&self) -> u64 {
+        self.len.load(Ordering::Acquire)
+    }
+
+    pub(super) fn io(&self, what: &str, error: &std::io::Error) -> Error {
+        Error::io(format!("cannot {what} {}", self.path.display()), error)
+    }
+
+    /// The open file.
+    pub(crate) fn file(self: &Arc<Self>, open: &OpenFiles) -> Result<Arc<dyn DiskFile>> {
+        self.used.store(true, Ordering::Relaxed);
+        let mut file = self.file.lock();
+        if let Some(file) = &*file {
+            return Ok(file.clone());
+        }
+        if self.len() > 0 && !open.disk.exists(&self.path) {
+            return Err(corrupt(&self.path, 0, "the file is gone".to_owned()));
+        }
+        let opened = open.disk.open(&self.path, OpenMode::ReadWrite).map_err(|error| self.io("open", &error))?;
+        *file = Some(opened.clone());
+        drop(file);
+        open.note(self);
+        Ok(opened)
+    }
+
+    /// Appends `batches`, all or nothing, and says where each went.
+    pub(super) fn write(self: &Arc<Self>, open: &OpenFiles, batches: &mut [&mut Stored]) -> Result<()> {
+        let start = self.len();
+        let file = self.file(open)?;
+        let mut parts = Vec::with_capacity(batches.len() * 2);
+        for batch in batches.iter() {
+            parts.push(IoSlice::new(&batch.head));
+            parts.push(IoSlice::new(&batch.records));
+        }
+        if let Err(error) = file.write_parts_at(&parts, start) {
+            // The rest of a torn write must not be found by anyone; if this fails too, the next write covers it.
+            if let Err(error) = file.set_len(start) {
+                tracing::warn!(file = %self.path.display(), %error, "cannot cut a torn write");
+            }
+            return Err(self.io("write", &error));
+        }
+        let mut position = start;
+        let mut max = self.max_timestamp.load(Ordering::Relaxed);
+        {
+            let mut index = self.index.write();
+            for batch in batches {
+                if let Index::Live(live) = &mut *index {
+                    live.note((batch.base_offset - self.base_offset) as u32, position, max);
+                }
+                max = max.max(batch.max_timestamp);
+                position += batch.size() as u64;
+                batch.place = Place { segment: self.base_offset, position };
+            }
+        }
+        self.max_timestamp.store(max, Ordering::Relaxed);
+        self.len.store(position, Ordering::Release);
+        Ok(())
+    }
+
+    /// Removes everything from `position` on.
+    pub(super) fn truncate(self: &Arc<Self>, open: &OpenFiles, position: u64) -> Result<()> {
+        let file = self.file(open)?;
+        self.len.store(position, Ordering::Release);
+        *self.ends.lock() = Ends::default();
+        if let Index::Live(live) = &mut *self.index.write() {
+            live.truncate(position);
+        }
+        file.set_len(position).map_err(|error| self.io("cut", &error))?;
+        // Its largest timestamp may have gone: look again.
+        self.load_live(open)
+    }
+
+    /// Makes it writable: brings its index into memory and up to date.
+    pub(super) fn load_live(self: &Arc<Self>, open: &OpenFiles) -> Result<()> {
+        let path = layout::index_of(&self.path);
+        let mut live = match &mut *self.index.write() {
+            Index::Live(live) => std::mem::take(live),
+            Index::Sealed | Index::Unknown => Live::default(),
+        };
+        if live.entries.is_empty()
+            && let Some(saved) = Saved::open(&*open.disk, &path, self.base_offset).map_err(|e| self.io("index", &e))?
+        {
+            live.entries = saved.load(self.len()).map_err(|e| self.io("index", &e))?;
+            live.saved = live.entries.len();
+        }
+        let (position, mut max) = live.entries.last().map_or((0, NO_MAX), |e| (u64::from(e.position), e.max_before));
+        let mut scan = Scan::new(self.file(open)?, &self.path, position, self.len());
+        while let Some((position, header)) = scan.next()? {
+            live.note((header.base_offset - self.base_offset) as u32, position, max);
+            max = max.max(header.max_timestamp);
+        }
+        self.max_timestamp.store(max, Ordering::Relaxed);
+        *self.index.write() = Index::Live(live);
+        Ok(())
+    }
+
+    /// Writes all batches once more over themselves.
+    pub(super) fn rewrite(self: &Arc<Self>, open: &OpenFiles) -> Result<()> {
+        let file = self.file(open)?;
+        let mut scan = self.scan_from(open, 0, self.len())?;
+        while let Some((position, header)) = scan.next()? {
+            let batch = scan.batch(position, &header)?;
+            if !header.crc_matches(batch) {
+                return Err(corrupt(&self.path, position, "a checksum does not match".to_owned()));
+            }
+            file.write_all_at(batch, position).map_err(|error| self.io("write", &error))?;
+        }
+        Ok(())
+    }
+
+    /// Writes what the index file does not have yet. Losing it costs time, not records.
+    pub(crate) fn save_index(&self, open: &OpenFiles) {
+        if let Index::Live(live) = &mut *self.index.write()
+            && let Err(error) = live.save(&*open.disk, &layout::index_of(&self.path), self.base_offset)
+        {
+            tracing::debug!(file = %self.path.display(), %error, "index not saved");
+        }
+    }
+
+    /// Nothing more will be written to it; `end` is the offset after its last record.
+    pub(super) fn seal(&self, open: &OpenFiles, end: Offset) {
+        let max_before = self.max_timestamp.load(Ordering::Relaxed);
+        let mut index = self.index.write();
+        let Index::Live(live) = &mut *index else { return };
+        live.entries.push(Entry {
+            relative: (end - self.base_offset) as u32,
+            position: self.len() as u32,
+            max_before,
+        });
+        match live.save(&*open.disk, &layout::index_of(&self.path), self.base_offset) {
+            Ok(()) => *index = Index::Sealed,
+            Err(error) => {
+                // It stays in memory until the next start.
+                live.entries.pop();
+                tracing::debug!(file = %self.path.display(), %error, "index not saved");
+            }
+        }
+    }
+
+    /// Makes sure that the index can be used; reads the whole segment if its file cannot.
+    fn ready(self: &Arc<Self>, open: &OpenFiles) -> Result<()> {
+        if !matches!(*self.index.read(), Index::Unknown) {
+            return Ok(());
+        }
+        let path = layout::index_of(&self.path);
+        let saved = Saved::open(&*open.disk, &path, self.base_offset).map_err(|error| self.io("index", &error))?;
+        if let Some(saved) = saved.filter(|saved| saved.count() > 0) {
+            let last = saved.get(saved.count() - 1).map_err(|error| self.io("index", &error))?;
+            if u64::from(last.position) == self.len() {
+                self.max_timestamp.store(last.max_before, Ordering::Relaxed);
+                let mut index = self.index.write();
+                if matches!(*index, Index::Unknown) {
+                    *index = Index::Sealed;
+                }
+                return Ok(());
+            }
+        }
+        self.load_live(open)
+    }
+
+    /// Largest timestamp in it; `None` if no record has one.
+    pub(crate) fn max_timestamp(self: &Arc<Self>, open: &OpenFiles) -> Result<Option<TimestampMs>> {
+        self.ready(open)?;
+        let max = self.max_timestamp.load(Ordering::Relaxed);
+        Ok((max >= 0).then_some(max))
+    }
+
+    /// Remembers that a read ended before `offset`, which is at `position`.
+    pub(super) fn note_end(&self, offset: Offset, position: u64) {
+        let mut ends = self.ends.lock();
+        let slot = ends.next;
+        ends.ends[slot] = (offset, position);
+        ends.next = (slot + 1) % ends.ends.len();
+    }
+
+    /// Position of the first batch that ends after `offset`; the end of the segment if there is none. `None`: only by
+    /// waiting for the device, and `may_block` is false.
+    pub(super) fn locate(self: &Arc<Self>, open: &OpenFiles, offset: Offset, may_block: bool) -> Result<Option<u64>> {
+        if offset <= self.base_offset {
+            return Ok(Some(0));
+        }
+        if let Some((_, position)) = self.ends.lock().ends.iter().find(|(end, position)| *end == offset && *position > 0) {
+            return Ok(Some(*position));
+        }
+        let relative = u32::try_from(offset - self.base_offset).unwrap_or(u32::MAX);
+        if !may_block && !matches!(*self.index.read(), Index::Live(_)) {
+            return Ok(None);
+        }
+        let from = self.floor(open, |entry| entry.relative <= relative)?.map_or(0, |entry| u64::from(entry.position));
+        let file = self.file(open)?;
+        if !may_block && !file.is_cached(from, super::index::INTERVAL_BYTES as usize) {
+            return Ok(None);
+        }
+        let len = self.len();
+        let mut scan = Scan::new(file, &self.path, from, len);
+        while let Some((position, header)) = scan.next()? {
+            if header.last_offset() >= offset {
+                return Ok(Some(position));
+            }
+        }
+        Ok(Some(len))
+    }
+
+    /// The last index entry for which `is_before` holds (it holds for a prefix), and whose batch is where it says.
+    fn floor(self: &Arc<Self>, open: &OpenFiles, is_before: impl Fn(&Entry) -> bool) -> Result<Option<Entry>> {
+        self.ready(open)?;
+        let entry = match &*self.index.read() {
+            Index::Live(live) => {
+                let after = live.entries.partition_point(&is_before);
+                return Ok(after.checked_sub(1).map(|at| live.entries[at]));
+            }
+            Index::Sealed | Index::Unknown => {
+                match Saved::open(&*open.disk, &layout::index_of(&self.path), self.base_offset) {
+                    Ok(Some(saved)) => saved.last_where(&is_before),
+                    Ok(None) => Ok(None),
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        let Some(entry) = entry.map_err(|error| self.io("index", &error))? else { return Ok(None) };
+        if u64::from(entry.position) == self.len() {
+            return Ok(Some(entry));
+        }
+        // The file is advisory and has no checksum: look whether there is such a batch.
+        let mut scan = Scan::new(self.file(open)?, &self.path, u64::from(entry.position), self.len());
+        match scan.next() {
+            Ok(Some((_, header))) if header.base_offset == self.base_offset + i64::from(entry.relative) => Ok(Some(entry)),
+            _ => {
+                tracing::warn!(file = %self.path.display(), "index is wrong and made anew");
+                let _ = open.disk.remove_file(&layout::index_of(&self.path));
+                self.load_live(open)?;
+                let Index::Live(live) = &*self.index.read() else { return Ok(None) };
+                Ok(live.entries.partition_point(is_before).checked_sub(1).map(|at| live.entries[at]))
+            }
+        }
+    }
+
+    /// A walk that misses no batch whose largest timestamp is at least `time`.
+    pub(super) fn scan_time(self: &Arc<Self>, open: &OpenFiles, time: TimestampMs) -> Result<Scan<'_>> {
+        let from = self.floor(open, |entry| entry.max_before < time)?.map_or(0, |entry| u64::from(entry.position));
+        self.scan_from(open, from, self.len())
+    }
+
+    /// Largest timestamp of its batches that hold offsets in `start..end`.
+    pub(super) fn max_timestamp_within(
+        self: &Arc<Self>,
+        open: &OpenFiles,
+        start: Offset,
+        end: Offset,
+    ) -> Result<Option<TimestampMs>> {
+        let (from, mut max) = if start > self.base_offset {
+            (self.locate(open, start, true)?.unwrap_or(0), NO_MAX)
+        } else {
+            let relative = u32::try_from(end - self.base_offset).unwrap_or(u32::MAX);
+            let entry = self.floor(open, |entry| entry.relative < relative)?;
+            entry.map_or((0, NO_MAX), |entry| (u64::from(entry.position), entry.max_before))
+        };
+        let mut scan = self.scan_from(open, from, self.len())?;
+        while let Some((_, header)) = scan.next()? {
+            if header.base_offset >= end {
+                break;
+            }
+            max = max.max(header.max_timestamp);
+        }
+        Ok((max >= 0).then_some(max))
+    }
+
+    /// All bytes of one batch.
+    pub(super) fn batch(self: &Arc<Self>, open: &OpenFiles, position: u64, header: &Header) -> Result<bytes::Bytes> {
+        let mut bytes = Vec::new();
+        self.file(open)?.read_onto(&mut bytes, header.size(), position).map_err(|error| self.io("read", &error))?;
+        Ok(bytes.into())
+    }
+
+    /// A walk over its batches from `position` to the end of the file, known to be good or not.
+    pub(super) fn scan_from(self: &Arc<Self>, open: &OpenFiles, position: u64, end: u64) -> Result<Scan<'_>> {
+        Ok(Scan::new(self.file(open)?, &self.path, position, end))
+    }
+
+    /// Removes its files.
+    pub(crate) fn remove(&self, disk: &dyn Disk) -> std::io::Result<()> {
+        *self.file.lock() = None;
+        disk.remove_file(&layout::index_of(&self.path))?;
+        disk.remove_file(&self.path)
+    }
+}
+
+/// The segment files that are open: at most so many, because a process may have only so many.
+pub(crate) struct OpenFiles {
+    pub(crate) disk: Arc<dyn Disk>,
+    max: usize,
+    open: Mutex<VecDeque<Weak<Segment>>>,
+}
+
+impl OpenFiles {
+    pub(crate) fn new(disk: Arc<dyn Disk>, max: usize) -> Self {
+        Self { disk, max: max.max(16), open: Mutex::default() }
+    }
+
+    /// `segment` has opened its file; one that has not been used lately closes its own.
+    fn note(&self, segment: &Arc<Segment>) {
+        let mut open = self.open.lock();
+        open.push_back(Arc::downgrade(segment));
+        let mut chances = open.len();
+        while open.len() > self.max && chances > 0 {
+            chances -= 1;
+            let Some(oldest) = open.pop_front() else { break };
+            let Some(segment) = oldest.upgrade() else { continue };
+            if segment.used.swap(false, Ordering::Relaxed) && chances > 0 {
+                open.push_back(oldest);
+            } else if let Some(mut file) = segment.file.try_lock() {
+                *file = None;
+            }
+        }
+    }
+}
