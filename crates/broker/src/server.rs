@@ -84,8 +84,9 @@ impl Broker {
 }
 
 impl BrokerHandle {
-    /// The door's counters now.
+    /// The door's counters now. Topics that are gone are left out, and forgotten.
     pub fn stats(&self) -> StatsSnapshot {
+        self.shared.stats.retain(|topic| self.shared.log.topic(topic).is_some());
         self.shared.stats.snapshot()
     }
 }

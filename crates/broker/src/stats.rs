@@ -94,6 +94,11 @@ impl Stats {
         self.topics.write().entry(name.clone()).or_default().clone()
     }
 
+    /// Forgets the topics that `exists` does not know.
+    pub(crate) fn retain(&self, exists: impl Fn(&str) -> bool) {
+        self.topics.write().retain(|topic, _| exists(topic));
+    }
+
     /// Forgets a deleted topic.
     pub(crate) fn forget(&self, topic: &str) {
         self.topics.write().remove(topic);

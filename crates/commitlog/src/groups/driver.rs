@@ -179,7 +179,11 @@ impl Groups {
             state.waiting.insert(reply, sender);
             self.step(&mut state, event(reply));
         }
-        answer.await.ok()
+        tokio::select! {
+            biased;
+            answer = answer => answer.ok(),
+            () = self.world.tasks.stopping() => None,
+        }
     }
 
     fn step(&self, state: &mut State, event: Event) {
