@@ -32,7 +32,6 @@ const ORDER: [&str; pseudo::COUNT] =
 
 impl Pseudo {
     pub(crate) const NONE: Self = Self(0);
-    pub(crate) const ALL: Self = Self(0b1_1111);
 
     /// Notes that the statement names `word`.
     pub(crate) fn note(&mut self, word: &str) {

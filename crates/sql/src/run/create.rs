@@ -109,7 +109,7 @@ impl Run<'_> {
             None => {}
         }
         let definition = ViewDefinition {
-            sql: view.query.to_string(),
+            sql: text::after_as(&self.parsed.text)?.to_owned(),
             namespace: self.namespace.clone(),
             columns: view.columns.iter().map(|column| folded(&column.name)).collect(),
         };

@@ -126,7 +126,7 @@ fn nested_type(p: &mut Parser<'_>, closers: &mut usize, depth: usize) -> Result<
         let mut fields = Vec::new();
         loop {
             let name = p.parse_identifier()?;
-            p.consume_token(&Token::Colon);
+            let _ = p.consume_token(&Token::Colon);
             let name = if name.quote_style.is_none() { name.value.to_lowercase() } else { name.value };
             fields.push(Field::new(name, nested_type(p, closers, depth + 1)?, true));
             if *closers > 0 || !p.consume_token(&Token::Comma) {

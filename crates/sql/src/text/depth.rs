@@ -20,6 +20,7 @@ const BRACKETS_MAX: usize = 100;
 const OPERATORS_MAX: usize = 200;
 const LOGICAL_MAX: usize = 5_000;
 const SET_OPERATIONS_MAX: usize = 500;
+const JOINS_MAX: usize = 200;
 
 /// What the parser may recurse to; sqlparser counts its own steps.
 pub(super) const PARSER_RECURSION_MAX: usize = 160;
@@ -38,6 +39,7 @@ struct Level {
     operators: usize,
     logical: usize,
     set_operations: usize,
+    joins: usize,
 }
 
 pub(super) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
@@ -59,10 +61,12 @@ pub(super) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
             Token::Word(word) if word.quote_style.is_none() => match word.value.to_ascii_uppercase().as_str() {
                 "AND" | "OR" => (level.operators, level.logical) = (0, level.logical + 1),
                 "UNION" | "INTERSECT" | "EXCEPT" | "MINUS" => level.set_operations += 1,
-                "SELECT" | "FROM" | "WHERE" | "GROUP" | "HAVING" | "ORDER" | "LIMIT" | "ON" | "WHEN" | "THEN" | "ELSE" => {
+                "SELECT" => *level = Level { set_operations: level.set_operations, ..Level::default() },
+                "JOIN" => level.joins += 1,
+                "FROM" | "WHERE" | "GROUP" | "HAVING" | "ORDER" | "LIMIT" | "ON" | "WHEN" | "THEN" | "ELSE" => {
                     (level.operators, level.logical) = (0, 0)
                 }
-                "JOIN" | "NOT" | "IS" | "LIKE" | "ILIKE" | "IN" | "BETWEEN" | "COLLATE" | "AT" | "XOR" | "DIV" | "EXPLAIN"
+                "NOT" | "IS" | "LIKE" | "ILIKE" | "IN" | "BETWEEN" | "COLLATE" | "AT" | "XOR" | "DIV" | "EXPLAIN"
                 | "INTERVAL" | "PRIOR" | "SIMILAR" | "REGEXP" | "RLIKE" | "PIVOT" | "UNPIVOT" | "PREPARE" | "ARRAY"
                 | "OVERLAPS" | "MEMBER" => level.operators += 1,
                 _ => {}
@@ -81,6 +85,8 @@ pub(super) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
             format!("more than {LOGICAL_MAX} AND or OR in one condition")
         } else if level.set_operations > SET_OPERATIONS_MAX {
             format!("more than {SET_OPERATIONS_MAX} set operations in one query")
+        } else if level.joins > JOINS_MAX {
+            format!("more than {JOINS_MAX} joins in one query")
         } else {
             continue;
         };

@@ -19,5 +19,5 @@ pub(crate) use dialect::DIALECT;
 pub(crate) use depth::with_stack;
 pub(crate) use front::{Parsed, VERSION_FUNCTION, expression, literal_text, parse};
 pub(crate) use place::{caret, parser_error};
-pub(crate) use split::{Piece, split};
+pub(crate) use split::{Piece, after_as, split};
 pub(crate) use statement::{CreateTable, DeclareStream, Dropped, Name, Show, Statement};

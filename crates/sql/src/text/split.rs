@@ -1,7 +1,7 @@
 //! Cutting a script into statements.
 
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer, Whitespace};
-use model::Result;
+use model::{Error, Result, error::codes};
 
 use super::{DIALECT, place};
 
@@ -50,6 +50,27 @@ pub(crate) fn split(sql: &str) -> Result<Vec<Piece<'_>>> {
         pieces.push(piece);
     }
     Ok(pieces)
+}
+
+/// What follows the first AS outside of brackets: the query of `CREATE VIEW name (…) AS query`, as written.
+pub(crate) fn after_as(statement: &str) -> Result<&str> {
+    let pieces = split(statement)?;
+    let tokens = pieces.first().map(|piece| piece.tokens.as_slice()).unwrap_or_default();
+    let mut depth = 0_usize;
+    for (index, token) in tokens.iter().enumerate() {
+        match &token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            Token::Word(word) if depth == 0 && word.quote_style.is_none() && word.value.eq_ignore_ascii_case("AS") => {
+                if let Some(next) = tokens.get(index + 1) {
+                    let from = Cursor::new(statement).byte_at(next.span.start);
+                    return Ok(&statement[from..]);
+                }
+            }
+            _ => {}
+        }
+    }
+    Err(Error::new(codes::SQL_SYNTAX, "a query was expected after AS"))
 }
 
 /// Turns places (line and column, from 1) into byte positions; asked in rising order, it passes over the text once.

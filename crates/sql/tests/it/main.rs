@@ -1,0 +1,6 @@
+//! SQL end to end: a real log, lake, catalog and tables in a directory of their own, no doors.
+
+mod fixture;
+mod queries;
+mod safety;
+mod tables;
