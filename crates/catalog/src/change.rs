@@ -169,8 +169,10 @@ async fn queue_deletes(db: &mut SqliteConnection, deletes: &[(String, TimestampM
 async fn require_namespace(db: &mut SqliteConnection, namespace: &str) -> Result<()> {
     match store::namespace_exists(db, namespace).await? {
         true => Ok(()),
-        false => Err(Error::new(codes::NAMESPACE_NOT_FOUND, format!("there is no zone `{}`", namespace.escape_debug()))
-            .hint("`CREATE SCHEMA` makes one")),
+        false => {
+            Err(Error::new(codes::NAMESPACE_NOT_FOUND, format!("there is no zone `{}`", namespace.escape_debug()))
+                .hint("`CREATE SCHEMA` makes one"))
+        }
     }
 }
 

@@ -28,13 +28,13 @@ use sqlx::sqlite::SqlitePool;
 use tokio::sync::watch;
 use world::World;
 
-pub use self::{
-    entry::{Entry, EntryKind},
-    names::{NamespaceNames, Names},
-};
 use self::{
     change::{Change, Done},
     writer::Writer,
+};
+pub use self::{
+    entry::{Entry, EntryKind},
+    names::{Names, NamespaceNames},
 };
 
 /// Name of the catalog inside the database: `SqlCatalog("lakehead", uri="sqlite:///…")`.

@@ -115,7 +115,8 @@ async fn version(db: &mut SqliteConnection) -> Result<i64> {
 }
 
 pub(crate) async fn insert_namespace(db: &mut SqliteConnection, namespace: &str) -> Result<()> {
-    let sql = "INSERT OR IGNORE INTO iceberg_namespace_properties (catalog_name, namespace, property_key, property_value)
+    let sql =
+        "INSERT OR IGNORE INTO iceberg_namespace_properties (catalog_name, namespace, property_key, property_value)
         VALUES (?, ?, 'exists', 'true')";
     let query = sqlx::query(sql).bind(CATALOG_NAME).bind(namespace);
     query.execute(db).await.map_err(|e| failed("create a zone", &e))?;
@@ -165,7 +166,8 @@ pub(crate) async fn entry(
     namespace: &str,
     name: &str,
 ) -> Result<Option<Entry>> {
-    let sql = "SELECT namespace, name, definition, updated_ms FROM entries WHERE kind = ? AND namespace = ? AND name = ?";
+    let sql =
+        "SELECT namespace, name, definition, updated_ms FROM entries WHERE kind = ? AND namespace = ? AND name = ?";
     let query = sqlx::query(sql).bind(kind.as_str()).bind(namespace).bind(name);
     let row = query.fetch_optional(db).await.map_err(|e| failed("look up an entry", &e))?;
     row.map(|row| to_entry(kind, &row)).transpose()
@@ -213,7 +215,10 @@ pub(crate) async fn pending_deletes(db: impl SqliteExecutor<'_>) -> Result<u64> 
 const SQLITE_FULL: i32 = 13;
 
 pub(crate) fn failed(what: &str, error: &sqlx::Error) -> Error {
-    let full = error.as_database_error().and_then(|e| e.code()).and_then(|code| code.parse::<i32>().ok())
+    let full = error
+        .as_database_error()
+        .and_then(|e| e.code())
+        .and_then(|code| code.parse::<i32>().ok())
         .is_some_and(|code| code & 0xff == SQLITE_FULL);
     let code = if full { codes::DISK_FULL } else { codes::CATALOG_FAILED };
     Error::new(code, format!("could not {what}")).detail(format!("catalog: {error}"))

@@ -129,7 +129,10 @@ async fn names_follow_tables_zones_and_entries() {
     assert!(catalog.create_namespace("team").await.expect_err("twice").is(codes::NAMESPACE_EXISTS));
     let table = TableName::new("team", "t");
     catalog.create_table(&table, "L0").await.expect("create");
-    catalog.put_entry(Entry::new(EntryKind::View, "team", "v", serde_json::json!({"sql": "SELECT 1"}))).await.expect("put");
+    catalog
+        .put_entry(Entry::new(EntryKind::View, "team", "v", serde_json::json!({"sql": "SELECT 1"})))
+        .await
+        .expect("put");
     let names = catalog.names();
     let team = names.namespace("team").expect("zone");
     assert!(team.has_table("t") && team.has_entry(EntryKind::View, "v") && !team.has_entry(EntryKind::Stream, "v"));

@@ -54,8 +54,8 @@ pub mod iceberg {
     pub use iceberg::{
         io::FileIO,
         spec::{
-            DataContentType, DataFile, Datum, ManifestEntryRef, ManifestFile, PartitionSpec, PrimitiveType,
-            Schema, Snapshot, SnapshotRef, TableMetadata, Transform, Type,
+            DataContentType, DataFile, Datum, ManifestEntryRef, ManifestFile, PartitionSpec, PrimitiveType, Schema,
+            Snapshot, SnapshotRef, TableMetadata, Transform, Type,
         },
     };
 }

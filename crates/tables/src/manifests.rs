@@ -77,7 +77,12 @@ impl Manifests {
     }
 
     /// What a commit has just written need not be read again: its list, and the manifest of the files it added.
-    pub(crate) fn remember(&self, snapshot: &Snapshot, mut manifests: Vec<ManifestFile>, added: Option<(&str, &[DataFile])>) {
+    pub(crate) fn remember(
+        &self,
+        snapshot: &Snapshot,
+        mut manifests: Vec<ManifestFile>,
+        added: Option<(&str, &[DataFile])>,
+    ) {
         let sequence_number = snapshot.sequence_number();
         // As the list's writer does.
         for manifest in &mut manifests {
@@ -110,9 +115,10 @@ impl Manifests {
         if let Some(entries) = self.0.entries.get(path) {
             return Ok(entries);
         }
-        let loaded = manifest.load_manifest(&self.0.file_io).await.map_err(|e| {
-            unwrap_or(&e, || corrupt(format!("could not read the manifest `{path}`"), &e))
-        })?;
+        let loaded = manifest
+            .load_manifest(&self.0.file_io)
+            .await
+            .map_err(|e| unwrap_or(&e, || corrupt(format!("could not read the manifest `{path}`"), &e)))?;
         let (entries, _) = loaded.into_parts();
         let entries: Arc<[ManifestEntryRef]> = entries.into();
         self.0.entries.insert(path.into(), entries.clone(), weight(manifest.manifest_length));

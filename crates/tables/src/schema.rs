@@ -7,7 +7,9 @@ use std::{
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema as ArrowSchema, SchemaRef as ArrowSchemaRef, TimeUnit};
 use iceberg::{
-    arrow::{arrow_schema_to_schema, arrow_schema_to_schema_auto_assign_ids, arrow_type_to_type, schema_to_arrow_schema},
+    arrow::{
+        arrow_schema_to_schema, arrow_schema_to_schema_auto_assign_ids, arrow_type_to_type, schema_to_arrow_schema,
+    },
     spec::{
         ListType, MapType, NestedField, NestedFieldRef, PrimitiveType, Schema, StructType, TableMetadata, Transform,
         Type, UnboundPartitionSpec,
@@ -143,7 +145,8 @@ pub fn stored_type(data_type: &DataType) -> Result<DataType> {
 }
 
 fn stored_field(field: &FieldRef) -> Result<FieldRef> {
-    let data_type = stored_type(field.data_type()).map_err(|e| e.hint(format!("cast the column `{}`", field.name())))?;
+    let data_type =
+        stored_type(field.data_type()).map_err(|e| e.hint(format!("cast the column `{}`", field.name())))?;
     let nullable = field.is_nullable() || *field.data_type() == DataType::Null;
     Ok(Arc::new(Field::new(field.name(), data_type, nullable)))
 }
@@ -192,14 +195,13 @@ pub(crate) fn evolved(metadata: &TableMetadata, changes: &[SchemaChange]) -> Res
 fn add_column(fields: &mut Vec<NestedFieldRef>, field: &Field, last_id: &mut i32) -> Result<()> {
     let stored = stored_field(&Arc::new(field.clone()))?;
     if let Some(existing) = fields.iter().find(|existing| existing.name == *field.name()) {
-        let wanted = arrow_type_to_type(&with_ids(&stored, &mut 0).data_type().clone()).map_err(|e| invalid(e.to_string()))?;
+        let wanted =
+            arrow_type_to_type(&with_ids(&stored, &mut 0).data_type().clone()).map_err(|e| invalid(e.to_string()))?;
         return match same_shape(&existing.field_type, &wanted) {
             true => Ok(()),
-            false => Err(illegal(format!(
-                "column `{}` exists as {}, not as {wanted}",
-                field.name(),
-                existing.field_type
-            ))),
+            false => {
+                Err(illegal(format!("column `{}` exists as {}, not as {wanted}", field.name(), existing.field_type)))
+            }
         };
     }
     let numbered = with_ids(&stored.as_ref().clone().with_nullable(true).into(), last_id);
@@ -339,7 +341,8 @@ mod tests {
     #[test]
     fn every_arrow_type_has_a_stored_type_that_is_its_own_or_is_refused() {
         let list = DataType::List(Arc::new(Field::new("item", DataType::Utf8View, true)));
-        let nested = DataType::Struct(vec![Field::new("a", list, true), Field::new("b", DataType::UInt64, false)].into());
+        let nested =
+            DataType::Struct(vec![Field::new("a", list, true), Field::new("b", DataType::UInt64, false)].into());
         for data_type in [
             DataType::Null,
             DataType::Utf8View,
@@ -394,7 +397,8 @@ mod tests {
             Field::new("d", DataType::Decimal128(9, 2), true),
             Field::new("t", DataType::Utf8, true),
         ]);
-        let widen = |column: &str, to: DataType| evolved(&metadata, &[SchemaChange::Widen { column: column.into(), to }]);
+        let widen =
+            |column: &str, to: DataType| evolved(&metadata, &[SchemaChange::Widen { column: column.into(), to }]);
         let ty = |schema: &Schema, column| schema.field_by_name(column).expect("column").field_type.to_string();
         assert_eq!(ty(&widen("i", DataType::Int64).expect("legal").expect("new"), "i"), "long");
         assert_eq!(ty(&widen("s.f", DataType::Float64).expect("legal").expect("new"), "s.f"), "double");

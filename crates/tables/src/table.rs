@@ -105,9 +105,8 @@ impl Table {
     /// The snapshot `version` names; `None` when the table has no data yet and the current state is asked for.
     pub fn snapshot(&self, version: &Version) -> Result<Option<SnapshotRef>> {
         let unknown = |what: String| {
-            Error::new(codes::VERSION_UNKNOWN, format!("table `{}` has no {what}", self.name)).hint(
-                "the table's history lists the snapshots that are still kept",
-            )
+            Error::new(codes::VERSION_UNKNOWN, format!("table `{}` has no {what}", self.name))
+                .hint("the table's history lists the snapshots that are still kept")
         };
         match version {
             Version::Current => Ok(self.current_snapshot().cloned()),

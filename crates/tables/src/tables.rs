@@ -118,9 +118,11 @@ impl Tables {
         let properties = defaults().into_iter().chain(new.properties).collect();
         let unlikely = |e| internal(format!("could not make the metadata of `{name}`"), e);
         let order = SortOrder::unsorted_order();
-        let builder = TableMetadataBuilder::new(schema, spec, order, location, FormatVersion::V2, properties).map_err(|e| {
-            Error::new(codes::TABLE_SCHEMA_INVALID, format!("could not create table `{name}`")).detail(e.to_string())
-        })?;
+        let builder =
+            TableMetadataBuilder::new(schema, spec, order, location, FormatVersion::V2, properties).map_err(|e| {
+                Error::new(codes::TABLE_SCHEMA_INVALID, format!("could not create table `{name}`"))
+                    .detail(e.to_string())
+            })?;
         let metadata = builder.assign_uuid(uuid).build().map_err(unlikely)?.metadata;
         let metadata = commit::dated(&metadata, self.0.world.clock.now_ms(), 0)?;
 

@@ -27,7 +27,8 @@ async fn commits() {
     let files = Files::open(&format!("file://{}/files", dir.path().display()), world.clone()).expect("files");
     let tables = Tables::new(catalog.expect("catalog"), files, world.clone());
 
-    let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Utf8, true)]));
+    let schema =
+        Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Utf8, true)]));
     for (count, rounds) in [(1, 300), (100, 10)] {
         let names: Vec<TableName> = (0..count).map(|i| TableName::public(&format!("t{count}-{i}"))).collect();
         let clock = &world.clock;

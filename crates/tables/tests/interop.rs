@@ -6,8 +6,8 @@ use std::{path::Path, process::Command, sync::Arc};
 
 use arrow::{
     array::{
-        ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch,
-        StringArray, TimestampMicrosecondArray,
+        ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, ListArray,
+        RecordBatch, StringArray, TimestampMicrosecondArray,
     },
     datatypes::{DataType, Field, Int32Type, Schema, SchemaRef, TimeUnit},
 };
@@ -67,7 +67,12 @@ impl Lake {
         }
     }
 
-    async fn append(&self, name: &TableName, batch: RecordBatch, progress: Option<(Option<Progress>, Progress)>) -> Arc<Table> {
+    async fn append(
+        &self,
+        name: &TableName,
+        batch: RecordBatch,
+        progress: Option<(Option<Progress>, Progress)>,
+    ) -> Arc<Table> {
         let table = self.tables.get(name).await.expect("table");
         let mut writer = self.tables.writer(&table).expect("writer");
         writer.write(batch).await.expect("write");
@@ -80,7 +85,9 @@ impl Lake {
 
     async fn paths(&self, table: &Table) -> Vec<String> {
         let mut paths = Vec::new();
-        for manifest in self.tables.manifests().list(table.current_snapshot().expect("snapshot")).await.expect("list").entries() {
+        for manifest in
+            self.tables.manifests().list(table.current_snapshot().expect("snapshot")).await.expect("list").entries()
+        {
             for entry in self.tables.manifests().entries(manifest).await.expect("entries").iter() {
                 if entry.is_alive() && entry.content_type() == DataContentType::Data {
                     paths.push(entry.file_path().to_owned());
@@ -116,7 +123,9 @@ fn wide(range: std::ops::Range<i64>) -> RecordBatch {
         Arc::new(BooleanArray::from_iter(range.clone().map(|i| Some(i % 2 == 0)))),
         Arc::new(Date32Array::from_iter_values(range.clone().map(|i| i as i32))),
         Arc::new(TimestampMicrosecondArray::from_iter_values(range.clone().map(|i| i * 1_000_000))),
-        Arc::new(TimestampMicrosecondArray::from_iter_values(range.clone().map(|i| i * 1_000_000)).with_timezone("UTC")),
+        Arc::new(
+            TimestampMicrosecondArray::from_iter_values(range.clone().map(|i| i * 1_000_000)).with_timezone("UTC"),
+        ),
         Arc::new(
             Decimal128Array::from_iter_values(range.clone().map(|i| i128::from(i) - 50))
                 .with_precision_and_scale(12, 2)
@@ -189,15 +198,22 @@ async fn partitions_and_merged_manifests_are_understood() {
 async fn what_pyiceberg_commits_is_ours_to_read_and_progress_survives_it() {
     let Some(lake) = lake().await else { return };
     let name = TableName::public("shared");
-    let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Utf8, true)]));
+    let schema =
+        Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true), Field::new("b", DataType::Utf8, true)]));
     lake.tables.create(&name, NewTable::new(schema.clone())).await.expect("create");
     let batch = |a: i64| {
-        let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![a])), Arc::new(StringArray::from(vec!["ours"]))];
+        let columns: Vec<ArrayRef> =
+            vec![Arc::new(Int64Array::from(vec![a])), Arc::new(StringArray::from(vec!["ours"]))];
         RecordBatch::try_new(schema.clone(), columns).expect("columns fit")
     };
     let mark: Progress = [("0".to_owned(), 7)].into_iter().collect();
     lake.append(&name, batch(1), Some((None, mark.clone()))).await;
-    lake.expect(&name, &["--append", r#"[{"a": 10, "b": "theirs"}, {"a": 20, "b": null}]"#], 3, &[("a", 31.0), ("b", 10.0)]);
+    lake.expect(
+        &name,
+        &["--append", r#"[{"a": 10, "b": "theirs"}, {"a": 20, "b": null}]"#],
+        3,
+        &[("a", 31.0), ("b", 10.0)],
+    );
 
     let table = lake.tables.get(&name).await.expect("table");
     assert_eq!(table.progress().expect("mark"), Some(mark.clone()), "it walks past their snapshot");

@@ -27,8 +27,11 @@ impl AppendWork {
             None => now,
             Some(commit) if commit.expected == now => Some(commit.next.clone()),
             Some(commit) => {
-                return Err(Error::new(codes::PROGRESS_CONFLICT, format!("could not append to `{}`", attempt.base.name()))
-                    .detail(format!("its progress is {now:?}, expected was {:?}", commit.expected)));
+                return Err(Error::new(
+                    codes::PROGRESS_CONFLICT,
+                    format!("could not append to `{}`", attempt.base.name()),
+                )
+                .detail(format!("its progress is {now:?}, expected was {:?}", commit.expected)));
             }
         };
         if append.files.is_empty() && append.progress.is_none() {

@@ -58,7 +58,12 @@ impl Retention {
 }
 
 /// The snapshots of `metadata` that go; never `always`.
-pub(super) fn select(metadata: &TableMetadata, retention: &Retention, now: TimestampMs, always: Option<i64>) -> Vec<i64> {
+pub(super) fn select(
+    metadata: &TableMetadata,
+    retention: &Retention,
+    now: TimestampMs,
+    always: Option<i64>,
+) -> Vec<i64> {
     let Some(current) = metadata.current_snapshot().filter(|_| retention.enabled) else { return Vec::new() };
     let line: Vec<SnapshotRef> = ancestors(metadata, current).collect();
     let mut kept = protected(metadata);
@@ -150,7 +155,12 @@ mod tests {
             .name("t".into())
             .location("file:///t".into())
             .schema(schema)
-            .properties(properties.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect::<std::collections::HashMap<_, _>>())
+            .properties(
+                properties
+                    .iter()
+                    .map(|(k, v)| (k.to_string(), v.to_string()))
+                    .collect::<std::collections::HashMap<_, _>>(),
+            )
             .build();
         let mut builder = TableMetadataBuilder::from_table_creation(creation).expect("builder");
         for i in 1..=n {
@@ -207,7 +217,8 @@ mod tests {
         let metadata = table(5, &[], &[(AGE_MAX, "1000")]);
         let reference = serde_json::json!({"snapshot-id": 3, "type": "branch"});
         let reference = serde_json::from_value(reference).expect("reference");
-        let metadata = metadata.into_builder(None).set_ref("audit", reference).expect("ref").build().expect("built").metadata;
+        let metadata =
+            metadata.into_builder(None).set_ref("audit", reference).expect("ref").build().expect("built").metadata;
         assert_eq!(expired(&metadata, 1_000_000), [4]);
     }
 

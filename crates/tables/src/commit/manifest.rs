@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use iceberg::spec::{
-    DataFile, ManifestContentType, ManifestEntryRef, ManifestFile, ManifestWriterBuilder, ManifestWriter,
+    DataFile, ManifestContentType, ManifestEntryRef, ManifestFile, ManifestWriter, ManifestWriterBuilder,
 };
 use model::{Error, Result};
 

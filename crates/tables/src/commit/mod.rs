@@ -27,7 +27,7 @@ use iceberg::{
     io::{FileIO, FileIOBuilder},
     spec::{
         DataFile, FormatVersion, MAIN_BRANCH, ManifestFile, ManifestListWriter, Operation, Snapshot, Summary,
-         TableMetadata, TableMetadataBuildResult, TableMetadataBuilder,
+        TableMetadata, TableMetadataBuildResult, TableMetadataBuilder,
     },
 };
 use model::{Error, Result, TableName, TimestampMs, error::codes};
@@ -417,4 +417,3 @@ pub(crate) async fn stage_metadata(stage: &Stage, previous: &str, metadata: &Tab
         .map_err(|e| internal(format!("could not encode the metadata of `{}`", metadata.location()), e))?;
     Ok(location.to_string())
 }
-

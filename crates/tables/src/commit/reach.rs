@@ -27,7 +27,10 @@ pub(super) async fn unreachable(
         Some(oldest) => kept.retain(|snapshot| snapshot.snapshot_id() == oldest),
         None => kept.retain(|snapshot| Some(snapshot.snapshot_id()) != staged),
     }
-    assert!(kept.iter().all(|snapshot| Some(snapshot.snapshot_id()) != staged), "the parent of a staged snapshot is kept");
+    assert!(
+        kept.iter().all(|snapshot| Some(snapshot.snapshot_id()) != staged),
+        "the parent of a staged snapshot is kept"
+    );
 
     let mut kept_manifests: HashMap<String, ManifestFile> = HashMap::new();
     for snapshot in kept {

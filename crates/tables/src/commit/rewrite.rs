@@ -92,7 +92,9 @@ impl RewriteWork {
         }
         let kept = self.rewrite.rows;
         if kept > rows || kept + rows_deleted_max < rows {
-            let why = format!("its files hold {rows} rows, of which at most {rows_deleted_max} are deleted; {kept} were read");
+            let why = format!(
+                "its files hold {rows} rows, of which at most {rows_deleted_max} are deleted; {kept} were read"
+            );
             return Err(mismatch(attempt, why));
         }
         Ok(removed)

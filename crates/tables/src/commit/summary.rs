@@ -38,7 +38,13 @@ impl Counts {
             ("added-data-files", "deleted-data-files", "total-data-files", added.data_files, removed.data_files),
             ("added-records", "deleted-records", "total-records", added.records, removed.records),
             ("added-files-size", "removed-files-size", "total-files-size", added.bytes, removed.bytes),
-            ("added-delete-files", "removed-delete-files", "total-delete-files", added.delete_files, removed.delete_files),
+            (
+                "added-delete-files",
+                "removed-delete-files",
+                "total-delete-files",
+                added.delete_files,
+                removed.delete_files,
+            ),
             (
                 "added-position-deletes",
                 "removed-position-deletes",
@@ -63,7 +69,9 @@ impl Counts {
             }
             let before = match parent {
                 None => Some(0),
-                Some(parent) => parent.additional_properties.get(total_name).and_then(|total| total.parse::<u64>().ok()),
+                Some(parent) => {
+                    parent.additional_properties.get(total_name).and_then(|total| total.parse::<u64>().ok())
+                }
             };
             // Another engine's totals may be wrong; a negative one would only make it worse.
             if let Some(total) = before.and_then(|before| (before + added).checked_sub(removed)) {

@@ -90,9 +90,9 @@ async fn groups(tables: &Tables, table: &Table, policy: &MaintenancePolicy) -> R
     let target = table.property("write.target-file-size-bytes", policy.target_file_bytes);
     let mut groups = Vec::new();
     for inputs in by_partition(tables, table).await?.into_values() {
-        let (eaten, whole): (Vec<Input>, Vec<Input>) = inputs
-            .into_iter()
-            .partition(|input| input.deleted as f64 >= DELETED_SHARE * input.entry.record_count() as f64 && input.deleted > 0);
+        let (eaten, whole): (Vec<Input>, Vec<Input>) = inputs.into_iter().partition(|input| {
+            input.deleted as f64 >= DELETED_SHARE * input.entry.record_count() as f64 && input.deleted > 0
+        });
         groups.extend(bins(eaten, target));
         let small = whole.into_iter().filter(|input| input.bytes() < target / 4 * 3).collect();
         for tier in tiers(small, Input::bytes) {

@@ -49,7 +49,8 @@ impl Tables {
 
     /// Queues everything in the folder of a table that is no longer in the catalog; running queries may still read it.
     pub(crate) async fn purge(&self, table: &Table) -> Result<()> {
-        let not_before = self.world().clock.now_ms() + table.property(crate::commit::GRACE_PROPERTY, crate::commit::GRACE_MS);
+        let not_before =
+            self.world().clock.now_ms() + table.property(crate::commit::GRACE_PROPERTY, crate::commit::GRACE_MS);
         let location = table.metadata().location();
         let keep_data = !table.property("gc.enabled", true);
         let data = format!("{location}/data/");

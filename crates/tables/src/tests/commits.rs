@@ -14,7 +14,9 @@ async fn rows_appended_are_rows_read() {
     let two = f.append(10..15).await;
     assert_eq!(f.ids().await, (0..15).collect::<Vec<_>>());
     assert_eq!(f.ids_of(&one).await, (0..10).collect::<Vec<_>>(), "a pinned state stays as it was");
-    for (key, expected) in [("total-records", 15), ("added-records", 5), ("total-data-files", 2), ("added-data-files", 1)] {
+    for (key, expected) in
+        [("total-records", 15), ("added-records", 5), ("total-data-files", 2), ("added-data-files", 1)]
+    {
         assert_eq!(total(&two, key), expected, "{key}");
     }
     let size: u64 = f.live(DataContentType::Data).await.values().map(|file| file.file_size_in_bytes()).sum();
@@ -282,10 +284,7 @@ async fn names_are_taken_once_and_free_after_a_drop() {
 #[tokio::test]
 async fn columns_that_make_no_table_are_refused_before_anything_is_written() {
     let f = fixture().await;
-    let cases = [
-        vec![],
-        vec![Field::new("a", DataType::Int32, true), Field::new("a", DataType::Utf8, true)],
-    ];
+    let cases = [vec![], vec![Field::new("a", DataType::Int32, true), Field::new("a", DataType::Utf8, true)]];
     for fields in cases {
         let new = NewTable::new(Arc::new(Schema::new(fields)));
         assert!(f.tables.create(&name(), new).await.expect_err("no table").is(codes::TABLE_SCHEMA_INVALID));
@@ -293,7 +292,9 @@ async fn columns_that_make_no_table_are_refused_before_anything_is_written() {
     let new = NewTable::new(schema()).partitioned_by("nowhere", crate::iceberg::Transform::Identity);
     assert!(f.tables.create(&name(), new).await.expect_err("no column").is(codes::TABLE_SCHEMA_INVALID));
     let nowhere = TableName::new("nowhere", "t");
-    assert!(f.tables.create(&nowhere, NewTable::new(schema())).await.expect_err("no zone").is(codes::NAMESPACE_NOT_FOUND));
+    assert!(
+        f.tables.create(&nowhere, NewTable::new(schema())).await.expect_err("no zone").is(codes::NAMESPACE_NOT_FOUND)
+    );
     assert!(f.tables.files().list(f.tables.files().base_url()).await.expect("list").is_empty());
 }
 

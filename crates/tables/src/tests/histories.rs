@@ -62,9 +62,11 @@ async fn play(steps: &[Step]) {
                     model.retain(|id| !gone.contains(id));
                 }
             }
-            Step::Compact => drop(f.maintain(&MaintenancePolicy { snapshots_max: 1000, ..eager() }).await),
+            Step::Compact => {
+                f.maintain(&MaintenancePolicy { snapshots_max: 1000, ..eager() }).await;
+            }
             Step::Expire(keep) => {
-                drop(f.maintain(&MaintenancePolicy { snapshots_max: *keep, small_files_min: 1000, ..eager() }).await);
+                f.maintain(&MaintenancePolicy { snapshots_max: *keep, small_files_min: 1000, ..eager() }).await;
             }
             Step::Restart => {
                 f.tables.catalog().close().await;
@@ -97,7 +99,7 @@ async fn play(steps: &[Step]) {
     }
     // In the end, upkeep leaves what is needed and nothing else.
     clock.advance(2 * DAY);
-    drop(f.maintain(&MaintenancePolicy { remove_orphans: true, ..eager() }).await);
+    f.maintain(&MaintenancePolicy { remove_orphans: true, ..eager() }).await;
     clock.advance(DAY);
     while f.tables.sweep(f.world.clock.now_ms()).await.expect("sweep").more {}
     let stored: std::collections::BTreeSet<String> = f.stored().await.into_iter().collect();

@@ -131,9 +131,11 @@ async fn delete(f: &Fixture, base: &Arc<Table>, ids: &[i64], serializable: bool)
     // Files hold ascending ids: their bounds say which file a row is in and where.
     let mut rows = Vec::new();
     for (path, file) in f.live(DataContentType::Data).await {
-        let bound = |datum: Option<&crate::iceberg::Datum>| datum.expect("bounds").to_string().parse::<i64>().expect("long");
+        let bound =
+            |datum: Option<&crate::iceberg::Datum>| datum.expect("bounds").to_string().parse::<i64>().expect("long");
         let (low, high) = (bound(file.lower_bounds().get(&1)), bound(file.upper_bounds().get(&1)));
-        let positions: Vec<u64> = ids.iter().filter(|id| (low..=high).contains(*id)).map(|id| (id - low) as u64).collect();
+        let positions: Vec<u64> =
+            ids.iter().filter(|id| (low..=high).contains(*id)).map(|id| (id - low) as u64).collect();
         if !positions.is_empty() {
             rows.push((path, positions));
         }

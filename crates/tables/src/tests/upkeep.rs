@@ -44,7 +44,9 @@ async fn compaction_keeps_every_row_the_progress_and_the_totals() {
     assert!(f.live(DataContentType::PositionDeletes).await.is_empty(), "deletes went with the files they were for");
     let table = f.table().await;
     assert_eq!(table.progress().expect("mark"), Some(progress(100)));
-    for (key, expected) in [("total-records", 97), ("total-data-files", 1), ("total-delete-files", 0), ("total-position-deletes", 0)] {
+    for (key, expected) in
+        [("total-records", 97), ("total-data-files", 1), ("total-delete-files", 0), ("total-position-deletes", 0)]
+    {
         assert_eq!(total(&table, key), expected, "{key}");
     }
     let size: u64 = f.live(DataContentType::Data).await.values().map(|file| file.file_size_in_bytes()).sum();
@@ -111,7 +113,8 @@ async fn compaction_and_a_row_delta_that_meet_lose_nothing() {
         f.append([i]).await;
     }
     let base = f.table().await;
-    let small: Vec<_> = f.live(DataContentType::Data).await.into_values().filter(|file| file.record_count() == 1).collect();
+    let small: Vec<_> =
+        f.live(DataContentType::Data).await.into_values().filter(|file| file.record_count() == 1).collect();
     let rewrite = Rewrite {
         inputs: small.iter().map(|file| file.file_path().to_owned()).collect(),
         outputs: f.write(rows(20..23)).await,
@@ -184,7 +187,8 @@ pub(super) async fn delete_ids(f: &Fixture, base: &Arc<Table>, gone: &[i64]) {
         let bytes = f.tables.files().get(&path).await.expect("file");
         let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(bytes, 1 << 20).expect("parquet");
         let ids = reader.flat_map(|batch| batch.expect("rows").column(0).as_primitive::<Int64Type>().values().to_vec());
-        let positions: Vec<u64> = (0..).zip(ids).filter(|(_, id)| gone.contains(id)).map(|(position, _)| position).collect();
+        let positions: Vec<u64> =
+            (0..).zip(ids).filter(|(_, id)| gone.contains(id)).map(|(position, _)| position).collect();
         if !positions.is_empty() {
             found.push((path, positions));
         }

@@ -41,7 +41,8 @@ async fn metrics_enclose_the_rows() {
     ];
     let files = f.write(RecordBatch::try_from_iter(columns).expect("batch")).await;
     let [file] = &files[..] else { panic!("one file") };
-    let show = |bounds: &std::collections::HashMap<i32, crate::iceberg::Datum>, id| bounds.get(&id).map(|b| b.to_string());
+    let show =
+        |bounds: &std::collections::HashMap<i32, crate::iceberg::Datum>, id| bounds.get(&id).map(|b| b.to_string());
     assert_eq!(file.record_count(), 3);
     assert_eq!((show(file.lower_bounds(), 1), show(file.upper_bounds(), 1)), (Some("-7".into()), Some("5".into())));
     assert_eq!(show(file.lower_bounds(), 2), Some("\"a\"".into()));
@@ -87,7 +88,10 @@ async fn rows_of_a_partitioned_table_lie_in_their_partitions() {
 #[tokio::test]
 async fn partition_values_never_leave_their_folder() {
     let f = fixture().await;
-    f.tables.create(&name(), NewTable::new(schema()).partitioned_by("name", Transform::Identity)).await.expect("create");
+    f.tables
+        .create(&name(), NewTable::new(schema()).partitioned_by("name", Transform::Identity))
+        .await
+        .expect("create");
     let long = "x/".repeat(500);
     let values = ["../../../../etc", "/", "a=b", "ü %2F", "", ".", long.as_str()];
     let ids = Int64Array::from_iter_values(0..values.len() as i64 + 1);

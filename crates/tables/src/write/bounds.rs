@@ -6,7 +6,10 @@
 use std::collections::HashMap;
 
 use iceberg::spec::{Datum, PrimitiveType, Schema, Type};
-use parquet::{basic::Repetition, file::{metadata::ParquetMetaData, statistics::Statistics}};
+use parquet::{
+    basic::Repetition,
+    file::{metadata::ParquetMetaData, statistics::Statistics},
+};
 
 /// Column metrics of a file, by field id.
 #[derive(Default)]
@@ -39,12 +42,15 @@ pub(crate) fn metrics(footer: &ParquetMetaData, schema: &Schema, truncate: Trunc
             let described = column.column_descr();
             let info = described.self_type().get_basic_info();
             // Values in lists and maps say nothing about rows.
-            let repeated = described.max_rep_level() > 0 || (info.has_repetition() && info.repetition() == Repetition::REPEATED);
+            let repeated =
+                described.max_rep_level() > 0 || (info.has_repetition() && info.repetition() == Repetition::REPEATED);
             if index >= COLUMNS_MAX || repeated || !info.has_id() {
                 continue;
             }
             let id = info.id();
-            let Some(Type::Primitive(ty)) = schema.field_by_id(id).map(|field| field.field_type.as_ref()) else { continue };
+            let Some(Type::Primitive(ty)) = schema.field_by_id(id).map(|field| field.field_type.as_ref()) else {
+                continue;
+            };
             *metrics.column_sizes.entry(id).or_default() += column.compressed_size().unsigned_abs();
             let values = column.num_values().unsigned_abs();
             *metrics.value_counts.entry(id).or_default() += values;
@@ -157,7 +163,8 @@ mod tests {
 
     #[test]
     fn truncated_bounds_still_enclose_the_value() {
-        for value in ["", "short", "exactly16letters", "a long string of more than sixteen", "ααααααααααααααααααα"] {
+        for value in ["", "short", "exactly16letters", "a long string of more than sixteen", "ααααααααααααααααααα"]
+        {
             let datum = Datum::string(value);
             assert!(lower(datum.clone(), 16) <= datum, "{value}");
             assert!(upper(datum.clone(), 16).expect("has one") >= datum, "{value}");

@@ -87,15 +87,20 @@ fn convert(array: &ArrayRef, to: &DataType, path: &str) -> Result<ArrayRef> {
                 convert(map.values(), pair[1].data_type(), &format!("{path}.value"))?,
             ];
             let entries = StructArray::try_new(pair.clone(), columns, None).map_err(failed)?;
-            let made =
-                MapArray::try_new(wanted.clone(), map.offsets().clone(), entries, map.nulls().cloned(), *sorted);
+            let made = MapArray::try_new(wanted.clone(), map.offsets().clone(), entries, map.nulls().cloned(), *sorted);
             Ok(Arc::new(made.map_err(failed)?))
         }
         _ => cast(array, to).map_err(failed),
     }
 }
 
-fn structs(given: &Fields, arrays: &[ArrayRef], wanted: &Fields, of: &StructArray, path: &str) -> Result<Vec<ArrayRef>> {
+fn structs(
+    given: &Fields,
+    arrays: &[ArrayRef],
+    wanted: &Fields,
+    of: &StructArray,
+    path: &str,
+) -> Result<Vec<ArrayRef>> {
     let prefix = format!("{path}.");
     if of.null_count() == 0 {
         return by_name(given, arrays, wanted, of.len(), &prefix);
@@ -149,11 +154,7 @@ mod tests {
     fn nested_fields_are_taken_by_name_too() {
         let inner = |fields: Vec<Field>| DataType::Struct(fields.into());
         let wide = inner(vec![Field::new("x", DataType::Int64, true), Field::new("y", DataType::Utf8, true)]);
-        let table = schema(vec![Field::new(
-            "l",
-            DataType::List(Arc::new(Field::new("element", wide, true))),
-            true,
-        )]);
+        let table = schema(vec![Field::new("l", DataType::List(Arc::new(Field::new("element", wide, true))), true)]);
         let narrow = inner(vec![Field::new("x", DataType::Int32, true)]);
         let values = StructArray::from(vec![(
             Arc::new(Field::new("x", DataType::Int32, true)),

@@ -203,10 +203,8 @@ impl Encoder {
     /// `name=value/…`. Nothing reads values from paths, so they only have to be legal: the library puts them there as
     /// they are, slashes and all.
     fn partition_path(&self, partition: &Struct) -> Result<String> {
-        let types = self
-            .spec
-            .partition_type(&self.schema)
-            .map_err(|e| internal("could not name a partition".to_owned(), e))?;
+        let types =
+            self.spec.partition_type(&self.schema).map_err(|e| internal("could not name a partition".to_owned(), e))?;
         let fields = self.spec.fields().iter().zip(types.fields()).zip(partition.iter());
         let segments = fields.map(|((field, ty), value)| {
             let value = field.transform.to_human_string(&ty.field_type, value);

@@ -56,16 +56,23 @@ async fn targets(tables: &Tables, table: &Table, rows: Vec<(String, Vec<u64>)>) 
                 }
                 // A manifest of deletes holds one partition spec, and a commit writes one such manifest.
                 if manifest.partition_spec_id != table.metadata().default_partition_spec_id() {
-                    return Err(Error::new(codes::TABLE_FORMAT_UNSUPPORTED, format!("could not delete rows of `{}`", table.name()))
-                        .detail(format!("`{}` was written with an older partition spec", entry.file_path()))
-                        .hint("let the engine that changed the spec rewrite the table's files"));
+                    return Err(Error::new(
+                        codes::TABLE_FORMAT_UNSUPPORTED,
+                        format!("could not delete rows of `{}`", table.name()),
+                    )
+                    .detail(format!("`{}` was written with an older partition spec", entry.file_path()))
+                    .hint("let the engine that changed the spec rewrite the table's files"));
                 }
                 let spec = table.metadata().partition_spec_by_id(manifest.partition_spec_id).cloned();
                 targets.push(Target {
                     path: entry.file_path().to_owned(),
-                    positions: positions.into_iter().map(|p| i64::try_from(p).expect("less than the rows of a file")).collect(),
+                    positions: positions
+                        .into_iter()
+                        .map(|p| i64::try_from(p).expect("less than the rows of a file"))
+                        .collect(),
                     partition: entry.data_file().partition().clone(),
-                    spec: spec.ok_or_else(|| Error::internal("a manifest names a partition spec that does not exist"))?,
+                    spec: spec
+                        .ok_or_else(|| Error::internal("a manifest names a partition spec that does not exist"))?,
                 });
             }
         }
