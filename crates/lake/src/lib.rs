@@ -34,3 +34,6 @@ pub use lake::{Lake, LakeParts};
 pub use settings::LakeSettings;
 pub use status::TopicStatus;
 pub use tail::{TailFilter, TopicPin};
+
+#[cfg(test)]
+mod tests;
