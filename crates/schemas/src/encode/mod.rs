@@ -1,28 +1,67 @@
 //! Arrow rows → payloads, for `INSERT INTO` a topic and for continuous queries.
 
+mod avro;
+mod json;
+mod schema;
+
 use std::sync::Arc;
 
-use arrow::{array::RecordBatch, datatypes::{Schema, SchemaRef}};
+use arrow::{
+    array::{Array, ArrayRef, AsArray, RecordBatch},
+    datatypes::{DataType, Float64Type, Int32Type, Int64Type, SchemaRef},
+};
 use bytes::Bytes;
-use model::Result;
+use model::{Error, Result, error::codes};
 
-use crate::{Format, RegisteredSchema};
+pub use self::schema::{avro_schema, json_schema};
+use crate::{Format, ParsedSchema, RegisteredSchema, decode::type_name};
 
 /// Writes payloads of one format from one set of columns.
 pub struct Encoder {
+    format: Format,
     columns: SchemaRef,
+    wrapped: bool,
+    schema: Option<Arc<RegisteredSchema>>,
 }
 
 impl Encoder {
     /// `schema`: the registered schema to write by; required by AVRO and JSON_SR (see [`avro_schema`] and
     /// [`json_schema`] for making one from columns). `wrapped`: as in [`crate::decode::DecodeOptions`].
     pub fn new(
-        _format: Format,
+        format: Format,
         columns: SchemaRef,
-        _wrapped: bool,
-        _schema: Option<Arc<RegisteredSchema>>,
+        wrapped: bool,
+        schema: Option<Arc<RegisteredSchema>>,
     ) -> Result<Self> {
-        Ok(Self { columns })
+        let refuse = |why: String| Err(Error::new(codes::FORMAT_UNSUPPORTED, why));
+        if !wrapped && columns.fields().len() != 1 {
+            return refuse(format!("a bare value takes exactly one column, not {}", columns.fields().len()));
+        }
+        match (format, schema.as_deref().map(|schema| &schema.parsed)) {
+            (Format::Avro, Some(ParsedSchema::Avro(_))) | (Format::JsonSr, Some(ParsedSchema::Json(_))) => {}
+            (Format::Avro | Format::JsonSr, _) => return refuse(format!("{format} needs a schema of its kind to write by")),
+            (Format::Kafka | Format::Text | Format::Bytes, _) => {
+                let [field] = columns.fields().as_ref() else {
+                    return refuse(format!("{format} takes exactly one column, not {}", columns.fields().len()));
+                };
+                let fits = match (format, field.data_type()) {
+                    (Format::Kafka, DataType::Int32 | DataType::Int64 | DataType::Float64) => true,
+                    (Format::Kafka | Format::Text, DataType::Utf8) => true,
+                    (Format::Kafka | Format::Bytes, DataType::Binary) => true,
+                    _ => false,
+                };
+                if !fits {
+                    return refuse(format!("{format} cannot hold a column of type {}", type_name(field.data_type())));
+                }
+            }
+            (Format::Delimited { .. }, _) => {
+                if let Some(field) = columns.fields().iter().find(|f| f.data_type().is_nested()) {
+                    return refuse(format!("DELIMITED holds no {} (column `{}`)", type_name(field.data_type()), field.name()));
+                }
+            }
+            (Format::Json | Format::None, _) => {}
+        }
+        Ok(Self { format, columns, wrapped, schema })
     }
 
     pub fn columns(&self) -> &SchemaRef {
@@ -30,17 +69,90 @@ impl Encoder {
     }
 
     /// One payload a row. A bare null value, or [`Format::None`], gives `None`.
-    pub fn encode(&self, _batch: &RecordBatch) -> Result<Vec<Option<Bytes>>> {
-        unimplemented!()
+    pub fn encode(&self, batch: &RecordBatch) -> Result<Vec<Option<Bytes>>> {
+        let same = batch.num_columns() == self.columns.fields().len()
+            && batch.columns().iter().zip(self.columns.fields()).all(|(a, f)| a.data_type().equals_datatype(f.data_type()));
+        if !same {
+            return Err(Error::internal("rows to encode are not of the encoder's columns"));
+        }
+        (0..batch.num_rows()).map(|row| self.payload(batch, row)).collect()
+    }
+
+    fn payload(&self, batch: &RecordBatch, row: usize) -> Result<Option<Bytes>> {
+        let bare_null = !self.wrapped && batch.column(0).is_null(row);
+        if bare_null || self.format == Format::None {
+            return Ok(None);
+        }
+        let mut out = Vec::new();
+        if let (true, Some(schema)) = (self.format.is_framed(), &self.schema) {
+            out.push(0);
+            out.extend_from_slice(&schema.id.to_be_bytes());
+        }
+        match self.format {
+            Format::Json | Format::JsonSr if self.wrapped => {
+                json::object(&mut out, self.columns.fields(), batch.columns(), row)?;
+            }
+            Format::Json | Format::JsonSr => json::value(&mut out, batch.column(0), row)?,
+            Format::Avro => {
+                let Some(ParsedSchema::Avro(schema)) = self.schema.as_deref().map(|schema| &schema.parsed) else {
+                    return Err(Error::internal("an AVRO encoder without its schema"));
+                };
+                if self.wrapped && schema.is_record() {
+                    avro::record(schema, schema.root(), self.columns.fields(), batch.columns(), row, &mut out)?;
+                } else {
+                    avro::value(schema, schema.root(), batch.column(0), row, &mut out)?;
+                }
+            }
+            Format::Delimited { delimiter } => delimited(&mut out, delimiter, batch, row)?,
+            Format::Kafka | Format::Text | Format::Bytes => {
+                if batch.column(0).is_null(row) {
+                    return Ok(None);
+                }
+                primitive(&mut out, batch.column(0), row)?;
+            }
+            Format::None => {}
+        }
+        Ok(Some(out.into()))
     }
 }
 
-/// An Avro schema for `columns`: a record called `full_name`, or the bare type of the only column if not `wrapped`.
-pub fn avro_schema(_columns: &Schema, _full_name: &str, _wrapped: bool) -> Result<String> {
-    unimplemented!()
+fn primitive(out: &mut Vec<u8>, array: &ArrayRef, row: usize) -> Result<()> {
+    match array.data_type() {
+        DataType::Int32 => out.extend_from_slice(&array.as_primitive::<Int32Type>().value(row).to_be_bytes()),
+        DataType::Int64 => out.extend_from_slice(&array.as_primitive::<Int64Type>().value(row).to_be_bytes()),
+        DataType::Float64 => out.extend_from_slice(&array.as_primitive::<Float64Type>().value(row).to_be_bytes()),
+        DataType::Utf8 => out.extend_from_slice(array.as_string::<i32>().value(row).as_bytes()),
+        DataType::Binary => out.extend_from_slice(array.as_binary::<i32>().value(row)),
+        other => return Err(not_encodable(format!("a value of type {}", type_name(other)))),
+    }
+    Ok(())
 }
 
-/// A JSON Schema for `columns`.
-pub fn json_schema(_columns: &Schema, _title: &str, _wrapped: bool) -> Result<String> {
-    unimplemented!()
+/// RFC 4180; NULL is an empty field, the empty text a quoted one.
+fn delimited(out: &mut Vec<u8>, delimiter: u8, batch: &RecordBatch, row: usize) -> Result<()> {
+    for (index, array) in batch.columns().iter().enumerate() {
+        if index > 0 {
+            out.push(delimiter);
+        }
+        if array.is_null(row) {
+            continue;
+        }
+        let text = json::text(array, row)?;
+        let plain = !text.is_empty() && !text.bytes().any(|b| b == delimiter || matches!(b, b'"' | b'\r' | b'\n'));
+        if plain {
+            out.extend_from_slice(text.as_bytes());
+        } else {
+            out.push(b'"');
+            out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
+            out.push(b'"');
+        }
+    }
+    Ok(())
 }
+
+pub(super) fn not_encodable(what: String) -> Error {
+    Error::new(codes::VALUE_NOT_ENCODABLE, "a value cannot be written in this format").detail(what)
+}
+
+#[cfg(test)]
+mod tests;
