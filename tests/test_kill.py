@@ -95,9 +95,12 @@ def read_ids(node):
 def load_dimensions(node):
     for name in ("airlines", "airports", "planes"):
         rows = list(json_rows(FLIGHTS / f"{name}.csv"))
-        literal = lambda v: "NULL" if v is None else str(v) if isinstance(v, (int, float)) else "'" + v.replace("'", "''") + "'"
+        # A column with one text in it is a column of texts, even where a text reads as a number.
+        texts = {column for row in rows for column, value in row.items() if isinstance(value, str)}
+        text = lambda value: "'" + str(value).replace("'", "''") + "'"
+        literal = lambda column, value: "NULL" if value is None else text(value) if column in texts else str(value)
         for at in range(0, len(rows), 1000):
-            values = ", ".join("(" + ", ".join(literal(v) for v in row.values()) + ")" for row in rows[at : at + 1000])
+            values = ", ".join("(" + ", ".join(literal(*cell) for cell in row.items()) + ")" for row in rows[at : at + 1000])
             node.sql(f"INSERT INTO {name} VALUES {values}")
     producer = Producer({"bootstrap.servers": node.kafka})
     for row in json_rows(FLIGHTS / "weather-2013-01.csv.gz"):

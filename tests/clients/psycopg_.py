@@ -83,7 +83,7 @@ def errors(conn):
     for bad, kind in [
         ("SELEKT 1", psycopg.errors.SyntaxError),
         ("SELECT missing_column FROM (SELECT 1 AS x)", psycopg.errors.UndefinedColumn),
-        ("SAVEPOINT a", psycopg.errors.FeatureNotSupported),
+        ("LISTEN a", psycopg.errors.FeatureNotSupported),
         ("SET client_encoding TO latin1", psycopg.errors.InvalidParameterValue),
     ]:
         try:
@@ -108,6 +108,14 @@ def blocks():
             raise AssertionError("no error")
         except psycopg.errors.InFailedSqlTransaction:
             print("ok   a failed block refuses")
+        conn.rollback()
+        with conn.transaction():
+            try:
+                with conn.transaction():
+                    conn.execute("SELECT nothing FROM nowhere")
+            except psycopg.errors.UndefinedTable:
+                pass
+            check("after a savepoint", conn.execute("SELECT 1").fetchone(), (1,))
         conn.rollback()
         check("idle", conn.info.transaction_status.name, "IDLE")
 

@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 
 use arrow::{
-    array::Array,
     datatypes::{DataType, Schema},
     error::ArrowError,
     record_batch::RecordBatch,

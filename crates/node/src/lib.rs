@@ -68,7 +68,7 @@ impl Node {
         let mut metrics = Vec::new();
         if settings.has(Role::Broker) {
             let broker = roles::broker::start(&settings, &house).await?;
-            addresses.kafka = Some(broker.addr());
+            addresses.kafka = Some(broker.addr);
             metrics.push(roles::broker::metrics(broker));
         }
         if settings.has(Role::Gateway) {

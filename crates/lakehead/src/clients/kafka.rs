@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::{Bytes, BytesMut};
-use commitlog::record::BatchBuilder;
+use commitlog::record::{BatchBuilder, Codec};
 use kafka_protocol::{
     messages::{
         BrokerId, CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest,
@@ -207,7 +207,7 @@ impl Producer {
         if partitions < 1 {
             bail!("topic `{topic}` has no partitions");
         }
-        let batches = (0..partitions).map(|_| BatchBuilder::default()).collect();
+        let batches = (0..partitions).map(|_| BatchBuilder::new(Codec::None)).collect();
         Ok(Self { client, topic: topic.to_owned(), batches, next: 0 })
     }
 
@@ -237,8 +237,8 @@ impl Producer {
     }
 
     async fn flush_partition(&mut self, at: usize) -> Result<()> {
-        let batch = std::mem::take(&mut self.batches[at]);
-        if batch.len() > 0 {
+        let batch = std::mem::replace(&mut self.batches[at], BatchBuilder::new(Codec::None));
+        if !batch.is_empty() {
             self.client.produce(&self.topic, i32::try_from(at)?, batch.build()).await?;
         }
         Ok(())

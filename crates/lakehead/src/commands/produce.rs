@@ -1,8 +1,9 @@
 //! `lakehead produce TOPIC`: lines from standard input become records.
 
+use std::io::IsTerminal;
+
 use anyhow::Result;
 use clap::Args;
-use tokio::io::{AsyncBufReadExt, BufReader};
 use world::{Clock, SystemClock};
 
 use crate::{Target, clients::kafka::Producer};
@@ -20,9 +21,12 @@ pub struct ProduceArgs {
 pub async fn run(args: ProduceArgs) -> Result<()> {
     let mut producer = Producer::connect(&args.target.kafka(), &args.topic).await?;
     let clock = SystemClock::new();
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    let stdin = std::io::stdin();
+    let typed = stdin.is_terminal();
     let mut sent = 0u64;
-    while let Some(line) = lines.next_line().await? {
+    // Nothing else is going on in this process, so reading may block.
+    for line in stdin.lines() {
+        let line = line?;
         let (key, value) = match &args.key_separator {
             Some(separator) => match line.split_once(separator.as_str()) {
                 Some((key, value)) => (Some(key.as_bytes()), value),
@@ -31,6 +35,9 @@ pub async fn run(args: ProduceArgs) -> Result<()> {
             None => (None, line.as_str()),
         };
         producer.send(clock.now_ms(), key, Some(value.as_bytes())).await?;
+        if typed {
+            producer.flush().await?;
+        }
         sent += 1;
     }
     producer.flush().await?;

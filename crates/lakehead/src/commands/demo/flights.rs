@@ -194,6 +194,10 @@ fn json_value(text: &str) -> Value {
 async fn load_table(http: &str, name: &str, csv: &[u8]) -> Result<usize> {
     let mut reader = csv::Reader::from_reader(csv);
     let rows = reader.records().collect::<Result<Vec<_>, _>>()?;
+    // A column with one text in it is a column of texts, even where a text reads as a number.
+    let texts: Vec<bool> = (0..rows.first().map_or(0, csv::StringRecord::len))
+        .map(|at| rows.iter().any(|row| json_value(&row[at]).is_string()))
+        .collect();
     for rows in rows.chunks(INSERT_ROWS) {
         let mut statement = format!("INSERT INTO {name} VALUES ");
         for (at, row) in rows.iter().enumerate() {
@@ -202,7 +206,7 @@ async fn load_table(http: &str, name: &str, csv: &[u8]) -> Result<usize> {
                 let comma = if at == 0 { "" } else { ", " };
                 match json_value(text) {
                     Value::Null => write!(statement, "{comma}NULL")?,
-                    Value::String(text) => write!(statement, "{comma}'{}'", text.replace('\'', "''"))?,
+                    _ if texts[at] => write!(statement, "{comma}'{}'", text.replace('\'', "''"))?,
                     number => write!(statement, "{comma}{number}")?,
                 }
             }
