@@ -57,14 +57,17 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
     tokio::pin!(writing);
     tokio::select! {
         end = reading => {
-            if let Err(reason) = end {
-                tracing::info!(%peer, %reason, "Kafka connection closed");
+            match end {
+                // Clients come and go; what they say wrongly is worth knowing.
+                Ok(()) | Err(End::Io(_) | End::Cut | End::Idle) => tracing::debug!(%peer, ?end, "Kafka connection ended"),
+                Err(reason) => tracing::warn!(%peer, %reason, "Kafka connection closed"),
             }
             // The queue is closed: whatever was asked before may still be answered.
             let _late = tokio::time::timeout(DRAIN_MAX, writing).await;
         }
-        end = &mut writing => if let Err(reason) = end {
-            tracing::debug!(%peer, %reason, "Kafka connection closed");
+        end = &mut writing => match end {
+            Ok(()) | Err(End::Io(_) | End::Idle) => tracing::debug!(%peer, ?end, "Kafka connection ended"),
+            Err(reason) => tracing::warn!(%peer, %reason, "Kafka connection closed"),
         }
     }
 }
@@ -186,6 +189,8 @@ async fn answer_all(
 ) -> Result<(), End> {
     let mut current = None;
     let mut chunks = VecDeque::new();
+    // Shares of the memory for responses, kept until the chunks are written.
+    let mut permits = Vec::new();
     loop {
         let mut queued: Queued = match current.take() {
             Some(queued) => queued,
@@ -194,14 +199,14 @@ async fn answer_all(
                 None => return Ok(()),
             },
         };
-        let mut end = collect(&mut chunks, queued.answer.as_mut().await);
+        let mut end = collect(&mut chunks, &mut permits, queued.answer.as_mut().await);
         drop(queued);
         // Whatever else is ready goes out with it.
         let mut bytes: usize = chunks.iter().map(Bytes::len).sum();
         while end.is_ok() && bytes < WRITE_BYTES {
             let Ok(mut queued) = answers.try_recv() else { break };
             match std::future::poll_fn(|cx| Poll::Ready(queued.answer.as_mut().poll(cx))).await {
-                Poll::Ready(outcome) => end = collect(&mut chunks, outcome),
+                Poll::Ready(outcome) => end = collect(&mut chunks, &mut permits, outcome),
                 Poll::Pending => {
                     current = Some(queued);
                     break;
@@ -214,13 +219,17 @@ async fn answer_all(
             Ok(written) => written?,
             Err(_) => return Err(End::Idle),
         }
+        permits.clear();
         end?;
     }
 }
 
-fn collect(chunks: &mut VecDeque<Bytes>, outcome: Outcome) -> Result<(), End> {
+fn collect(chunks: &mut VecDeque<Bytes>, permits: &mut Vec<OwnedSemaphorePermit>, outcome: Outcome) -> Result<(), End> {
     match outcome {
-        Outcome::Response(response) => chunks.extend(response.chunks),
+        Outcome::Response(response) => {
+            chunks.extend(response.chunks);
+            permits.extend(response.permit);
+        }
         Outcome::Silence => {}
         Outcome::Close(reason) => return Err(End::Refused(reason)),
     }

@@ -159,5 +159,5 @@ pub(crate) fn encode_as<R: Encodable + HeaderVersion>(correlation: i32, version:
     }
     let length = (out.len() - 4) as u32;
     out[..4].copy_from_slice(&length.to_be_bytes());
-    Outcome::Response(Response { chunks: vec![out.freeze()] })
+    Outcome::Response(Response { chunks: vec![out.freeze()], permit: None })
 }

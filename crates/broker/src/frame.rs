@@ -3,6 +3,7 @@
 //! Nothing here trusts a length: every read is checked against what is there, and nothing is allocated by a claimed size.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// The bytes are not what the protocol says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -162,6 +163,8 @@ impl Header {
 #[derive(Debug, Default)]
 pub(crate) struct Response {
     pub(crate) chunks: Vec<Bytes>,
+    /// Share of the memory for responses, given back when the chunks are sent.
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Builds a response whose large byte strings are linked in, not copied.
@@ -227,7 +230,7 @@ impl Writer {
         }
         chunks.push(rest);
         chunks.retain(|chunk| !chunk.is_empty());
-        Response { chunks }
+        Response { chunks, permit: None }
     }
 }
 

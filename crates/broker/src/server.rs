@@ -54,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) advertised: (String, i32),
     /// Bytes of requests that may still be taken in.
     pub(crate) in_flight: Arc<Semaphore>,
+    /// Bytes of records that may still be put into responses.
+    pub(crate) responses: Arc<Semaphore>,
 }
 
 impl Broker {
@@ -70,6 +72,7 @@ impl Broker {
         let shared = Arc::new(Shared {
             advertised: settings.advertised(addr)?,
             in_flight: Arc::new(Semaphore::new(settings.in_flight_bytes_max)),
+            responses: Arc::new(Semaphore::new(settings.responses_bytes_max)),
             sessions: Sessions::new(settings.fetch_sessions_max),
             stats: Stats::new(),
             log,

@@ -28,6 +28,9 @@ pub struct BrokerSettings {
     pub in_flight_requests_max: usize,
     /// Most bytes of records in one Fetch response (`fetch.max.bytes`).
     pub fetch_bytes_max: usize,
+    /// Bytes of records in Fetch responses that are not sent yet, over all connections. Beyond it responses get small, so
+    /// that clients that read slowly cannot fill the memory.
+    pub responses_bytes_max: usize,
     /// Fetch sessions kept at once (`max.incremental.fetch.session.cache.slots`).
     pub fetch_sessions_max: usize,
 }
@@ -45,6 +48,7 @@ impl Default for BrokerSettings {
             in_flight_bytes_max: 512 << 20,
             in_flight_requests_max: 128,
             fetch_bytes_max: 55 << 20,
+            responses_bytes_max: 256 << 20,
             fetch_sessions_max: 1000,
         }
     }

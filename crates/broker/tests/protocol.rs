@@ -262,6 +262,24 @@ async fn a_waiting_fetch_wakes_for_records_and_for_deletion() {
 }
 
 #[tokio::test]
+async fn without_memory_for_responses_readers_still_get_on() {
+    let dir = tempfile::tempdir().expect("directory");
+    let settings = broker::BrokerSettings { responses_bytes_max: 0, ..Default::default() };
+    let server = serve_with(dir.path(), settings).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 1).await;
+    let large = "x".repeat(500_000);
+    for _ in 0..3 {
+        client.produce("t", &[&large]).await;
+    }
+    for offset in 0..3 {
+        let response = client.ask(11, &fetch("t", uuid::Uuid::nil(), 11, offset, 500)).await;
+        assert_eq!(values(response.responses[0].partitions[0].records.clone()), [large.as_str()], "one at a time");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn a_fetch_session_tells_only_what_changed() {
     let dir = tempfile::tempdir().expect("directory");
     let server = serve(dir.path()).await;

@@ -27,6 +27,9 @@ use crate::{
     stats::TopicCounters,
 };
 
+/// What a response may hold even if the memory for responses is used up.
+const SMALL_RESPONSE_BYTES: usize = 64 << 10;
+
 /// A partition the client wants to hear of.
 #[derive(Clone, Debug, PartialEq)]
 struct Want {
@@ -80,7 +83,11 @@ async fn answer(context: Context, request: FetchRequest) -> Outcome {
         }
     }
     let tell = context.shared.sessions.finish(&plan, &found);
-    Outcome::Response(wire::encode(&context, &request, &plan, &found, &tell))
+    let mut response = wire::encode(&context, &request, &plan, &found, &tell);
+    let bytes: usize = found.iter().map(|found| found.records.len()).sum();
+    // If others were faster the budget is overdrawn by this response, and the next ones are small.
+    response.permit = context.shared.responses.clone().try_acquire_many_owned(bytes as u32).ok();
+    Outcome::Response(response)
 }
 
 struct Fetch<'a> {
@@ -122,7 +129,8 @@ impl Fetch<'_> {
     /// Something to say without waiting: enough bytes, or any error.
     fn enough(&self, found: &[Found]) -> bool {
         let bytes: usize = found.iter().map(|f| f.records.len()).sum();
-        bytes >= usize::try_from(self.request.min_bytes).unwrap_or(0) || found.iter().any(Found::is_error)
+        let wanted = usize::try_from(self.request.min_bytes).unwrap_or(0);
+        bytes >= wanted.min(self.bytes_max()) || found.iter().any(Found::is_error)
     }
 
     async fn read_all(&self) -> Vec<Found> {
@@ -156,7 +164,9 @@ impl Fetch<'_> {
     }
 
     fn bytes_max(&self) -> usize {
-        usize::try_from(self.request.max_bytes).unwrap_or(0).min(self.context.shared.settings.fetch_bytes_max)
+        let left = self.context.shared.responses.available_permits().max(SMALL_RESPONSE_BYTES);
+        let wanted = usize::try_from(self.request.max_bytes).unwrap_or(0);
+        wanted.min(self.context.shared.settings.fetch_bytes_max).min(left)
     }
 
     /// `first`: nothing else is in the response yet, so the first batch comes whatever its size (KIP-74).
