@@ -114,7 +114,12 @@ impl EmbeddedLog {
     /// Runs retention now instead of when it is due.
     pub async fn retain(&self) -> Result<()> {
         let shared = self.shared.clone();
-        blocking(move || keeper::retain(&shared)).await
+        blocking(move || {
+            keeper::retain(&shared)?;
+            keeper::empty_graveyard(&shared, shared.settings.file_delete_delay);
+            Ok(())
+        })
+        .await
     }
 
     /// Brings everything complete to disk now and frees the write-ahead log.

@@ -215,7 +215,9 @@ mod tests {
         for batch in batches(bytes).flatten() {
             let _ = batch.check_crc();
             if let Ok(block) = batch.decompress(1 << 16) {
-                Records::new(&batch.header, &block).flatten().for_each(|r| drop(r.headers().count()));
+                for record in Records::new(&batch.header, &block).flatten() {
+                    assert!(record.headers().count() <= block.len());
+                }
             }
         }
     }

@@ -210,5 +210,3 @@ impl Core {
     }
 }
 
-#[cfg(test)]
-mod tests;

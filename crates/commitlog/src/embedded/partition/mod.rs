@@ -375,10 +375,6 @@ impl Partition {
                 kept.push(segment);
                 continue;
             }
-            // The first file of a partition that no checkpoint knows begins where its records begin.
-            if kept.is_empty() && place == Default::default() && end == 0 {
-                end = segment.base_offset;
-            }
             let known = if segment.base_offset == place.segment { place.position } else { 0 };
             if torn || (segment.base_offset != place.segment && segment.base_offset != end) {
                 tracing::warn!(file = %segment.path().display(), "removed: it does not follow what is whole before it");
