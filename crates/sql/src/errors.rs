@@ -166,6 +166,17 @@ fn of_plan(text: &str) -> Error {
         let name = text.split('\'').nth(1).unwrap_or_default();
         return table_not_found(name, std::iter::empty());
     }
+    if text.contains("require unique expression names") {
+        let name = text.split('"').nth(1).unwrap_or_default();
+        let name = name.rsplit(" AS ").next().unwrap_or(name);
+        return Error::new(codes::SQL_INVALID, format!("column `{name}` is selected twice"))
+            .hint("give one of them another name with AS");
+    }
+    if text.contains("must appear in the GROUP BY clause") || text.contains("must be in GROUP BY or an aggregate") {
+        let name = text.split('"').nth(1).unwrap_or_default();
+        return Error::new(codes::SQL_INVALID, format!("column `{name}` is neither grouped by nor aggregated"))
+            .hint("add it to GROUP BY, or put it into an aggregate function such as max()");
+    }
     let types = ["coerce", "No function matches", "Cannot infer common", "Cannot get result type", "Failed to find", "type_coercion",
         "but received", "Unsupported CAST", "Invalid argument", "argument type", "incompatible", "Cannot automatically convert"];
     if types.iter().any(|sign| text.contains(sign)) {

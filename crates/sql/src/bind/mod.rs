@@ -7,6 +7,7 @@
 //! 3. DataFusion plans it through our [`context`].
 
 mod context;
+mod headings;
 mod names;
 mod params;
 mod scopes;
@@ -119,6 +120,9 @@ impl<'a> Binder<'a> {
                 names::rewrite(&mut statement, &sources);
                 names::place_versions(&mut statement, &sources);
                 number_params(&mut statement);
+                if self.views == 0 {
+                    headings::rewrite(&mut statement);
+                }
                 let context = Context::new(self.state, &self.namespace, sources);
                 SqlToRel::new_with_options(&context, parser_options(self.state))
                     .statement_to_plan(statement)

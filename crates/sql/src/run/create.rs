@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     Outcome,
-    bind::{folded, rename},
+    bind::{Binder, folded, rename},
     errors,
     functions::plain,
     relation::{Relation, ViewDefinition},
@@ -114,7 +114,7 @@ impl Run<'_> {
             columns: view.columns.iter().map(|column| folded(&column.name)).collect(),
         };
         // It must read as it is stored, and its columns must be what they are called.
-        let plan = self.binder().plan_text(&definition.sql).await?;
+        let plan = Binder::new(self.engine(), &self.state, &self.namespace).with_text(&definition.sql).plan_text(&definition.sql).await?;
         let plan = rename(plan, &definition.columns)?;
         let fields = plan.schema().fields();
         storable_names(fields)?;

@@ -9,7 +9,7 @@ use datafusion::{
     sql::{
         parser::Statement as DfStatement,
         sqlparser::ast::{
-            Expr, Ident, Insert, Query, SetExpr, Statement as SqlStatement, TableObject, Value, VisitMut, VisitorMut,
+            Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Insert, Query, SelectItem, SetExpr, Statement as SqlStatement, TableObject, Value, VisitMut, VisitorMut,
         },
     },
 };
@@ -72,6 +72,7 @@ impl Run<'_> {
         };
         let mut source = source.clone();
         let params = type_parameters(&mut source, &fields);
+        name_columns(&mut source);
         let statement = DfStatement::Statement(Box::new(SqlStatement::Query(source)));
         let plan = plain(self.binder().plan(statement, self.parsed.named).await?)?;
         Ok(Planned { plan: self.shaped(plan, &fields)?, params, target })
@@ -140,25 +141,69 @@ fn columns(named: &[Ident], own: &Fields, settable: &[FieldRef], table: &TableNa
 fn type_parameters(query: &mut Query, fields: &[FieldRef]) -> Vec<Option<DataType>> {
     let mut types = Vec::new();
     let SetExpr::Values(values) = query.body.as_mut() else { return types };
+    // Rows of one column may be written in different ways: a timestamp here, a text there.
+    let first: Vec<_> = values.rows.first().into_iter().flatten().map(std::mem::discriminant).collect();
+    let literal = |expr: &Expr| match expr {
+        Expr::Value(value) => Some(std::mem::discriminant(&value.value)),
+        _ => None,
+    };
+    let literals: Vec<_> = values.rows.first().into_iter().flatten().map(literal).collect();
+    let mixed: Vec<bool> = (0..fields.len())
+        .map(|column| {
+            values.rows.iter().filter_map(|row| row.get(column)).any(|expr| {
+                let differs = first.get(column) != Some(&std::mem::discriminant(expr)) || literals.get(column) != Some(&literal(expr));
+                differs && !matches!(expr, Expr::Value(value) if value.value == Value::Null)
+            })
+        })
+        .collect();
     let mut next = 0;
     for row in &mut values.rows {
         for (index, expr) in row.iter_mut().enumerate() {
             // `?` counts over the whole statement, so nested ones count as well.
             let _ = expr.visit(&mut Number(&mut next));
-            if let Expr::Value(value) = &*expr
-                && let Value::Placeholder(name) = &value.value
-                && let Some(field) = fields.get(index)
-                && let Ok(cast) = text::expression(&format!("arrow_cast({name}, '{}')", field.data_type()))
+            let Some(field) = fields.get(index) else { continue };
+            let placeholder = match &*expr {
+                Expr::Value(value) => match &value.value {
+                    Value::Placeholder(name) => Some(name.clone()),
+                    _ => None,
+                },
+                _ => None,
+            };
+            if placeholder.is_none() && !mixed[index] {
+                continue;
+            }
+            let Ok(mut cast) = text::expression(&format!("arrow_cast(NULL, '{}')", field.data_type())) else { continue };
+            if let Expr::Function(function) = &mut cast
+                && let FunctionArguments::List(list) = &mut function.args
+                && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))) = list.args.first_mut()
             {
+                std::mem::swap(argument, expr);
+            }
+            *expr = cast;
+            if let Some(name) = placeholder {
                 if let Some(number) = name.strip_prefix('$').and_then(|n| n.parse::<u16>().ok()).filter(|n| *n > 0) {
                     types.resize(types.len().max(number.into()), None);
                     types[usize::from(number) - 1] = Some(field.data_type().clone());
                 }
-                *expr = cast;
             }
         }
     }
     types
+}
+
+/// Rows go by position; what their columns are called must only differ.
+fn name_columns(query: &mut Query) {
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    if select.distinct.is_some() {
+        return;
+    }
+    for (index, item) in select.projection.iter_mut().enumerate() {
+        if let SelectItem::UnnamedExpr(expr) = item
+            && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+        {
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', format!("column{index}")) };
+        }
+    }
 }
 
 struct Number<'a>(&'a mut usize);

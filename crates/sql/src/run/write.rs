@@ -41,7 +41,7 @@ impl Run<'_> {
     pub(super) fn shaped(&self, plan: LogicalPlan, fields: &[FieldRef]) -> Result<LogicalPlan> {
         let given = plan.schema().fields().len();
         if given != fields.len() {
-            return Err(Error::new(codes::SQL_ROW_SHAPE, format!("{given} values are given for {} columns", fields.len()))
+            return Err(Error::new(codes::SQL_ROW_SHAPE, format!("{given} value{} given for {} columns", if given == 1 { " is" } else { "s are" }, fields.len()))
                 .detail(format!("columns: {}", fields.iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", "))));
         }
         let schema = plan.schema().clone();

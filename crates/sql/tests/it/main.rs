@@ -1,6 +1,8 @@
 //! SQL end to end: a real log, lake, catalog and tables in a directory of their own, no doors.
 
 mod fixture;
+mod fuzz;
 mod queries;
 mod safety;
 mod tables;
+mod topics;
