@@ -149,6 +149,75 @@ def rebalance_after_kill():
     consumer.close()
 
 
+def settle(consumers, wanted, what, seconds=40):
+    """Polls all until their numbers of partitions are `wanted`."""
+
+    def probe():
+        for consumer in consumers:
+            consumer.poll(0.1)
+        return sorted(len(c.assignment()) for c in consumers) == sorted(wanted)
+
+    until(seconds, what, probe)
+
+
+def cooperative():
+    topic, group = name("cooperative"), name("sharers")
+    client = AdminClient(BASE)
+    client.create_topics([NewTopic(topic, 6, 1)])[topic].result(10)
+    settings = {**BASE, "group.id": group, "partition.assignment.strategy": "cooperative-sticky"}
+    consumers = []
+    for count, wanted in [(1, [6]), (2, [3, 3]), (3, [2, 2, 2])]:
+        consumers.append(Consumer(settings))
+        consumers[-1].subscribe([topic])
+        settle(consumers, wanted, f"{count} share")
+    consumers.pop().close()
+    settle(consumers, [3, 3], "two again")
+    for consumer in consumers:
+        consumer.close()
+
+
+def static_members():
+    topic, group = name("static"), name("residents")
+    client = AdminClient(BASE)
+    client.create_topics([NewTopic(topic, 4, 1)])[topic].result(10)
+    settings = lambda who: {**BASE, "group.id": group, "group.instance.id": who, "session.timeout.ms": 30000}
+    a, b = Consumer(settings("a")), Consumer(settings("b"))
+    revoked = []
+    a.subscribe([topic], on_revoke=lambda c, partitions: revoked.append(partitions))
+    b.subscribe([topic])
+    settle([a, b], [2, 2], "both")
+    before, had = len(revoked), {p.partition for p in b.assignment()}
+    b.close()
+    b = Consumer(settings("b"))
+    b.subscribe([topic])
+    settle([a, b], [2, 2], "back")
+    check({p.partition for p in b.assignment()} == had, "the same partitions")
+    check(len(revoked) == before, "the other noticed nothing")
+    a.close()
+    b.close()
+
+
+def wakes_at_once():
+    topic = name("latency")
+    produce(topic, [b"first"], partition=0)
+    consumer = Consumer({**BASE, "group.id": name("waiter"), "fetch.wait.max.ms": 5000})
+    consumer.assign([TopicPartition(topic, 0, 1)])
+    consumer.poll(1)
+    producer = Producer({**BASE, "linger.ms": 0})
+    times = []
+    for _ in range(20):
+        time.sleep(0.05)
+        began = time.monotonic()
+        producer.produce(topic, b"x", partition=0)
+        producer.poll(0)
+        until(10, "a record", lambda: consumer.poll(0.5))
+        times.append(time.monotonic() - began)
+    producer.flush(10)
+    median = sorted(times)[10]
+    check(median < 0.25, f"end to end in {median * 1000:.0f} ms")
+    consumer.close()
+
+
 def admin():
     client = AdminClient(BASE)
     topic = name("admin")
@@ -199,4 +268,5 @@ def admin():
 
 
 if __name__ == "__main__":
-    run(__file__, [codecs, headers_and_nulls, idempotence, large_records, seek_by_time, commits, admin, rebalance_after_kill], member)
+    tests = [codecs, headers_and_nulls, idempotence, large_records, seek_by_time, wakes_at_once, commits, admin]
+    run(__file__, tests + [cooperative, static_members, rebalance_after_kill], member)
