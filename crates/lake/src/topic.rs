@@ -245,6 +245,9 @@ impl TopicState {
     async fn resolve(&self, parts: &Parts) -> Result<Arc<TopicTable>> {
         let records_seen = self.records(parts);
         let stored = self.load_table(parts).await?;
+        if let Some(mark) = stored.as_ref().map(|table| table.progress()).transpose()?.flatten() {
+            self.mark_is_at_least(&mark);
+        }
         let stored = stored.and_then(|table| {
             Known::of_table(table.metadata().properties().get(property::SHAPE), table.arrow_schema())
         });
@@ -264,6 +267,14 @@ impl TopicState {
         tracing::debug!(topic = %self.topic.name, origin = table.origin.as_str(), format = %table.value_format, columns = table.own_columns(), "columns resolved");
         self.install(Active { table: table.clone(), subjects, records_seen }, previous.as_deref());
         Ok(table)
+    }
+
+    /// Some commit got this far.
+    pub(crate) fn mark_is_at_least(&self, mark: &Progress) {
+        for partition in &self.partitions {
+            let mark = mark.get(&partition.at.partition.to_string()).unwrap_or(0);
+            partition.tail(|tail| tail.mark = tail.mark.max(mark));
+        }
     }
 
     /// Puts new columns in place. Rows that were decoded with columns of other types are forgotten.

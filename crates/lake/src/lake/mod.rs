@@ -55,7 +55,17 @@ impl Lake {
     pub async fn topic_table(&self, topic: &str) -> Result<Option<Arc<TopicTable>>> {
         match self.parts.state(topic) {
             None => Ok(None),
-            Some(state) => state.columns(&self.parts).await.map(Some),
+            Some(state) => {
+                let columns = state.columns(&self.parts).await?;
+                match columns.origin {
+                    // What came since may have brought new columns. It is decoded for good, so this is no extra work.
+                    Origin::Inferred | Origin::Unknown => {
+                        read::catch_up(&self.parts, &state).await?;
+                        state.columns(&self.parts).await.map(Some)
+                    }
+                    Origin::Declared | Origin::Registry { .. } => Ok(Some(columns)),
+                }
+            }
         }
     }
 
@@ -114,6 +124,9 @@ impl Lake {
             None => None,
             Some(table) => table.progress()?,
         };
+        if let Some(mark) = &mark {
+            state.mark_is_at_least(mark);
+        }
         let mut tail = Vec::with_capacity(state.partitions.len());
         for partition in &state.partitions {
             let bounds = self.parts.log.bounds(&partition.at)?;
@@ -122,7 +135,6 @@ impl Lake {
             if from < bounds.log_start {
                 return Err(read::gap(&partition.at, from, bounds.log_start));
             }
-            partition.tail(|tail| tail.mark = tail.mark.max(mark.unwrap_or(0)));
             tail.push(from..bounds.high_watermark.max(from));
         }
         Ok(TopicPin { topic: topic.clone(), table, tail })

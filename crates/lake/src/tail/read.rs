@@ -21,6 +21,9 @@ use crate::{
 /// Slices larger than this are decoded on a thread of their own, so that doors answer meanwhile.
 const INLINE_BYTES_MAX: usize = 32 << 10;
 
+/// Slices decoded at most to find out about new columns.
+const CATCH_UP_SLICES: usize = 16;
+
 /// Undecodable records kept for `_exceptions` at most, in bytes, before decoding waits for them to be written.
 const REJECTED_BYTES_MAX: usize = 16 << 20;
 
@@ -147,6 +150,23 @@ pub(crate) async fn advance(
         keep(parts, state, partition, decoded)?;
         return Ok(true);
     }
+}
+
+/// Decodes what came since, within reason: a long backlog is left to those who read it.
+pub(crate) async fn catch_up(parts: &Parts, state: &Arc<TopicState>) -> Result<()> {
+    let mut slices = CATCH_UP_SLICES;
+    for partition in &state.partitions {
+        loop {
+            let end = partition.tail(|tail| tail.end());
+            let bounds = parts.log.bounds(&partition.at)?;
+            if slices == 0 || bounds.high_watermark <= end || parts.budget.is_exceeded() {
+                break;
+            }
+            slices -= 1;
+            advance(parts, state, partition, bounds.log_start.max(end)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Puts a decoded slice behind the others and keeps within the budget.
