@@ -14,7 +14,7 @@ use datafusion::prelude::{CsvReadOptions, SessionConfig, SessionContext};
 use futures::StreamExt;
 use model::TableName;
 use tables::{Append, NewTable, Tables, Version, scan};
-use world::{Clock as _, World};
+use world::World;
 
 /// The queries of `benches/scan.py`.
 const QUERIES: [&str; 5] = [
