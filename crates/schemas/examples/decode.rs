@@ -12,7 +12,8 @@ fn main() {
         let bytes: usize = payloads.iter().map(Vec::len).sum();
         let sample = payloads.iter().take(100).map(|p| Some(p.as_slice()));
         let inferred = infer::infer(sample, &*no_schemas()).expect("payloads");
-        let mut decoder = Decoder::new(Format::Json, inferred.columns, DecodeOptions::default(), no_schemas()).expect("columns");
+        let mut decoder =
+            Decoder::new(Format::Json, inferred.columns, DecodeOptions::default(), no_schemas()).expect("columns");
         let mut best = f64::MAX;
         for _ in 0..5 {
             let start = Instant::now();
@@ -23,7 +24,12 @@ fn main() {
             best = best.min(start.elapsed().as_secs_f64());
         }
         let (rows, megabytes) = (payloads.len() as f64, bytes as f64 / 1e6);
-        println!("{name}: {:.0} MB/s, {:.0} rows/s ({} bytes a row)", megabytes / best, rows / best, bytes / payloads.len());
+        println!(
+            "{name}: {:.0} MB/s, {:.0} rows/s ({} bytes a row)",
+            megabytes / best,
+            rows / best,
+            bytes / payloads.len()
+        );
     }
 }
 

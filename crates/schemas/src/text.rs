@@ -194,8 +194,7 @@ pub fn format_date(days: i32) -> String {
 pub fn format_timestamp(seconds: i64, nanos: u32) -> String {
     let (days, rest) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = civil_from_days(days);
-    let mut text =
-        format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60);
+    let mut text = format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", rest / 3600, rest / 60 % 60, rest % 60);
     push_fraction(&mut text, nanos);
     text.push('Z');
     text
@@ -321,7 +320,9 @@ mod tests {
         assert_eq!(parse_decimal(b"-0.05", 5, 2), Some(-5));
         assert_eq!(parse_decimal(b"1e2", 5, 2), Some(10_000));
         assert_eq!(parse_decimal(b"12.500", 5, 2), Some(1250));
-        for bad in ["12.345", "1000", "", "-", ".", "1e", "abc", "1e999999999", "99999999999999999999999999999999999999999"] {
+        for bad in
+            ["12.345", "1000", "", "-", ".", "1e", "abc", "1e999999999", "99999999999999999999999999999999999999999"]
+        {
             assert_eq!(parse_decimal(bad.as_bytes(), 5, 2), None, "{bad}");
         }
         assert_eq!(format_decimal(1250, 2), "12.50");

@@ -55,7 +55,8 @@ async fn concurrent_writers_agree_on_ids() {
             store.register(&format!("s{}", n % 20), request(&fields), false).await.unwrap().id
         }
     };
-    let ids: std::collections::BTreeSet<i32> = futures::future::join_all((0..60).map(write)).await.into_iter().collect();
+    let ids: std::collections::BTreeSet<i32> =
+        futures::future::join_all((0..60).map(write)).await.into_iter().collect();
     assert_eq!(ids, (1..=10).collect(), "the same schema has one id wherever it is registered");
     log.close().await.unwrap();
 }

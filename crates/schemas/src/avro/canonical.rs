@@ -150,7 +150,10 @@ mod tests {
     #[test]
     fn invalid_schemas_are_refused_with_the_place() {
         let why = |text: &str| Schema::parse(text, &[]).unwrap_err().detail_text().unwrap_or_default().to_owned();
-        assert_eq!(why(r#"{"type":"record","name":"R","fields":[{"name":"a","type":"Nope"}]}"#), "in record `R`: in field `a`: undefined name: `Nope`");
+        assert_eq!(
+            why(r#"{"type":"record","name":"R","fields":[{"name":"a","type":"Nope"}]}"#),
+            "in record `R`: in field `a`: undefined name: `Nope`"
+        );
         assert_eq!(why(r#"["int","int"]"#), "duplicate in union: int");
         assert_eq!(why(r#"{"type":"record","name":"1R","fields":[]}"#), "illegal name: `1R`");
         assert!(why("{").starts_with("it is not JSON"));

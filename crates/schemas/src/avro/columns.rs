@@ -29,8 +29,14 @@ impl Schema {
     /// JSON text: unions of several types, and records that contain themselves.
     pub fn columns(&self) -> Result<SchemaRef> {
         let fields = match &self.get(self.root).kind {
-            Kind::Record { fields, .. } => self.fields(fields, &mut Around { records: vec![self.root], types_left: COLUMNS_MAX }),
-            _ => vec![Field::new("value", self.data_type(self.root, &mut Around { records: Vec::new(), types_left: COLUMNS_MAX }), true)],
+            Kind::Record { fields, .. } => {
+                self.fields(fields, &mut Around { records: vec![self.root], types_left: COLUMNS_MAX })
+            }
+            _ => vec![Field::new(
+                "value",
+                self.data_type(self.root, &mut Around { records: Vec::new(), types_left: COLUMNS_MAX }),
+                true,
+            )],
         };
         Ok(Arc::new(Columns::new(fields)))
     }
@@ -69,9 +75,7 @@ impl Schema {
             Kind::Float | Kind::Double => DataType::Float64,
             Kind::Bytes | Kind::Fixed { .. } => DataType::Binary,
             Kind::Null | Kind::String | Kind::Enum { .. } => DataType::Utf8,
-            Kind::Array(items) => {
-                DataType::List(Arc::new(Field::new("element", self.data_type(*items, around), true)))
-            }
+            Kind::Array(items) => DataType::List(Arc::new(Field::new("element", self.data_type(*items, around), true))),
             Kind::Map(values) => map_type(DataType::Utf8, self.data_type(*values, around)),
             Kind::Union(branches) => {
                 let mut others = branches.iter().filter(|&&branch| !matches!(self.get(branch).kind, Kind::Null));

@@ -56,7 +56,9 @@ impl Fault {
             Rule::NameMismatch => ("NAME_MISMATCH", format!("The name of the schema has changed (path '{path}')")),
             Rule::FixedSizeMismatch => (
                 "FIXED_SIZE_MISMATCH",
-                format!("The size of FIXED type field at path '{path}' in the {reader} schema does not match with the {writer} schema"),
+                format!(
+                    "The size of FIXED type field at path '{path}' in the {reader} schema does not match with the {writer} schema"
+                ),
             ),
             Rule::MissingEnumSymbols => (
                 "MISSING_ENUM_SYMBOLS",
@@ -64,17 +66,25 @@ impl Fault {
             ),
             Rule::ReaderFieldMissingDefaultValue => (
                 "READER_FIELD_MISSING_DEFAULT_VALUE",
-                format!("The field '{info}' at path '{path}' in the {reader} schema has no default value and is missing in the {writer} schema"),
+                format!(
+                    "The field '{info}' at path '{path}' in the {reader} schema has no default value and is missing in the {writer} schema"
+                ),
             ),
             Rule::TypeMismatch => (
                 "TYPE_MISMATCH",
-                format!("The type (path '{path}') of a field in the {reader} schema does not match with the {writer} schema"),
+                format!(
+                    "The type (path '{path}') of a field in the {reader} schema does not match with the {writer} schema"
+                ),
             ),
             Rule::MissingUnionBranch => (
                 "MISSING_UNION_BRANCH",
-                format!("The {reader} schema is missing a type inside a union field at path '{path}' in the {writer} schema"),
+                format!(
+                    "The {reader} schema is missing a type inside a union field at path '{path}' in the {writer} schema"
+                ),
             ),
-            Rule::TooComplex => ("TOO_COMPLEX", format!("The schemas are too deeply nested to compare (path '{path}')")),
+            Rule::TooComplex => {
+                ("TOO_COMPLEX", format!("The schemas are too deeply nested to compare (path '{path}')"))
+            }
         };
         format!("{{errorType:'{rule}', description:'{description}', additionalInfo:'{info}'}}")
     }
@@ -128,10 +138,15 @@ impl Check<'_> {
                     if into_union && !faults.is_empty() {
                         path.push(index.to_string());
                         let missing = label(&self.writer.get(branch).kind);
-                        found.push(fault(Rule::MissingUnionBranch, path, format!("reader union lacking writer type: {missing}")));
+                        found.push(fault(
+                            Rule::MissingUnionBranch,
+                            path,
+                            format!("reader union lacking writer type: {missing}"),
+                        ));
                         path.pop();
                         // The nearest branch's own faults say which field is to blame.
-                        found.extend(faults.into_iter().filter(|fault| !matches!(fault.rule, Rule::MissingUnionBranch)));
+                        found
+                            .extend(faults.into_iter().filter(|fault| !matches!(fault.rule, Rule::MissingUnionBranch)));
                     } else {
                         found.extend(faults);
                     }

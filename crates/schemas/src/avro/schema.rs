@@ -134,7 +134,9 @@ impl Schema {
     pub fn parse(text: &str, references: &[(String, String)]) -> Result<Self> {
         let mut parser = Parser { types: Vec::new(), names: HashMap::new(), depth: 0, external: true };
         for (name, text) in references {
-            parser.document(text).map_err(|why| invalid(&why).hint(format!("the fault is in the referenced `{name}`")))?;
+            parser
+                .document(text)
+                .map_err(|why| invalid(&why).hint(format!("the fault is in the referenced `{name}`")))?;
         }
         parser.external = false;
         let root = parser.document(text).map_err(|why| invalid(&why))?;
@@ -225,7 +227,12 @@ impl Parser {
             Some(Value::String(name)) => name.as_str(),
             Some(nested @ (Value::Object(_) | Value::Array(_))) => return self.schema(nested, space),
             Some(other) => return Err(format!("\"type\" is {other}, which names no type")),
-            None => return Err(format!("no \"type\" in {}", crate::decode::fault::abridged(&Value::from(object.clone()).to_string()))),
+            None => {
+                return Err(format!(
+                    "no \"type\" in {}",
+                    crate::decode::fault::abridged(&Value::from(object.clone()).to_string())
+                ));
+            }
         };
         let props = |reserved: &[&str]| -> Map<String, Value> {
             let own = object.iter().filter(|(key, _)| *key != "type" && !reserved.contains(&key.as_str()));
@@ -247,10 +254,8 @@ impl Parser {
                 let size = object.get("size").and_then(Value::as_u64).filter(|&size| size <= i32::MAX as u64);
                 let size = size.ok_or_else(|| format!("fixed `{}` has no valid \"size\"", name.full))? as usize;
                 let full = name.full.clone();
-                let id = self.add(
-                    Kind::Fixed { name, size },
-                    props(&["name", "namespace", "doc", "aliases", "size"]),
-                )?;
+                let id =
+                    self.add(Kind::Fixed { name, size }, props(&["name", "namespace", "doc", "aliases", "size"]))?;
                 self.define(full, id)
             }
             "enum" => {

@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use arrow::datatypes::{DataType, Fields, SchemaRef};
+use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
 use base64::{Engine as _, engine::general_purpose};
 use serde_json::Value;
 
@@ -43,7 +43,10 @@ struct Writer {
 
 /// How one type of the writer becomes one column (or all of them, at the top).
 enum Plan {
-    Record { steps: Vec<Step>, missing: Vec<Missing> },
+    Record {
+        steps: Vec<Step>,
+        missing: Vec<Missing>,
+    },
     /// Lists, and the values of maps.
     Items(Box<Plan>),
     Union(Vec<Plan>),
@@ -116,6 +119,9 @@ impl Reader {
     }
 }
 
+/// Whether a field of the writer, by its name, belongs to a column.
+type Matching<'a> = &'a dyn Fn(&str, &Field) -> bool;
+
 struct Planner<'a> {
     schema: &'a Schema,
     unknown: Vec<String>,
@@ -146,7 +152,7 @@ impl Planner<'_> {
         let schema = self.schema;
         let Kind::Record { fields, .. } = &schema.get(id).kind else { return Plan::Text };
         let mut taken = vec![false; columns.len()];
-        let matches: [&dyn Fn(&str, &arrow::datatypes::Field) -> bool; 3] = [
+        let matches: [Matching<'_>; 3] = [
             &|name, column| column.name() == name,
             &|name, column| column.metadata().get(ALIASES_KEY).is_some_and(|list| list.split(',').any(|a| a == name)),
             &|name, column| column.name().to_lowercase() == name.to_lowercase(),
@@ -327,7 +333,7 @@ impl<'a> Input<'a> {
             }
             (_, Plan::Scalar) => self.scalar(id, column),
             _ => {
-                let value = self.to_json(id)?;
+                let value = self.json_value(id)?;
                 match column.data_type {
                     DataType::Utf8 => column.push_str(&value.to_string()),
                     _ => Err(column.misfit(&format!("a {} {value}", node.kind.label()))),
@@ -436,7 +442,7 @@ impl<'a> Input<'a> {
     }
 
     /// Any value as JSON: the column could not be told its type.
-    fn to_json(&mut self, id: TypeId) -> Outcome<Value> {
+    fn json_value(&mut self, id: TypeId) -> Outcome<Value> {
         self.descend()?;
         let schema = self.schema;
         let node = schema.get(id);
@@ -452,10 +458,10 @@ impl<'a> Input<'a> {
             Kind::Enum { symbols, .. } => symbols[self.branch(symbols.len())?].clone().into(),
             Kind::Union(branches) => {
                 let index = self.branch(branches.len())?;
-                self.to_json(branches[index])?
+                self.json_value(branches[index])?
             }
             Kind::Record { fields, .. } => {
-                let fields = fields.iter().map(|field| Ok((field.name.clone(), self.to_json(field.schema)?)));
+                let fields = fields.iter().map(|field| Ok((field.name.clone(), self.json_value(field.schema)?)));
                 Value::Object(fields.collect::<Outcome<_>>()?)
             }
             Kind::Array(items) => {
@@ -465,7 +471,7 @@ impl<'a> Input<'a> {
                         0 => break Value::Array(list),
                         count => {
                             for _ in 0..count {
-                                list.push(self.to_json(*items)?);
+                                list.push(self.json_value(*items)?);
                             }
                         }
                     }
@@ -479,7 +485,7 @@ impl<'a> Input<'a> {
                         count => {
                             for _ in 0..count {
                                 let key = utf8(self.sized()?)?.to_owned();
-                                map.insert(key, self.to_json(*values)?);
+                                map.insert(key, self.json_value(*values)?);
                             }
                         }
                     }

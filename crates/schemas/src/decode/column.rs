@@ -36,9 +36,19 @@ pub(crate) enum Values {
     Float64(Vec<f64>),
     Decimal(Vec<i128>),
     /// VARCHAR and BYTES
-    Bytes { offsets: Vec<i32>, bytes: Vec<u8> },
-    List { offsets: Vec<i32>, item: Box<Column> },
-    Map { offsets: Vec<i32>, key: Box<Column>, value: Box<Column> },
+    Bytes {
+        offsets: Vec<i32>,
+        bytes: Vec<u8>,
+    },
+    List {
+        offsets: Vec<i32>,
+        item: Box<Column>,
+    },
+    Map {
+        offsets: Vec<i32>,
+        key: Box<Column>,
+        value: Box<Column>,
+    },
     Struct(Vec<Column>),
 }
 
@@ -49,9 +59,8 @@ impl Column {
     }
 
     fn nested(data_type: &DataType, nullable: bool, depth: usize) -> Result<Self> {
-        let unsupported = || {
-            Err(Error::new(codes::FORMAT_UNSUPPORTED, format!("payloads cannot give columns of type {data_type}")))
-        };
+        let unsupported =
+            || Err(Error::new(codes::FORMAT_UNSUPPORTED, format!("payloads cannot give columns of type {data_type}")));
         if depth > 64 {
             return unsupported();
         }
@@ -352,11 +361,7 @@ impl Column {
     }
 }
 
-fn finish_struct(
-    types: &Fields,
-    fields: Vec<Column>,
-    nulls: Option<arrow::buffer::NullBuffer>,
-) -> Result<StructArray> {
+fn finish_struct(types: &Fields, fields: Vec<Column>, nulls: Option<arrow::buffer::NullBuffer>) -> Result<StructArray> {
     let arrays = fields.into_iter().map(Column::finish).collect::<Result<Vec<_>>>()?;
     StructArray::try_new(types.clone(), arrays, nulls)
         .map_err(|e| Error::internal(format!("a decoded struct is malformed: {e}")))

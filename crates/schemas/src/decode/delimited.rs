@@ -33,8 +33,10 @@ fn read_field(column: &mut Column, text: &str, quoted: bool) -> Outcome {
         return column.push_null();
     }
     // Integers stand for dates and times too, as in JSON.
-    if matches!(column.data_type, DataType::Date32 | DataType::Time32(_) | DataType::Time64(_) | DataType::Timestamp(..))
-        && let Ok(number) = text.parse::<i64>()
+    if matches!(
+        column.data_type,
+        DataType::Date32 | DataType::Time32(_) | DataType::Time64(_) | DataType::Timestamp(..)
+    ) && let Ok(number) = text.parse::<i64>()
     {
         return column.push_integer(number);
     }

@@ -79,16 +79,21 @@ pub struct Decoder {
 
 /// How one payload is read.
 enum Reader {
-    Json { framed: bool, plan: JsonPlan },
+    Json {
+        framed: bool,
+        plan: JsonPlan,
+    },
     Avro(avro::Reader),
-    Delimited { delimiter: u8 },
+    Delimited {
+        delimiter: u8,
+    },
     Primitive(Primitive),
     /// Every row is null.
     Nothing,
 }
 
 enum JsonPlan {
-    Object(json::ObjectPlan),
+    Object(Box<json::ObjectPlan>),
     Bare(json::Plan),
 }
 
@@ -140,7 +145,7 @@ impl Decoder {
             Format::Json | Format::JsonSr => Reader::Json {
                 framed: format == Format::JsonSr,
                 plan: if options.wrapped {
-                    JsonPlan::Object(json::ObjectPlan::new(columns.fields(), ""))
+                    JsonPlan::Object(Box::new(json::ObjectPlan::new(columns.fields(), "")))
                 } else {
                     JsonPlan::Bare(json::Plan::new(columns.field(0).data_type(), ""))
                 },
@@ -178,7 +183,8 @@ impl Decoder {
                 Err(fault) => {
                     columns.iter_mut().for_each(|column| column.truncate(taken));
                     rows.get_or_insert_with(|| (0..taken).collect());
-                    let schema_id = payload.filter(|_| self.is_framed()).and_then(|p| unframe(p).ok()).map(|(id, _)| id);
+                    let schema_id =
+                        payload.filter(|_| self.is_framed()).and_then(|p| unframe(p).ok()).map(|(id, _)| id);
                     rejected.push(Rejected { row, cause: fault.into_text(), schema_id });
                 }
             }

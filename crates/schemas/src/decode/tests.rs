@@ -93,7 +93,8 @@ fn names_match_exactly_first_then_whatever_the_case() {
 fn every_type_has_its_wire_forms() {
     let list = DataType::List(Arc::new(Field::new("element", DataType::Int32, true)));
     let map = crate::avro::map_type(DataType::Utf8, DataType::Float64);
-    let nested = DataType::Struct(vec![Field::new("x", DataType::Int64, true), Field::new("y", list.clone(), true)].into());
+    let nested =
+        DataType::Struct(vec![Field::new("x", DataType::Int64, true), Field::new("y", list.clone(), true)].into());
     check(
         Format::Json,
         schema(vec![
@@ -166,8 +167,20 @@ fn nesting_is_limited() {
 fn delimited_records_follow_rfc_4180() {
     check(
         Format::Delimited { delimiter: b';' },
-        schema(vec![("i", DataType::Int64), ("s", DataType::Utf8), ("t", DataType::Timestamp(TimeUnit::Microsecond, None))]),
-        &["1;plain;2013-01-01T10:00:00Z", "2;\"a;\"\"b\"\"\";1000\r\n", ";\"\";", "1;2", "1;2;3;4", "x;y;", "1;\"open;"],
+        schema(vec![
+            ("i", DataType::Int64),
+            ("s", DataType::Utf8),
+            ("t", DataType::Timestamp(TimeUnit::Microsecond, None)),
+        ]),
+        &[
+            "1;plain;2013-01-01T10:00:00Z",
+            "2;\"a;\"\"b\"\"\";1000\r\n",
+            ";\"\";",
+            "1;2",
+            "1;2;3;4",
+            "x;y;",
+            "1;\"open;",
+        ],
         expect![[r#"
             +---+-------+---------------------+
             | i | s     | t                   |
@@ -185,13 +198,9 @@ fn delimited_records_follow_rfc_4180() {
 
 #[test]
 fn kafka_primitives_are_big_endian() {
-    let mut decoder = Decoder::new(
-        Format::Kafka,
-        schema(vec![("k", DataType::Int64)]),
-        DecodeOptions::default(),
-        no_schemas(),
-    )
-    .unwrap();
+    let mut decoder =
+        Decoder::new(Format::Kafka, schema(vec![("k", DataType::Int64)]), DecodeOptions::default(), no_schemas())
+            .unwrap();
     let decoded = decoder.decode([Some(&42i64.to_be_bytes()[..]), Some(&[1, 2][..])]);
     assert_eq!(decoded.batch.column(0).as_primitive::<Int64Type>().value(0), 42);
     assert_eq!(decoded.rejected[0].cause, "expected 8 bytes, found 2");

@@ -2,7 +2,7 @@
 
 use arrow::{
     array::{Array, ArrayRef, AsArray},
-    datatypes::{DataType, Decimal128Type, Fields, Float32Type, Float64Type, TimeUnit, Time64MicrosecondType},
+    datatypes::{DataType, Decimal128Type, Fields, Float32Type, Float64Type, Time64MicrosecondType, TimeUnit},
 };
 use model::Result;
 use serde_json::Value;
@@ -48,11 +48,17 @@ pub(super) fn record(
             (Some(index), _) => value(schema, field.schema, &arrays[index], row, out),
             (None, Some(value)) => default(schema, field.schema, value, out),
             (None, None) if null_branch(schema, field.schema).is_some() => null(schema, field.schema, out),
-            (None, None) => Err(not_encodable(format!("field `{}` of the schema has no column and no default", field.name))),
+            (None, None) => {
+                Err(not_encodable(format!("field `{}` of the schema has no column and no default", field.name)))
+            }
         };
         written.map_err(|error| {
             let detail = error.detail_text().unwrap_or_default().to_owned();
-            if detail.starts_with("field `") { error } else { error.detail(format!("field `{}`: {detail}", field.name)) }
+            if detail.starts_with("field `") {
+                error
+            } else {
+                error.detail(format!("field `{}`: {detail}", field.name))
+            }
         })?;
     }
     Ok(())
@@ -115,7 +121,10 @@ pub(super) fn value(schema: &Schema, id: TypeId, array: &ArrayRef, row: usize, o
         (Kind::Long, DataType::Time32(_)) if node.logical == Some(Logical::TimeMicros) => {
             long(out, json::integer(array, row)? * 1_000);
         }
-        (Kind::Int, DataType::Int32 | DataType::Int64 | DataType::Date32 | DataType::Time32(_) | DataType::Time64(_)) => {
+        (
+            Kind::Int,
+            DataType::Int32 | DataType::Int64 | DataType::Date32 | DataType::Time32(_) | DataType::Time64(_),
+        ) => {
             let number = json::integer(array, row)?;
             let number = i32::try_from(number).map_err(|_| not_encodable(format!("{number} is no int")))?;
             long(out, number.into());

@@ -41,7 +41,11 @@ pub(super) fn value(out: &mut Vec<u8>, array: &ArrayRef, row: usize) -> Result<(
         DataType::Float32 | DataType::Float64 => {
             let number = float(array, row);
             // JSON has no word for these; the decoder takes them as strings.
-            if number.is_finite() { out.extend_from_slice(text(array, row)?.as_bytes()) } else { string(out, &number.to_string()) }
+            if number.is_finite() {
+                out.extend_from_slice(text(array, row)?.as_bytes())
+            } else {
+                string(out, &number.to_string())
+            }
         }
         DataType::Struct(fields) => object(out, fields, array.as_struct().columns(), row)?,
         DataType::List(_) => {
@@ -118,7 +122,9 @@ pub(super) fn micros(array: &ArrayRef, row: usize) -> Result<i64> {
         DataType::Timestamp(TimeUnit::Millisecond, _) => {
             array.as_primitive::<TimestampMillisecondType>().value(row).checked_mul(1_000)
         }
-        DataType::Timestamp(TimeUnit::Microsecond, _) => Some(array.as_primitive::<TimestampMicrosecondType>().value(row)),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            Some(array.as_primitive::<TimestampMicrosecondType>().value(row))
+        }
         DataType::Timestamp(TimeUnit::Nanosecond, _) => {
             Some(array.as_primitive::<TimestampNanosecondType>().value(row).div_euclid(1_000))
         }

@@ -39,24 +39,30 @@ impl Encoder {
         }
         match (format, schema.as_deref().map(|schema| &schema.parsed)) {
             (Format::Avro, Some(ParsedSchema::Avro(_))) | (Format::JsonSr, Some(ParsedSchema::Json(_))) => {}
-            (Format::Avro | Format::JsonSr, _) => return refuse(format!("{format} needs a schema of its kind to write by")),
+            (Format::Avro | Format::JsonSr, _) => {
+                return refuse(format!("{format} needs a schema of its kind to write by"));
+            }
             (Format::Kafka | Format::Text | Format::Bytes, _) => {
                 let [field] = columns.fields().as_ref() else {
                     return refuse(format!("{format} takes exactly one column, not {}", columns.fields().len()));
                 };
-                let fits = match (format, field.data_type()) {
-                    (Format::Kafka, DataType::Int32 | DataType::Int64 | DataType::Float64) => true,
-                    (Format::Kafka | Format::Text, DataType::Utf8) => true,
-                    (Format::Kafka | Format::Bytes, DataType::Binary) => true,
-                    _ => false,
-                };
+                let fits = matches!(
+                    (format, field.data_type()),
+                    (Format::Kafka, DataType::Int32 | DataType::Int64 | DataType::Float64)
+                        | (Format::Kafka | Format::Text, DataType::Utf8)
+                        | (Format::Kafka | Format::Bytes, DataType::Binary)
+                );
                 if !fits {
                     return refuse(format!("{format} cannot hold a column of type {}", type_name(field.data_type())));
                 }
             }
             (Format::Delimited { .. }, _) => {
                 if let Some(field) = columns.fields().iter().find(|f| f.data_type().is_nested()) {
-                    return refuse(format!("DELIMITED holds no {} (column `{}`)", type_name(field.data_type()), field.name()));
+                    return refuse(format!(
+                        "DELIMITED holds no {} (column `{}`)",
+                        type_name(field.data_type()),
+                        field.name()
+                    ));
                 }
             }
             (Format::Json | Format::None, _) => {}
@@ -71,7 +77,11 @@ impl Encoder {
     /// One payload a row. A bare null value, or [`Format::None`], gives `None`.
     pub fn encode(&self, batch: &RecordBatch) -> Result<Vec<Option<Bytes>>> {
         let same = batch.num_columns() == self.columns.fields().len()
-            && batch.columns().iter().zip(self.columns.fields()).all(|(a, f)| a.data_type().equals_datatype(f.data_type()));
+            && batch
+                .columns()
+                .iter()
+                .zip(self.columns.fields())
+                .all(|(a, f)| a.data_type().equals_datatype(f.data_type()));
         if !same {
             return Err(Error::internal("rows to encode are not of the encoder's columns"));
         }

@@ -10,7 +10,8 @@ use crate::decode::type_name;
 /// Everything may be null. Characters that Avro's names do not have become `_`.
 pub fn avro_schema(columns: &Schema, full_name: &str, wrapped: bool) -> Result<String> {
     let name: String = full_name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' }).collect();
-    let part = |part: &str| if part.starts_with(|c: char| c.is_ascii_digit()) { format!("_{part}") } else { part.to_owned() };
+    let part =
+        |part: &str| if part.starts_with(|c: char| c.is_ascii_digit()) { format!("_{part}") } else { part.to_owned() };
     let name = name.split('.').filter(|part| !part.is_empty()).map(part).collect::<Vec<_>>().join(".");
     let schema = match columns.fields().as_ref() {
         [only] if !wrapped => avro_type(only.data_type(), &name)?,
@@ -21,7 +22,11 @@ pub fn avro_schema(columns: &Schema, full_name: &str, wrapped: bool) -> Result<S
 
 fn avro_record(fields: &Fields, name: &str) -> Result<Value> {
     let field = |field: &std::sync::Arc<Field>| {
-        let legal = field.name().chars().enumerate().all(|(i, c)| c == '_' || c.is_ascii_alphabetic() || (i > 0 && c.is_ascii_digit()));
+        let legal = field
+            .name()
+            .chars()
+            .enumerate()
+            .all(|(i, c)| c == '_' || c.is_ascii_alphabetic() || (i > 0 && c.is_ascii_digit()));
         if !legal || field.name().is_empty() {
             return Err(Error::new(codes::FORMAT_UNSUPPORTED, format!("`{}` cannot name an Avro field", field.name()))
                 .hint("Avro names have letters, digits and `_` only; rename the column or use JSON"));

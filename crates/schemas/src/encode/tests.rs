@@ -113,7 +113,10 @@ fn delimited_text_tells_null_from_empty() {
 
 #[test]
 fn a_writer_without_a_field_gets_its_default_and_numbers_widen() {
-    let old = registered(SchemaType::Avro, r#"{"type":"record","name":"R","fields":[{"name":"i","type":"int"},{"name":"gone","type":"string"}]}"#);
+    let old = registered(
+        SchemaType::Avro,
+        r#"{"type":"record","name":"R","fields":[{"name":"i","type":"int"},{"name":"gone","type":"string"}]}"#,
+    );
     let new = ParsedSchema::parse(
         SchemaType::Avro,
         r#"{"type":"record","name":"R","fields":[{"name":"n","type":"double","aliases":["i"]},{"name":"s","type":"string","default":"none"}]}"#,
@@ -127,7 +130,11 @@ fn a_writer_without_a_field_gets_its_default_and_numbers_widen() {
         Arc::new(move |id: i32| Some(old.clone()).filter(|_| id == 7)),
     )
     .unwrap();
-    let decoded = decoder.decode([Some(&[0, 0, 0, 0, 7, 10, 2, b'x'][..]), Some(&[0, 0, 0, 0, 8, 10]), Some(&[0, 0, 0, 0, 7, 10, 4, b'x'])]);
+    let decoded = decoder.decode([
+        Some(&[0, 0, 0, 0, 7, 10, 2, b'x'][..]),
+        Some(&[0, 0, 0, 0, 8, 10]),
+        Some(&[0, 0, 0, 0, 7, 10, 4, b'x']),
+    ]);
     assert_eq!(decoded.batch.column(0).as_primitive::<Float64Type>().value(0), 5.0);
     assert_eq!(decoded.batch.column(1).as_string::<i32>().value(0), "none");
     assert_eq!(decoded.unknown_fields, ["gone"]);

@@ -11,11 +11,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
+pub use self::widen::{apply, merge, widen};
 use self::{
     shape::{Fields, Shape},
     widen::merge_types,
 };
-pub use self::widen::{apply, merge, widen};
 use crate::{Format, SchemaSource, SchemaType, decode};
 
 /// What a sample looks like.
@@ -155,7 +155,6 @@ pub struct Widening {
     /// Payloads that do not fit these columns are rejected when decoded.
     pub conflicts: Vec<Conflict>,
 }
-
 
 #[cfg(test)]
 mod tests;

@@ -5,7 +5,8 @@ use super::*;
 fn columns(sample: &[&str]) -> String {
     let schemas = |_: i32| None;
     let inferred = infer(sample.iter().map(|text| Some(text.as_bytes())), &schemas).expect("payloads");
-    let columns = inferred.columns.fields().iter().map(|f| format!("{} {}", f.name(), decode::type_name(f.data_type())));
+    let columns =
+        inferred.columns.fields().iter().map(|f| format!("{} {}", f.name(), decode::type_name(f.data_type())));
     format!("{}: {}", inferred.format, columns.collect::<Vec<_>>().join(", "))
 }
 
@@ -16,7 +17,13 @@ fn json_objects_give_columns_in_the_order_of_first_meeting() {
         "JSON: b DOUBLE, a VARCHAR, t TIMESTAMP, c ARRAY<BIGINT>"
     );
     assert_eq!(
-        columns(&[r#"{"a":{"x":1}}"#, r#"{"a":{"y":true}}"#, r#"{"m":1}"#, r#"{"m":"one"}"#, r#"{"big":18446744073709551615}"#]),
+        columns(&[
+            r#"{"a":{"x":1}}"#,
+            r#"{"a":{"y":true}}"#,
+            r#"{"m":1}"#,
+            r#"{"m":"one"}"#,
+            r#"{"big":18446744073709551615}"#
+        ]),
         "JSON: a STRUCT<x BIGINT, y BOOLEAN>, m VARCHAR, big VARCHAR"
     );
     assert_eq!(columns(&[r#"{"t":"2013-01-01T10:00:00Z"}"#, r#"{"t":"tomorrow"}"#]), "JSON: t VARCHAR");
@@ -77,7 +84,8 @@ fn widening_adds_and_promotes_but_never_narrows() {
     assert_eq!(conflicts, ["l", "t"]);
 
     let applied = apply(&existing, &widening.changes);
-    let names: Vec<_> = applied.fields().iter().map(|f| format!("{} {}", f.name(), decode::type_name(f.data_type()))).collect();
+    let names: Vec<_> =
+        applied.fields().iter().map(|f| format!("{} {}", f.name(), decode::type_name(f.data_type()))).collect();
     assert_eq!(
         names,
         ["i BIGINT", "l BIGINT", "f DOUBLE", "t TIMESTAMP", "s STRUCT<x BIGINT, y VARCHAR>", "z BOOLEAN"]
@@ -90,6 +98,7 @@ fn merging_takes_payloads_of_both() {
     let a = schema(vec![Field::new("x", DataType::Int64, true), Field::new("y", DataType::Utf8, true)]);
     let b = schema(vec![Field::new("z", DataType::Boolean, true), Field::new("x", DataType::Float64, true)]);
     let merged = merge(&a, &b);
-    let names: Vec<_> = merged.fields().iter().map(|f| format!("{} {}", f.name(), decode::type_name(f.data_type()))).collect();
+    let names: Vec<_> =
+        merged.fields().iter().map(|f| format!("{} {}", f.name(), decode::type_name(f.data_type()))).collect();
     assert_eq!(names, ["x DOUBLE", "y VARCHAR", "z BOOLEAN"]);
 }

@@ -53,19 +53,16 @@ fn widen_type(existing: &DataType, new: &DataType, path: &mut Vec<String>, out: 
                 path.pop();
             }
         }
-        (DataType::Int32, DataType::Int64)
-        | (DataType::Float32, DataType::Float64) => {
+        (DataType::Int32, DataType::Int64) | (DataType::Float32, DataType::Float64) => {
             out.changes.push(SchemaChange::Widen { path: path.clone(), to: new.clone() });
         }
         (DataType::Decimal128(p1, s1), DataType::Decimal128(p2, s2)) if s1 == s2 && p1 < p2 => {
             out.changes.push(SchemaChange::Widen { path: path.clone(), to: new.clone() });
         }
         (existing, new) if takes(existing, new) => {}
-        (existing, new) => out.conflicts.push(Conflict {
-            path: path.clone(),
-            existing: existing.clone(),
-            new: new.clone(),
-        }),
+        (existing, new) => {
+            out.conflicts.push(Conflict { path: path.clone(), existing: existing.clone(), new: new.clone() })
+        }
     }
 }
 

@@ -230,7 +230,9 @@ impl Diff {
             (_, None) => {}
             (None, Some(_)) => self.report_at("multipleOf", "MULTIPLE_OF_ADDED"),
             (Some(before), Some(after)) if before == after => {}
-            (Some(before), Some(after)) if after % before == 0.0 => self.report_at("multipleOf", "MULTIPLE_OF_EXPANDED"),
+            (Some(before), Some(after)) if after % before == 0.0 => {
+                self.report_at("multipleOf", "MULTIPLE_OF_EXPANDED")
+            }
             (Some(before), Some(after)) if before % after == 0.0 => {}
             _ => self.report_at("multipleOf", "MULTIPLE_OF_CHANGED"),
         }
@@ -243,29 +245,25 @@ impl Diff {
     }
 
     fn objects(&mut self, original: Node<'_>, update: Node<'_>) {
-        let none = Map::new();
-        let fields = |node: Node<'_>| -> Map<String, Value> {
-            node.get("properties").and_then(Value::as_object).unwrap_or(&none).clone()
-        };
+        fn property<'a>(node: Node<'a>, name: &str) -> Option<&'a Value> {
+            node.get("properties").and_then(|properties| properties.get(name))
+        }
         let required = |node: Node<'_>| -> BTreeSet<String> {
             let list = node.get("required").and_then(Value::as_array).into_iter().flatten();
             list.filter_map(Value::as_str).map(str::to_owned).collect()
         };
         let (required_before, required_after) = (required(original), required(update));
         let has_default = |name: &str| {
-            update.get("properties").and_then(|p| p.get(name)).is_some_and(|p| update.at(p).resolved().get("default").is_some())
+            property(update, name).is_some_and(|value| update.at(value).resolved().get("default").is_some())
         };
-        let (before, after) = (fields(original), fields(update));
-        for name in before.keys().filter(|name| after.contains_key(*name)) {
+        for (name, _) in object(original.get("properties")).filter(|(name, _)| property(update, name).is_some()) {
             if !required_before.contains(name) && required_after.contains(name) && !has_default(name) {
                 self.within(&["required", name], |diff| diff.report("REQUIRED_ATTRIBUTE_ADDED"));
             }
         }
-        let property = |node: Node<'_>, name: &str| node.get("properties").and_then(|p| p.get(name)).is_some();
-        debug_assert!(before.keys().all(|name| property(original, name)));
         for (name, value) in object(original.get("properties")) {
             let steps = ["properties", name.as_str()];
-            match update.get("properties").and_then(|p| p.get(name)) {
+            match property(update, name) {
                 Some(new) => self.within(&steps, |diff| diff.nodes(original.at(value), update.at(new))),
                 None => self.within(&steps, |diff| match content(update, name) {
                     Content::Open => {}
@@ -279,7 +277,7 @@ impl Diff {
                 }),
             }
         }
-        for (name, value) in object(update.get("properties")).filter(|(name, _)| !before.contains_key(*name)) {
+        for (name, value) in object(update.get("properties")).filter(|(name, _)| property(original, name).is_none()) {
             self.within(&["properties", name], |diff| {
                 match content(original, name) {
                     Content::Open => {
@@ -300,7 +298,12 @@ impl Diff {
                 }
             });
         }
-        self.rest(original, update, "additionalProperties", ["ADDITIONAL_PROPERTIES_REMOVED", "ADDITIONAL_PROPERTIES_NARROWED"]);
+        self.rest(
+            original,
+            update,
+            "additionalProperties",
+            ["ADDITIONAL_PROPERTIES_REMOVED", "ADDITIONAL_PROPERTIES_NARROWED"],
+        );
         self.dependencies(original, update);
     }
 
@@ -348,7 +351,9 @@ impl Diff {
                 (_, None) => {}
                 (None, Some(after)) if takes_everything(after) => {}
                 (before, Some(after)) => {
-                    self.within(&["items"], |diff| diff.nodes(original.at(before.unwrap_or(&everything)), update.at(after)));
+                    self.within(&["items"], |diff| {
+                        diff.nodes(original.at(before.unwrap_or(&everything)), update.at(after))
+                    });
                 }
             }
         } else {
@@ -361,10 +366,10 @@ impl Diff {
                         Some(Value::Bool(false)) if before != &Value::Bool(false) => {
                             diff.report("ITEM_REMOVED_FROM_CLOSED_CONTENT_MODEL");
                         }
-                        Some(rest @ Value::Object(_)) => {
-                            if !diff.attempt(original.at(before), update.at(rest)).is_empty() {
-                                diff.report("ITEM_REMOVED_NOT_COVERED_BY_PARTIALLY_OPEN_CONTENT_MODEL");
-                            }
+                        Some(rest @ Value::Object(_))
+                            if !diff.attempt(original.at(before), update.at(rest)).is_empty() =>
+                        {
+                            diff.report("ITEM_REMOVED_NOT_COVERED_BY_PARTIALLY_OPEN_CONTENT_MODEL");
                         }
                         _ => {}
                     },
@@ -450,7 +455,8 @@ fn combination<'a>(node: Node<'a>) -> Option<(&'static str, &'a [Value])> {
 /// Nothing but the combination and annotations.
 fn is_bare(value: &Value, criterion: &str) -> bool {
     let Value::Object(object) = value else { return true };
-    let rest: Map<_, _> = object.iter().filter(|(key, _)| *key != criterion).map(|(k, v)| (k.clone(), v.clone())).collect();
+    let rest: Map<_, _> =
+        object.iter().filter(|(key, _)| *key != criterion).map(|(k, v)| (k.clone(), v.clone())).collect();
     takes_everything(&Value::Object(rest))
 }
 
@@ -459,10 +465,15 @@ fn types(value: &Value) -> BTreeSet<&str> {
     match value.get("type") {
         Some(Value::String(name)) => [name.as_str()].into(),
         Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
-        _ if ["properties", "required", "additionalProperties", "patternProperties"].iter().any(|k| value.get(k).is_some()) => {
+        _ if ["properties", "required", "additionalProperties", "patternProperties"]
+            .iter()
+            .any(|k| value.get(k).is_some()) =>
+        {
             ["object"].into()
         }
-        _ if ["items", "prefixItems", "minItems", "maxItems"].iter().any(|k| value.get(k).is_some()) => ["array"].into(),
+        _ if ["items", "prefixItems", "minItems", "maxItems"].iter().any(|k| value.get(k).is_some()) => {
+            ["array"].into()
+        }
         _ => ["array", "boolean", "integer", "null", "number", "object", "string"].into(),
     }
 }

@@ -76,7 +76,10 @@ fn document(text: &str) -> Result<Value, String> {
     }
     match serde_json::from_str(text) {
         Ok(value @ (Value::Object(_) | Value::Bool(_))) => Ok(value),
-        Ok(other) => Err(format!("a schema is an object or a boolean, not {}", crate::decode::fault::abridged(&other.to_string()))),
+        Ok(other) => Err(format!(
+            "a schema is an object or a boolean, not {}",
+            crate::decode::fault::abridged(&other.to_string())
+        )),
         Err(error) => Err(format!("it is not JSON: {error}")),
     }
 }
@@ -116,7 +119,9 @@ impl<'a> Node<'a> {
         };
         let value = match fragment {
             "" => document,
-            pointer if pointer.starts_with('/') => document.pointer(&pointer.replace("%25", "%").replace("%22", "\""))?,
+            pointer if pointer.starts_with('/') => {
+                document.pointer(&pointer.replace("%25", "%").replace("%22", "\""))?
+            }
             anchor => anchored(document, anchor)?,
         };
         Some(Self { document, value, ..self })
@@ -135,7 +140,8 @@ impl<'a> Node<'a> {
         }
         if let Some(target) = object.get("$ref") {
             let target = target.as_str().ok_or_else(|| format!("{path}/$ref: {target} is no reference"))?;
-            let is_meta = target.starts_with("http://json-schema.org/") || target.starts_with("https://json-schema.org/");
+            let is_meta =
+                target.starts_with("http://json-schema.org/") || target.starts_with("https://json-schema.org/");
             if !is_meta && self.follow(target).is_none() {
                 return Err(format!("{path}/$ref: `{target}` refers to nothing known"));
             }
@@ -144,7 +150,11 @@ impl<'a> Node<'a> {
             Some(value) if !good(value) => Err(format!("{path}/{key}: expected {what}")),
             _ => Ok(()),
         };
-        expect("required", |value| value.is_boolean() || value.as_array().is_some_and(|l| l.iter().all(Value::is_string)), "a list of names")?;
+        expect(
+            "required",
+            |value| value.is_boolean() || value.as_array().is_some_and(|l| l.iter().all(Value::is_string)),
+            "a list of names",
+        )?;
         expect("properties", Value::is_object, "an object")?;
         expect("enum", Value::is_array, "a list")?;
         expect("pattern", Value::is_string, "a pattern")?;
@@ -187,6 +197,3 @@ fn anchored<'a>(value: &'a Value, anchor: &str) -> Option<&'a Value> {
         _ => None,
     }
 }
-
-#[cfg(test)]
-mod tests;

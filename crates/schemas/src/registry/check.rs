@@ -5,7 +5,12 @@ use crate::{ParsedSchema, avro, json_schema};
 
 impl Registry {
     /// What keeps `new` from being the next version of `subject`.
-    pub(super) fn conflicts_with_subject(&self, level: Compatibility, subject: &str, new: &ParsedSchema) -> Vec<String> {
+    pub(super) fn conflicts_with_subject(
+        &self,
+        level: Compatibility,
+        subject: &str,
+        new: &ParsedSchema,
+    ) -> Vec<String> {
         let versions = self.subjects.get(subject).into_iter().flatten();
         let live = versions.filter(|(_, version)| !version.deleted).map(|(&number, version)| (number, version.id));
         let newest_first = live.rev().take(if level.is_transitive() { usize::MAX } else { 1 });

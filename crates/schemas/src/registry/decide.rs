@@ -64,14 +64,18 @@ impl Registry {
             (Mode::Import, None) => {
                 return Err(refused(format!("subject '{subject}' is in import mode: a schema needs an id")));
             }
-            (_, Some(_)) => return Err(refused(format!("subject '{subject}' is not in import mode: no id may be given"))),
+            (_, Some(_)) => {
+                return Err(refused(format!("subject '{subject}' is not in import mode: no id may be given")));
+            }
             (_, None) => {
                 let level = self.compatibility_of(subject);
                 let conflicts = self.conflicts_with_subject(level, subject, &parsed);
                 if !conflicts.is_empty() {
                     return Err(Error::new(
                         codes::SCHEMA_INCOMPATIBLE,
-                        format!("schema being registered is incompatible with an earlier schema for subject \"{subject}\""),
+                        format!(
+                            "schema being registered is incompatible with an earlier schema for subject \"{subject}\""
+                        ),
                     )
                     .detail(format!("[{}]", conflicts.join(", "))));
                 }
@@ -109,7 +113,8 @@ impl Registry {
                 ));
             }
             let gone: Vec<i32> = versions.keys().copied().collect();
-            let events = gone.iter().map(|&version| Event::Schema { subject: subject.to_owned(), version, value: None });
+            let events =
+                gone.iter().map(|&version| Event::Schema { subject: subject.to_owned(), version, value: None });
             let events: Vec<_> = events.chain(self.forget_settings(subject)).collect();
             return Ok(Decision::new(gone, &events));
         }
@@ -129,7 +134,7 @@ impl Registry {
     fn forget_settings(&self, subject: &str) -> impl Iterator<Item = Event> + use<> {
         let name = Some(subject.to_owned());
         let config = self.configs.contains_key(&name).then(|| Event::Config { subject: name.clone(), value: None });
-        let mode = self.modes.contains_key(&name).then(|| Event::Mode { subject: name, value: None });
+        let mode = self.modes.contains_key(&name).then_some(Event::Mode { subject: name, value: None });
         config.into_iter().chain(mode)
     }
 
@@ -139,8 +144,11 @@ impl Registry {
             return Ok(());
         }
         let ids: Vec<_> = referrers.iter().map(i32::to_string).collect();
-        Err(Error::new(codes::SCHEMA_REFERENCED, format!("other schemas refer to version {version} of subject '{subject}'"))
-            .detail(format!("their ids are {}", ids.join(", "))))
+        Err(Error::new(
+            codes::SCHEMA_REFERENCED,
+            format!("other schemas refer to version {version} of subject '{subject}'"),
+        )
+        .detail(format!("their ids are {}", ids.join(", "))))
     }
 
     /// Hides one version, or with `permanent` removes it once it is hidden. Answers with its number.
@@ -154,13 +162,17 @@ impl Registry {
             (true, false) => {
                 return Err(Error::new(
                     codes::VERSION_NOT_SOFT_DELETED,
-                    format!("subject '{subject}' version {number} was not deleted first before being permanently deleted"),
+                    format!(
+                        "subject '{subject}' version {number} was not deleted first before being permanently deleted"
+                    ),
                 ));
             }
             (false, true) => {
                 return Err(Error::new(
                     codes::VERSION_SOFT_DELETED,
-                    format!("subject '{subject}' version {number} was soft deleted; set permanent=true to delete permanently"),
+                    format!(
+                        "subject '{subject}' version {number} was soft deleted; set permanent=true to delete permanently"
+                    ),
                 ));
             }
             (false, false) => {

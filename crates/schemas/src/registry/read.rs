@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use model::{Error, Result, error::codes};
 
 use super::{
-    CompatibilityAnswer, Compatibility, ConfigAnswer, ModeAnswer, Registry, SchemaRequest, SchemaString, SubjectVersion,
-    VersionOf, VersionSpec,
+    Compatibility, CompatibilityAnswer, ConfigAnswer, ModeAnswer, Registry, SchemaRequest, SchemaString,
+    SubjectVersion, VersionOf, VersionSpec,
     decide::subject_name,
     state::{Content, Version},
 };
@@ -64,7 +64,13 @@ impl Registry {
     }
 
     /// The version of `subject` that is this very schema.
-    pub fn lookup(&self, subject: &str, request: &SchemaRequest, normalize: bool, deleted: bool) -> Result<SubjectVersion> {
+    pub fn lookup(
+        &self,
+        subject: &str,
+        request: &SchemaRequest,
+        normalize: bool,
+        deleted: bool,
+    ) -> Result<SubjectVersion> {
         let subject = subject_name(subject)?;
         if self.versions(subject, deleted, false).is_err() {
             return Err(no_subject(subject));
@@ -244,9 +250,7 @@ impl Registry {
 
 /// References may be given in any order.
 fn same_content(a: &Content, b: &Content) -> bool {
-    a.schema_type == b.schema_type
-        && a.text == b.text
-        && (a.references == b.references || sorted(a) == sorted(b))
+    a.schema_type == b.schema_type && a.text == b.text && (a.references == b.references || sorted(a) == sorted(b))
 }
 
 fn sorted(content: &Content) -> Vec<&crate::Reference> {

@@ -26,11 +26,26 @@ pub struct Record {
 /// A record, understood.
 #[derive(Clone, Debug)]
 pub(super) enum Event {
-    Schema { subject: String, version: i32, value: Option<SchemaValue> },
-    DeleteSubject { subject: String, version: i32 },
-    Config { subject: Option<String>, value: Option<ConfigValue> },
-    Mode { subject: Option<String>, value: Option<Mode> },
-    Noop { max_id: Option<i32> },
+    Schema {
+        subject: String,
+        version: i32,
+        value: Option<SchemaValue>,
+    },
+    DeleteSubject {
+        subject: String,
+        version: i32,
+    },
+    Config {
+        subject: Option<String>,
+        value: Option<ConfigValue>,
+    },
+    Mode {
+        subject: Option<String>,
+        value: Option<Mode>,
+    },
+    Noop {
+        max_id: Option<i32>,
+    },
     /// Of a kind this registry does not know.
     Other,
 }
@@ -74,7 +89,9 @@ struct Key {
 
 impl Event {
     pub(super) fn read(key: &[u8], value: Option<&[u8]>) -> Result<Self> {
-        let bad = |why: String| Error::new(codes::REGISTRY_RECORD_INVALID, "a record of `_schemas` cannot be read").detail(why);
+        let bad = |why: String| {
+            Error::new(codes::REGISTRY_RECORD_INVALID, "a record of `_schemas` cannot be read").detail(why)
+        };
         let parsed = |what: &str, e: serde_json::Error| bad(format!("its {what}: {e}"));
         let key: Key = serde_json::from_slice(key).map_err(|e| parsed("key", e))?;
         let subject = |key: &Key| key.subject.clone().ok_or_else(|| bad("its key has no subject".into()));
@@ -93,9 +110,7 @@ impl Event {
                 let version = version.map_or(i32::MAX, |version| i32::try_from(version).unwrap_or(i32::MAX));
                 Self::DeleteSubject { subject: subject(&key)?, version }
             }
-            "CONFIG" => {
-                Self::Config { subject: key.subject, value: value_of(value).map_err(|e| parsed("value", e))? }
-            }
+            "CONFIG" => Self::Config { subject: key.subject, value: value_of(value).map_err(|e| parsed("value", e))? },
             "MODE" => {
                 let value: Option<Value> = value_of(value).map_err(|e| parsed("value", e))?;
                 let mode = value.as_ref().and_then(|value| value.get("mode").and_then(Value::as_str));
@@ -111,7 +126,8 @@ impl Event {
     }
 
     pub(super) fn write(&self) -> Record {
-        let setting = |keytype: &str, subject: &Option<String>| json!({"keytype": keytype, "subject": subject, "magic": 0});
+        let setting =
+            |keytype: &str, subject: &Option<String>| json!({"keytype": keytype, "subject": subject, "magic": 0});
         let (key, value) = match self {
             Self::Schema { subject, version, value } => (
                 json!({"keytype": "SCHEMA", "subject": subject, "version": version, "magic": 1}),

@@ -151,10 +151,12 @@ impl Registry {
     ) -> Result<()> {
         for reference in references {
             let missing = || {
-                model::Error::new(model::error::codes::SCHEMA_INVALID, "a referenced schema is not there").detail(format!(
-                    "no schema reference found for subject \"{}\" and version {}",
-                    reference.subject, reference.version
-                ))
+                model::Error::new(model::error::codes::SCHEMA_INVALID, "a referenced schema is not there").detail(
+                    format!(
+                        "no schema reference found for subject \"{}\" and version {}",
+                        reference.subject, reference.version
+                    ),
+                )
             };
             if seen.len() >= REFERENCES_MAX || depth > 32 {
                 return Err(missing().detail("too many references"));
@@ -190,14 +192,7 @@ impl Registry {
         events.iter().map(Event::write).collect()
     }
 
-    pub(super) fn schema_event(
-        &self,
-        subject: &str,
-        version: i32,
-        id: i32,
-        content: &Content,
-        deleted: bool,
-    ) -> Event {
+    pub(super) fn schema_event(&self, subject: &str, version: i32, id: i32, content: &Content, deleted: bool) -> Event {
         let value = SchemaValue {
             subject: subject.to_owned(),
             version,

@@ -97,12 +97,24 @@ fn messages_name_the_field_and_the_rule() {
         (r#""int""#, r#"["null","int"]"#, ""),
         (r#"["null","int"]"#, r#""int""#, "TYPE_MISMATCH"),
         (r#"["null","int","string"]"#, r#"["null","int"]"#, "MISSING_UNION_BRANCH"),
-        (r#"{"type":"enum","name":"E","symbols":["A","B"]}"#, r#"{"type":"enum","name":"E","symbols":["A"]}"#, "MISSING_ENUM_SYMBOLS', description:'The new schema is missing enum symbols '[B]' at path '/fields/0/type/symbols'"),
-        (r#"{"type":"enum","name":"E","symbols":["A","B"]}"#, r#"{"type":"enum","name":"E","symbols":["A"],"default":"A"}"#, ""),
+        (
+            r#"{"type":"enum","name":"E","symbols":["A","B"]}"#,
+            r#"{"type":"enum","name":"E","symbols":["A"]}"#,
+            "MISSING_ENUM_SYMBOLS', description:'The new schema is missing enum symbols '[B]' at path '/fields/0/type/symbols'",
+        ),
+        (
+            r#"{"type":"enum","name":"E","symbols":["A","B"]}"#,
+            r#"{"type":"enum","name":"E","symbols":["A"],"default":"A"}"#,
+            "",
+        ),
         (r#"{"type":"fixed","name":"F","size":4}"#, r#"{"type":"fixed","name":"F","size":8}"#, "FIXED_SIZE_MISMATCH"),
         (r#"{"type":"fixed","name":"F","size":4}"#, r#"{"type":"fixed","name":"G","size":4}"#, "NAME_MISMATCH"),
         (r#"{"type":"fixed","name":"F","size":4}"#, r#"{"type":"fixed","name":"G","size":4,"aliases":["F"]}"#, ""),
-        (r#"{"type":"array","items":"long"}"#, r#"{"type":"array","items":"int"}"#, "TYPE_MISMATCH', description:'The type (path '/fields/0/type/items')"),
+        (
+            r#"{"type":"array","items":"long"}"#,
+            r#"{"type":"array","items":"int"}"#,
+            "TYPE_MISMATCH', description:'The type (path '/fields/0/type/items')",
+        ),
     ];
     for (old, new, expected) in cases {
         let found = rule(&f(old), &f(new));
@@ -115,7 +127,9 @@ fn messages_name_the_field_and_the_rule() {
 fn json_schemas_follow_confluents_content_models() {
     let open = |more: &str| format!(r#"{{"type":"object","properties":{{"a":{{"type":"string"}}{more}}}}}"#);
     let closed = |more: &str, rest: &str| {
-        format!(r#"{{"type":"object","properties":{{"a":{{"type":"string"}}{more}}},"additionalProperties":false{rest}}}"#)
+        format!(
+            r#"{{"type":"object","properties":{{"a":{{"type":"string"}}{more}}},"additionalProperties":false{rest}}}"#
+        )
     };
     let b = r#","b":{"type":"integer"}"#;
     // (old, new, the rule that refuses it, "" if none)

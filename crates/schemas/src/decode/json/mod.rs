@@ -23,7 +23,7 @@ pub(crate) enum Plan {
     Scalar,
     /// Lists, and the values of maps.
     Items(Box<Plan>),
-    Object(ObjectPlan),
+    Object(Box<ObjectPlan>),
 }
 
 pub(crate) struct ObjectPlan {
@@ -46,9 +46,14 @@ struct Place {
 
 #[derive(Clone, Copy)]
 enum Target {
-    Field { index: usize, exact: bool },
+    Field {
+        index: usize,
+        exact: bool,
+    },
     /// No column.
-    Unknown { reported: bool },
+    Unknown {
+        reported: bool,
+    },
 }
 
 /// Names remembered for one object: wide enough for real records, small enough for hostile ones.
@@ -57,7 +62,7 @@ const NAMES_MAX: usize = 1024;
 impl Plan {
     pub(crate) fn new(data_type: &DataType, prefix: &str) -> Self {
         match data_type {
-            DataType::Struct(fields) => Self::Object(ObjectPlan::new(fields, prefix)),
+            DataType::Struct(fields) => Self::Object(Box::new(ObjectPlan::new(fields, prefix))),
             DataType::List(item) => Self::Items(Box::new(Self::new(item.data_type(), prefix))),
             DataType::Map(entries, _) => match entries.data_type() {
                 DataType::Struct(pair) if pair.len() == 2 => {

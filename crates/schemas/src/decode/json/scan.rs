@@ -326,8 +326,8 @@ impl Number<'_> {
     #[inline]
     pub(crate) fn as_f64(&self) -> f64 {
         const EXACT: [f64; 23] = [
-            1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
-            1e20, 1e21, 1e22,
+            1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+            1e19, 1e20, 1e21, 1e22,
         ];
         // A mantissa below 2^53 and a power of ten up to 10^22 are both exact, so one operation rounds once.
         let power = EXACT.get(self.exponent.unsigned_abs() as usize);
