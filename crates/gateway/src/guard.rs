@@ -40,7 +40,9 @@ fn check(method: &Method, uri: &Uri, headers: &HeaderMap, hosts: &[String]) -> R
         if from.is_none() || from != host {
             return Err(refused(format!("the request comes from the page `{}`", origin.escape_debug())));
         }
-    } else if text(header::HeaderName::from_static("sec-fetch-site")).is_some_and(|site| site != "same-origin" && site != "none") {
+    } else if text(header::HeaderName::from_static("sec-fetch-site"))
+        .is_some_and(|site| site != "same-origin" && site != "none")
+    {
         return Err(refused("the request comes from another page".to_owned()));
     }
     Ok(())
@@ -65,7 +67,8 @@ mod tests {
     use super::*;
 
     fn verdict(method: Method, headers: &[(&'static str, &str)]) -> bool {
-        let map = headers.iter().map(|(k, v)| (header::HeaderName::from_static(k), v.parse().expect("a value"))).collect();
+        let map =
+            headers.iter().map(|(k, v)| (header::HeaderName::from_static(k), v.parse().expect("a value"))).collect();
         check(&method, &Uri::from_static("/sql"), &map, &["lake.example".to_owned()]).is_ok()
     }
 

@@ -74,7 +74,10 @@ fn own(app: &Shared, out: &mut String) {
     }
     family(out, "lakehead_http_requests_total", "counter", "Requests answered by the HTTP door.");
     for ((route, status), count) in app.counters.requests.lock().iter() {
-        put(out, format_args!("lakehead_http_requests_total{{route=\"{}\",status=\"{status}\"}} {count}\n", label(route)));
+        put(
+            out,
+            format_args!("lakehead_http_requests_total{{route=\"{}\",status=\"{status}\"}} {count}\n", label(route)),
+        );
     }
     family(out, "lakehead_http_sql_rows_total", "counter", "Rows sent in answers to POST /sql.");
     put(out, format_args!("lakehead_http_sql_rows_total {}\n", app.counters.rows_sent.load(Ordering::Relaxed)));

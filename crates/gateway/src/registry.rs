@@ -129,9 +129,8 @@ fn version_of(text: &str) -> Result<VersionSpec, Error> {
 }
 
 fn id_of(text: &str) -> Result<i32, Error> {
-    text.parse().map_err(|_| {
-        Error::new(codes::HTTP_NOT_FOUND, format!("`{}` is not the id of a schema", text.escape_debug()))
-    })
+    text.parse()
+        .map_err(|_| Error::new(codes::HTTP_NOT_FOUND, format!("`{}` is not the id of a schema", text.escape_debug())))
 }
 
 // ── subjects ──

@@ -5,25 +5,48 @@
 //!   `datafusion-pg-catalog` and a few of our own;
 //! * statements with functions whose answer is this session's (`current_setting`, `version`), which are put in.
 
-use std::{borrow::Cow, ops::ControlFlow};
+use std::{borrow::Cow, collections::HashMap, ops::ControlFlow};
 
+use arrow::datatypes::{DataType as ArrowType, Field};
 use datafusion::sql::sqlparser::{
     ast::{
-        BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
-        Ident, Query, SelectItem, SetExpr, Statement, Value, VisitMut, VisitorMut,
+        BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
+        GroupByExpr, Ident, Query, SelectItem, SetExpr, Statement, Value, VisitMut, VisitorMut,
     },
     dialect::PostgreSqlDialect,
     parser::Parser,
 };
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 
-use crate::settings::{ClientSettings, SERVER_VERSION};
+use crate::{
+    settings::{ClientSettings, SERVER_VERSION},
+    types::{oid, parameter_type},
+};
 
 /// Words of queries about the catalog.
-const CATALOG_WORDS: &[&str] = &["pg_", "information_schema", "regclass", "regtype", "regproc", "regnamespace", "regrole"];
+const CATALOG_WORDS: &[&str] =
+    &["pg_", "information_schema", "regclass", "regtype", "regproc", "regnamespace", "regrole"];
 /// Functions whose answer is the session's.
-const SESSION_WORDS: &[&str] =
-    &["current_setting", "set_config", "version", "current_schema", "current_user", "session_user", "current_role", "current_catalog", "current_database"];
+const SESSION_WORDS: &[&str] = &[
+    "current_setting",
+    "set_config",
+    "version",
+    "current_schema",
+    "current_user",
+    "session_user",
+    "current_role",
+    "current_catalog",
+    "current_database",
+];
+
+/// What asyncpg wants to know of types it has no codec for, which are arrays here: its own query walks through all kinds of
+/// types by recursion.
+const ASYNCPG_TYPES: &str = "SELECT t.oid AS oid, 'pg_catalog' AS ns, t.typname AS name, 'b' AS kind, \
+    CAST(NULL AS INT) AS basetype, CASE WHEN t.typlen = -1 AND t.typelem <> 0 THEN t.typelem END AS elemtype, \
+    ',' AS elemdelim, CAST(NULL AS INT) AS range_subtype, NULL AS attrtypoids, NULL AS attrnames, 0 AS depth, \
+    CAST(NULL AS TEXT) AS basetype_name, e.typname AS elemtype_name, CAST(NULL AS TEXT) AS range_subtype_name \
+    FROM pg_catalog.pg_type AS t LEFT JOIN pg_catalog.pg_type AS e ON t.typelem = e.oid \
+    WHERE array_has(CAST($1 AS BIGINT[]), CAST(t.oid AS BIGINT))";
 
 /// Rewrites statements.
 pub(crate) struct Dialect {
@@ -41,9 +64,12 @@ impl Dialect {
     pub(crate) fn rewrite<'a>(&self, sql: &'a str, settings: &ClientSettings) -> Cow<'a, str> {
         let lower = sql.to_ascii_lowercase();
         let mentions = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+        if lower.starts_with("with recursive typeinfo_tree(") {
+            return ASYNCPG_TYPES.into();
+        }
         let about_catalog = mentions(CATALOG_WORDS);
         let statement = if about_catalog {
-            let Ok(mut statements) = self.parser.parse(sql) else { return sql.into() };
+            let Ok(mut statements) = self.parser.parse(&looked_up(sql, &lower)) else { return sql.into() };
             let Some(statement) = statements.pop().filter(|_| statements.is_empty()) else { return sql.into() };
             statement
         } else if mentions(SESSION_WORDS) {
@@ -64,6 +90,64 @@ impl Dialect {
         let _ = statement.visit(&mut SessionFunctions { settings });
         statement.to_string().into()
     }
+}
+
+/// Types of parameters by the casts written around them (`$1::text[]`), by their number: drivers that send no types rely
+/// on these.
+pub(crate) fn cast_types(sql: &str) -> HashMap<usize, ArrowType> {
+    let mut casts = Casts::default();
+    if sql.contains('$')
+        && let Ok(statements) = Parser::parse_sql(&PostgreSqlDialect {}, sql)
+    {
+        for mut statement in statements {
+            let _ = statement.visit(&mut casts);
+        }
+    }
+    casts.0
+}
+
+#[derive(Default)]
+struct Casts(HashMap<usize, ArrowType>);
+
+impl VisitorMut for Casts {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Cast { expr: inner, data_type, .. } = expr
+            && let Expr::Value(value) = inner.as_ref()
+            && let Value::Placeholder(name) = &value.value
+            && let Some(number) = name.strip_prefix('$').and_then(|n| n.parse().ok())
+            && let Some(arrow) = arrow_type(&data_type.to_string())
+        {
+            self.0.entry(number).or_insert(arrow);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The Arrow type of a type as SQL writes it; `None` for those whose values decide (`numeric`).
+fn arrow_type(written: &str) -> Option<ArrowType> {
+    let upper = written.to_ascii_uppercase();
+    if let Some(item) = upper.strip_suffix("[]") {
+        return Some(ArrowType::List(Field::new_list_field(arrow_type(item)?, true).into()));
+    }
+    let oid = match upper.split('(').next()?.trim() {
+        "BOOL" | "BOOLEAN" => oid::BOOL,
+        "SMALLINT" | "INT2" => oid::INT2,
+        "INT" | "INTEGER" | "INT4" => oid::INT4,
+        "BIGINT" | "INT8" => oid::INT8,
+        "REAL" | "FLOAT4" => oid::FLOAT4,
+        "DOUBLE PRECISION" | "DOUBLE" | "FLOAT8" | "FLOAT" => oid::FLOAT8,
+        "OID" => oid::INT8,
+        "TEXT" | "VARCHAR" | "CHARACTER VARYING" | "CHAR" | "STRING" | "UUID" | "NAME" | "REGCLASS" => oid::TEXT,
+        "BYTEA" => oid::BYTEA,
+        "DATE" => oid::DATE,
+        "TIME" | "TIME WITHOUT TIME ZONE" => oid::TIME,
+        "TIMESTAMP" | "TIMESTAMP WITHOUT TIME ZONE" => oid::TIMESTAMP,
+        "TIMESTAMPTZ" | "TIMESTAMP WITH TIME ZONE" => oid::TIMESTAMPTZ,
+        _ => return None,
+    };
+    parameter_type(oid)
 }
 
 /// Puts in what the session answers itself.
@@ -148,6 +232,49 @@ impl VisitorMut for SessionFunctions<'_> {
     }
 }
 
+/// `'orders'::regclass` as the lookup it is; done before the rules of `datafusion-pg-catalog`, which drop the cast. Its
+/// table of replacements goes by the exact text, so what needs no change keeps it.
+fn looked_up<'a>(sql: &'a str, lower: &str) -> Cow<'a, str> {
+    if !lower.contains("regclass") && !lower.contains("oid") {
+        return sql.into();
+    }
+    let Ok(mut statements) = Parser::parse_sql(&PostgreSqlDialect {}, sql) else { return sql.into() };
+    let mut lookups = Lookups { changed: false };
+    for statement in &mut statements {
+        let _ = statement.visit(&mut lookups);
+    }
+    if !lookups.changed {
+        return sql.into();
+    }
+    statements.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ").into()
+}
+
+struct Lookups {
+    changed: bool,
+}
+
+impl VisitorMut for Lookups {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let Expr::Cast { expr: inner, data_type, .. } = expr else { return ControlFlow::Continue(()) };
+        let is_value = matches!(inner.as_ref(), Expr::Value(_));
+        let replacement = match data_type.to_string().to_ascii_lowercase().trim_start_matches("pg_catalog.") {
+            "regclass" if is_value => expression(&format!(
+                "(SELECT max(pg_c.oid) FROM pg_catalog.pg_class AS pg_c WHERE pg_c.relname = CAST({inner} AS TEXT))"
+            )),
+            "oid" => expression(&format!("CAST({inner} AS BIGINT)")),
+            "oid[]" => expression(&format!("CAST({inner} AS BIGINT[])")),
+            _ => None,
+        };
+        if let Some(replacement) = replacement {
+            *expr = replacement;
+            self.changed = true;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 /// What the rules of `datafusion-pg-catalog` leave over.
 struct CatalogQueries;
 
@@ -166,11 +293,32 @@ impl VisitorMut for CatalogQueries {
             // `'name'::regproc`: names stay names.
             Expr::Cast { expr: inner, data_type: DataType::Custom(name, _), .. }
                 if name.0.last().and_then(|part| part.as_ident()).is_some_and(|ident| {
-                    ["regproc", "regprocedure", "regtype", "regrole", "regnamespace", "regconfig", "regdictionary", "regoper", "regoperator"]
-                        .contains(&ident.value.to_ascii_lowercase().as_str())
+                    [
+                        "regproc",
+                        "regprocedure",
+                        "regtype",
+                        "regrole",
+                        "regnamespace",
+                        "regconfig",
+                        "regdictionary",
+                        "regoper",
+                        "regoperator",
+                    ]
+                    .contains(&ident.value.to_ascii_lowercase().as_str())
                 }) =>
             {
                 *expr = inner.as_ref().clone();
+            }
+            // The engine's LIKE knows one escape character, the backslash.
+            Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. }
+                if escape_char.is_some() =>
+            {
+                if let Some(Value::SingleQuotedString(escape)) = escape_char.as_ref()
+                    && let Some(replaced) = expression(&format!("replace({pattern}, '{escape}', '\\')"))
+                {
+                    **pattern = replaced;
+                    *escape_char = None;
+                }
             }
             // The dump is of PostgreSQL 17, which renamed it.
             Expr::CompoundIdentifier(path) if path.last().is_some_and(|last| last.value == "colliculocale") => {
@@ -180,7 +328,9 @@ impl VisitorMut for CatalogQueries {
             }
             // System columns: every row is its table's, and as old as time.
             Expr::CompoundIdentifier(path)
-                if path.last().is_some_and(|last| ["tableoid", "xmin", "xmax", "cmin", "cmax", "ctid"].contains(&last.value.as_str())) =>
+                if path.last().is_some_and(|last| {
+                    ["tableoid", "xmin", "xmax", "cmin", "cmax", "ctid"].contains(&last.value.as_str())
+                }) =>
             {
                 *expr = Expr::value(Value::Number("0".to_owned(), false));
             }
@@ -202,19 +352,19 @@ fn catalog_function(function: &Function) -> Option<Expr> {
     match (name.as_str(), &function.args) {
         // Lists of privileges, options and members: there are none.
         ("array", FunctionArguments::Subquery(_)) => Some(no_text()),
+        // Numbers of the items that are unnested beside it; only of keys, of which there are none.
+        ("generate_subscripts", FunctionArguments::List(list)) => {
+            expression(&format!("unnest({})", list.args.first()?))
+        }
         ("array_to_string", FunctionArguments::List(list)) => {
             let first = list.args.first().map(ToString::to_string).unwrap_or_default().to_ascii_lowercase();
             (!first.contains("array_agg") && !first.starts_with("array[")).then(no_text)
         }
         ("pg_get_viewdef", FunctionArguments::List(list)) => {
             let FunctionArg::Unnamed(FunctionArgExpr::Expr(view)) = list.args.first()? else { return None };
-            let lookup = format!("SELECT (SELECT max(pg_v.definition) FROM pg_catalog.pg_views AS pg_v WHERE pg_v.viewoid = {view})");
-            let Statement::Query(query) = Parser::parse_sql(&PostgreSqlDialect {}, &lookup).ok()?.pop()? else { return None };
-            let SetExpr::Select(select) = *query.body else { return None };
-            match select.projection.into_iter().next()? {
-                SelectItem::UnnamedExpr(expr) => Some(expr),
-                _ => None,
-            }
+            expression(&format!(
+                "(SELECT max(pg_v.definition) FROM pg_catalog.pg_views AS pg_v WHERE pg_v.viewoid = {view})"
+            ))
         }
         _ => None,
     }
@@ -223,21 +373,25 @@ fn catalog_function(function: &Function) -> Option<Expr> {
 /// `(SELECT x FROM …)` becomes `(SELECT max(x) FROM …)` where there is nothing that says it gives one row.
 fn aggregate(query: &mut Query) {
     let SetExpr::Select(select) = query.body.as_mut() else { return };
-    let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] = &mut select.projection[..] else { return };
+    let [SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }] = &mut select.projection[..] else {
+        return;
+    };
     let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
     let text = expr.to_string().to_ascii_lowercase();
-    let aggregated = ["max(", "min(", "count(", "sum(", "array_agg(", "string_agg(", "bool_or(", "bool_and("].iter().any(|f| text.contains(f));
+    let aggregated = ["max(", "min(", "count(", "sum(", "array_agg(", "string_agg(", "bool_or(", "bool_and("]
+        .iter()
+        .any(|f| text.contains(f));
     if select.from.is_empty() || grouped || aggregated || query.order_by.is_some() {
         return;
     }
-    let lookup = format!("SELECT max({expr})");
-    let Ok(mut statements) = Parser::parse_sql(&PostgreSqlDialect {}, &lookup) else { return };
-    if let Some(Statement::Query(wrapped)) = statements.pop()
-        && let SetExpr::Select(wrapped) = *wrapped.body
-        && let Some(SelectItem::UnnamedExpr(max)) = wrapped.projection.into_iter().next()
-    {
+    if let Some(max) = expression(&format!("max({expr})")) {
         *expr = max;
     }
+}
+
+/// `text` as an expression.
+fn expression(text: &str) -> Option<Expr> {
+    Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?.parse_expr().ok()
 }
 
 /// `OPERATOR(pg_catalog.~)` is `~`.
@@ -272,7 +426,11 @@ mod tests {
 
     #[test]
     fn user_statements_stay_as_written() {
-        for sql in ["SELECT (SELECT max(a) FROM u WHERE u.b = t.b) FROM t", "CREATE STREAM s WITH (kafka_topic='pg_x')", "nonsense pg_"] {
+        for sql in [
+            "SELECT (SELECT max(a) FROM u WHERE u.b = t.b) FROM t",
+            "CREATE STREAM s WITH (kafka_topic='pg_x')",
+            "nonsense pg_",
+        ] {
             assert_eq!(rewritten(sql), sql);
         }
     }
@@ -280,13 +438,23 @@ mod tests {
     #[test]
     fn session_functions_are_answered_here() {
         assert_eq!(rewritten("SELECT current_setting('datestyle')"), "SELECT 'ISO, MDY' AS current_setting");
-        assert_eq!(rewritten("select pg_catalog.version()"), format!("SELECT 'PostgreSQL {SERVER_VERSION}' AS version"));
+        assert_eq!(
+            rewritten("select pg_catalog.version()"),
+            format!("SELECT 'PostgreSQL {SERVER_VERSION}' AS version")
+        );
         assert_eq!(rewritten("SELECT current_schema()"), "SELECT 'public' AS current_schema");
+    }
+
+    #[test]
+    fn casts_say_what_parameters_are() {
+        let types = cast_types("SELECT $1::bigint, CAST($2 AS text[]), $3, $4::numeric, '$5'::text");
+        let texts = ArrowType::List(Field::new_list_field(ArrowType::Utf8, true).into());
+        assert_eq!(types, HashMap::from([(1, ArrowType::Int64), (2, texts)]));
     }
 
     #[test]
     fn qualified_operators_are_plain_ones() {
         let sql = "SELECT 1 FROM pg_catalog.pg_class c WHERE c.relname OPERATOR(pg_catalog.~) '^(x)$' COLLATE pg_catalog.default";
-        assert_eq!(rewritten(sql), "SELECT 1 FROM pg_catalog.pg_class AS c WHERE c.relname ~ '^(x)$'");
+        assert_eq!(rewritten(sql), "SELECT 1 FROM pg_catalog.pg_class c WHERE c.relname ~ '^(x)$'");
     }
 }

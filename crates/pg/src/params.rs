@@ -24,8 +24,13 @@ pub(crate) fn decode(
         return ScalarValue::try_from(&target).map_err(|e| invalid(number, &target, &e.to_string()));
     };
     if binary {
-        let wire_oid = if client_oid == 0 { crate::types::PgType::of(&Field::new("", target.clone(), true)).oid } else { client_oid };
-        let decoded = from_binary(bytes, wire_oid).ok_or_else(|| invalid(number, &target, "the binary value is malformed"))?;
+        let wire_oid = if client_oid == 0 {
+            crate::types::PgType::of(&Field::new("", target.clone(), true)).oid
+        } else {
+            client_oid
+        };
+        let decoded =
+            from_binary(bytes, wire_oid).ok_or_else(|| invalid(number, &target, "the binary value is malformed"))?;
         // What the client sent may be narrower than what the statement needs.
         return if client_oid == 0 && decoded.data_type() != target {
             decoded.cast_to(&target).map_err(|e| invalid(number, &target, &e.to_string()))
@@ -34,7 +39,8 @@ pub(crate) fn decode(
         };
     }
     let text = std::str::from_utf8(bytes).map_err(|_| invalid(number, &target, "the text is not UTF-8"))?;
-    from_text(text, &target, client_oid).ok_or_else(|| invalid(number, &target, &format!("\"{}\" is not one", shortened(text))))
+    from_text(text, &target, client_oid)
+        .ok_or_else(|| invalid(number, &target, &format!("\"{}\" is not one", shortened(text))))
 }
 
 fn from_text(text: &str, target: &DataType, client_oid: u32) -> Option<ScalarValue> {
@@ -189,8 +195,9 @@ fn numeric_text(b: &mut Bytes) -> Option<String> {
     if scale > 0 {
         let first = i32::from(weight) + 1;
         // Groups before the first digit of the fraction are zeros when the weight is negative.
-        let fraction: String =
-            (0..i32::from(scale.div_ceil(4))).map(|i| format!("{:04}", if first < 0 && i < -first { 0 } else { group(first + i) })).collect();
+        let fraction: String = (0..i32::from(scale.div_ceil(4)))
+            .map(|i| format!("{:04}", if first < 0 && i < -first { 0 } else { group(first + i) }))
+            .collect();
         text.push('.');
         text += &fraction[..usize::from(scale)];
     }

@@ -80,7 +80,8 @@ pub(crate) struct ClientSettings {
 
 impl Default for ClientSettings {
     fn default() -> Self {
-        let entry = |(name, value, _): &(&str, &str, bool)| (name.to_ascii_lowercase(), (name.to_string(), value.to_string()));
+        let entry =
+            |(name, value, _): &(&str, &str, bool)| (name.to_ascii_lowercase(), (name.to_string(), value.to_string()));
         Self {
             values: SETTINGS.iter().map(entry).collect(),
             initial: BTreeMap::new(),
@@ -129,8 +130,11 @@ impl ClientSettings {
                 self.values.insert(key, (name.to_owned(), value.to_owned()));
                 return Ok(None);
             }
-            return Err(Error::new(codes::PG_SETTING_INVALID, format!("unrecognized configuration parameter \"{name}\""))
-                .hint("SHOW ALL lists the settings there are"));
+            return Err(Error::new(
+                codes::PG_SETTING_INVALID,
+                format!("unrecognized configuration parameter \"{name}\""),
+            )
+            .hint("SHOW ALL lists the settings there are"));
         };
         let shown = shown.clone();
         if FIXED.contains(&key.as_str()) {
@@ -147,7 +151,9 @@ impl ClientSettings {
         let default = SETTINGS.iter().find(|(n, _, _)| n.eq_ignore_ascii_case(name)).map(|(_, value, _)| *value);
         match (self.initial.get(&key).cloned(), default) {
             (Some(value), _) => self.set(name, &value),
-            (None, Some(value)) if !FIXED.contains(&key.as_str()) && key != "session_authorization" => self.set(name, value),
+            (None, Some(value)) if !FIXED.contains(&key.as_str()) && key != "session_authorization" => {
+                self.set(name, value)
+            }
             (None, _) => {
                 self.values.retain(|k, _| *k != key || !k.contains('.'));
                 Ok(None)
@@ -168,14 +174,14 @@ impl ClientSettings {
     /// The value in its canonical spelling, with what depends on it brought up to date.
     fn check(&mut self, key: &str, shown: &str, value: &str) -> Result<String> {
         let one_of = |allowed: &[&str], canonical: &str| {
-            if allowed.iter().any(|a| a.eq_ignore_ascii_case(value.trim())) {
+            if allowed.iter().any(|a| a.eq_ignore_ascii_case(value.trim().trim_matches('\''))) {
                 Ok(canonical.to_owned())
             } else {
                 Err(invalid(shown, value, &format!("only {canonical} is supported")))
             }
         };
         match key {
-            "client_encoding" => one_of(&["utf8", "utf-8", "unicode", "'utf8'", "sql_ascii", "auto"], "UTF8"),
+            "client_encoding" => one_of(&["utf8", "utf-8", "unicode", "sql_ascii", "auto"], "UTF8"),
             "standard_conforming_strings" => one_of(&["on", "true", "1", "yes"], "on"),
             "intervalstyle" => one_of(&["postgres"], "postgres"),
             "bytea_output" => one_of(&["hex"], "hex"),
@@ -202,7 +208,8 @@ impl ClientSettings {
                 Ok(name.to_owned())
             }
             "statement_timeout" => {
-                let timeout = duration(value).ok_or_else(|| invalid(shown, value, "write milliseconds, or 10s, 5min, 1h"))?;
+                let timeout =
+                    duration(value).ok_or_else(|| invalid(shown, value, "write milliseconds, or 10s, 5min, 1h"))?;
                 self.statement_timeout = (!timeout.is_zero()).then_some(timeout);
                 Ok(if timeout.is_zero() { "0".to_owned() } else { format!("{}ms", timeout.as_millis()) })
             }
@@ -232,8 +239,11 @@ fn duration(text: &str) -> Option<Duration> {
 }
 
 fn invalid(name: &str, value: &str, why: &str) -> Error {
-    Error::new(codes::PG_SETTING_INVALID, format!("invalid value for parameter \"{name}\": \"{}\"", value.escape_debug()))
-        .detail(why.to_owned())
+    Error::new(
+        codes::PG_SETTING_INVALID,
+        format!("invalid value for parameter \"{name}\": \"{}\"", value.escape_debug()),
+    )
+    .detail(why.to_owned())
 }
 
 #[cfg(test)]

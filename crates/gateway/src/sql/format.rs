@@ -63,9 +63,8 @@ impl Format {
             }
         }
         best.map(|(_, format)| format).ok_or_else(|| {
-            Error::new(codes::HTTP_NOT_ACCEPTABLE, "no answer in a format the client accepts").hint(
-                "accept application/json, application/x-ndjson, text/csv or application/vnd.apache.arrow.stream",
-            )
+            Error::new(codes::HTTP_NOT_ACCEPTABLE, "no answer in a format the client accepts")
+                .hint("accept application/json, application/x-ndjson, text/csv or application/vnd.apache.arrow.stream")
         })
     }
 
@@ -87,10 +86,16 @@ pub(super) struct Writer {
 
 enum Kind {
     /// `{"columns":[{"name","type"}…],"rows":[[…]…],"tag","row_count"}`
-    Json { first: bool },
+    Json {
+        first: bool,
+    },
     /// `{"column":value…}` a line.
-    NdJson { keys: Vec<Vec<u8>> },
-    Csv { header: bool },
+    NdJson {
+        keys: Vec<Vec<u8>>,
+    },
+    Csv {
+        header: bool,
+    },
     Arrow(Box<StreamWriter<Vec<u8>>>),
 }
 
@@ -134,7 +139,9 @@ impl Writer {
             Kind::Csv { header } if !self.schema.fields().is_empty() => {
                 *header = false;
                 let mut writer = csv::WriterBuilder::new().with_header(true).build(Vec::new());
-                let text = Schema::new(self.schema.fields().iter().map(|f| Field::new(f.name(), DataType::Utf8, true)).collect::<Vec<_>>());
+                let text = Schema::new(
+                    self.schema.fields().iter().map(|f| Field::new(f.name(), DataType::Utf8, true)).collect::<Vec<_>>(),
+                );
                 writer.write(&RecordBatch::new_empty(Arc::new(text))).map_err(not_written)?;
                 writer.into_inner().into()
             }
@@ -231,7 +238,8 @@ impl JsonColumns {
     fn new(batch: &RecordBatch) -> Result<Self> {
         let mut columns = Self { fields: Vec::new(), arrays: Vec::new(), rows: batch.num_rows() };
         for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-            let array = if matches!(array.data_type(), DataType::Union(_, _)) { to_text(array)? } else { array.clone() };
+            let array =
+                if matches!(array.data_type(), DataType::Union(_, _)) { to_text(array)? } else { array.clone() };
             columns.fields.push(Arc::new(field.as_ref().clone().with_data_type(array.data_type().clone())));
             columns.arrays.push(array);
         }

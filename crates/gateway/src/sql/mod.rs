@@ -60,7 +60,15 @@ pub(crate) async fn answer(State(app): State<Shared>, request: Request) -> Resul
     };
     let left = limit.saturating_sub(app.parts.world.clock.monotonic().saturating_sub(started));
     let writer = Writer::new(format, &rows.outcome)?;
-    let body = Answer { app, rows, writer, step: Step::Begin(first), deadline: Box::pin(tokio::time::sleep(left)), limit, _permit: permit };
+    let body = Answer {
+        app,
+        rows,
+        writer,
+        step: Step::Begin(first),
+        deadline: Box::pin(tokio::time::sleep(left)),
+        limit,
+        _permit: permit,
+    };
     Ok(([(header::CONTENT_TYPE, format.content_type())], Body::from_stream(body.into_stream())).into_response())
 }
 
@@ -205,4 +213,3 @@ fn timed_out(limit: Duration) -> Error {
         .detail(format!("this door allows {} s", limit.as_secs()))
         .hint("narrow it with WHERE or LIMIT, or run it through the PostgreSQL door")
 }
-

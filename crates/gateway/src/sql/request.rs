@@ -62,9 +62,9 @@ fn scalar(number: usize, value: &Value, wanted: Option<&DataType>) -> Result<Sca
 }
 
 fn invalid(why: &str) -> Error {
-    Error::new(codes::HTTP_BODY_INVALID, "could not read the request's body").detail(why.to_owned()).hint(
-        "send SQL as text/plain, or {\"sql\": \"SELECT $1\", \"params\": [1]} as application/json",
-    )
+    Error::new(codes::HTTP_BODY_INVALID, "could not read the request's body")
+        .detail(why.to_owned())
+        .hint("send SQL as text/plain, or {\"sql\": \"SELECT $1\", \"params\": [1]} as application/json")
 }
 
 #[cfg(test)]

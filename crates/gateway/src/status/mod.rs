@@ -47,5 +47,6 @@ pub(crate) async fn answer(State(app): State<Shared>) -> Response {
             seen
         }
     };
-    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], seen.json.clone()).into_response()
+    ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], seen.json.clone())
+        .into_response()
 }

@@ -8,9 +8,7 @@ use std::any::Any;
 use arrow::datatypes::DataType;
 use datafusion::{
     error::Result,
-    logical_expr::{
-        ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
-    },
+    logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility},
     prelude::SessionContext,
     scalar::ScalarValue,
 };

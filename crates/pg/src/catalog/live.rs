@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
+use ::catalog::{Catalog, EntryKind};
 use arrow::{
     array::RecordBatch,
     datatypes::{DataType, Field, Schema, SchemaRef},
 };
-use ::catalog::{Catalog, EntryKind};
 use datafusion::{
     catalog::{CatalogProvider, MemTable, TableProvider},
     error::Result,
@@ -51,8 +51,11 @@ enum Kind {
     Real(f32),
     Bool(bool),
     Text(&'static str),
-    /// A text or array that is always NULL here.
+    /// A text that is always NULL here.
     Null,
+    /// An array of `int2` or `int4` that is always NULL here; clients unnest it.
+    Shorts,
+    Ints,
 }
 
 const PG_CLASS: Columns = &[
@@ -171,6 +174,60 @@ const PG_USER_MAPPINGS: Columns = &[
     ("umoptions", Kind::Null),
 ];
 
+/// There are no indexes and no constraints, but clients join these and unnest their arrays, so the types must be right.
+const PG_INDEX: Columns = &[
+    ("indexrelid", Kind::Int(0)),
+    ("indrelid", Kind::Int(0)),
+    ("indnatts", Kind::Short(0)),
+    ("indnkeyatts", Kind::Short(0)),
+    ("indisunique", Kind::Bool(false)),
+    ("indnullsnotdistinct", Kind::Bool(false)),
+    ("indisprimary", Kind::Bool(false)),
+    ("indisexclusion", Kind::Bool(false)),
+    ("indimmediate", Kind::Bool(false)),
+    ("indisclustered", Kind::Bool(false)),
+    ("indisvalid", Kind::Bool(false)),
+    ("indcheckxmin", Kind::Bool(false)),
+    ("indisready", Kind::Bool(false)),
+    ("indislive", Kind::Bool(false)),
+    ("indisreplident", Kind::Bool(false)),
+    ("indkey", Kind::Shorts),
+    ("indcollation", Kind::Ints),
+    ("indclass", Kind::Ints),
+    ("indoption", Kind::Shorts),
+    ("indexprs", Kind::Null),
+    ("indpred", Kind::Null),
+];
+
+const PG_CONSTRAINT: Columns = &[
+    ("oid", Kind::Int(0)),
+    ("conname", Kind::Text("")),
+    ("connamespace", Kind::Int(0)),
+    ("contype", Kind::Text("")),
+    ("condeferrable", Kind::Bool(false)),
+    ("condeferred", Kind::Bool(false)),
+    ("convalidated", Kind::Bool(true)),
+    ("conrelid", Kind::Int(0)),
+    ("contypid", Kind::Int(0)),
+    ("conindid", Kind::Int(0)),
+    ("conparentid", Kind::Int(0)),
+    ("confrelid", Kind::Int(0)),
+    ("confupdtype", Kind::Text("")),
+    ("confdeltype", Kind::Text("")),
+    ("confmatchtype", Kind::Text("")),
+    ("conislocal", Kind::Bool(true)),
+    ("coninhcount", Kind::Int(0)),
+    ("connoinherit", Kind::Bool(false)),
+    ("conkey", Kind::Shorts),
+    ("confkey", Kind::Shorts),
+    ("conpfeqop", Kind::Ints),
+    ("conppeqop", Kind::Ints),
+    ("conffeqop", Kind::Ints),
+    ("confdelsetcols", Kind::Shorts),
+    ("conexclop", Kind::Ints),
+    ("conbin", Kind::Null),
+];
+
 /// Tables made here; [`super`] lists them with those of the dump.
 pub(super) const TABLES: &[&str] = &["pg_user_mappings"];
 
@@ -214,6 +271,8 @@ impl Live {
                 };
                 (PG_VIEWS, self.relations().await.iter().filter_map(row).collect())
             }
+            "pg_index" => (PG_INDEX, Vec::new()),
+            "pg_constraint" => (PG_CONSTRAINT, Vec::new()),
             "pg_user_mappings" => (PG_USER_MAPPINGS, Vec::new()),
             _ => return Ok(None),
         };
@@ -276,7 +335,8 @@ fn attributes(relation: &Relation) -> Vec<Vec<(&'static str, ScalarValue)>> {
     let relid = relation_oid(&relation.zone, &relation.name);
     let row = |(i, field): (usize, &Arc<Field>)| {
         let pg = PgType::of(field);
-        let is_list = matches!(field.data_type(), DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(_, _));
+        let is_list =
+            matches!(field.data_type(), DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(_, _));
         vec![
             ("attrelid", relid.into()),
             ("attname", text(field.name())),
@@ -306,6 +366,8 @@ fn batch(columns: Columns, rows: Vec<Vec<(&'static str, ScalarValue)>>) -> Resul
             Kind::Bool(v) => ScalarValue::from(*v),
             Kind::Text(v) => ScalarValue::from(*v),
             Kind::Null => ScalarValue::Utf8(None),
+            Kind::Shorts => ScalarValue::new_null_list(DataType::Int16, true, 1),
+            Kind::Ints => ScalarValue::new_null_list(DataType::Int32, true, 1),
         };
         fields.push(Field::new(*name, default.data_type(), true));
         let value = |row: &Vec<(&str, ScalarValue)>| {

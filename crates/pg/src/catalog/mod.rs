@@ -10,8 +10,8 @@ mod live;
 
 use std::{fmt, sync::Arc};
 
-use async_trait::async_trait;
 use ::catalog::Catalog;
+use async_trait::async_trait;
 use datafusion::{
     catalog::{SchemaProvider, TableFunctionImpl, TableProvider},
     error::DataFusionError,

@@ -10,15 +10,15 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Decimal128Array, Decimal256Array, Float32Array, Float64Array,
-        Int16Array, Int32Array, Int64Array, IntervalMonthDayNanoArray, ListArray, RecordBatch, StringArray,
-        StringBuilder, StringViewArray, timezone::Tz,
+        Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Decimal128Array, Decimal256Array, Float32Array,
+        Float64Array, Int16Array, Int32Array, Int64Array, IntervalMonthDayNanoArray, ListArray, RecordBatch,
+        StringArray, StringBuilder, StringViewArray, timezone::Tz,
     },
     compute::cast,
     datatypes::{
         DataType, Date32Type, Decimal128Type, Decimal256Type, DurationMicrosecondType, Field, Float32Type, Float64Type,
-        Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, Schema, Time64MicrosecondType, TimeUnit,
-        TimestampMicrosecondType,
+        Int16Type, Int32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, Schema, Time64MicrosecondType,
+        TimeUnit, TimestampMicrosecondType,
     },
     json::writer::{EncoderOptions, make_encoder},
 };
@@ -138,7 +138,11 @@ pub(crate) enum Cells {
     Interval(IntervalMonthDayNanoArray),
     /// Microseconds.
     Duration(Int64Array),
-    List { list: ListArray, items: Box<Cells>, item_oid: u32 },
+    List {
+        list: ListArray,
+        items: Box<Cells>,
+        item_oid: u32,
+    },
 }
 
 impl Cells {
@@ -188,9 +192,7 @@ impl Cells {
                 if zone.is_some() { Self::TimestampTz(micros) } else { Self::Timestamp(micros) }
             }
             DataType::Interval(_) => Self::Interval(
-                to(&DataType::Interval(IntervalUnit::MonthDayNano))?
-                    .as_primitive::<IntervalMonthDayNanoType>()
-                    .clone(),
+                to(&DataType::Interval(IntervalUnit::MonthDayNano))?.as_primitive::<IntervalMonthDayNanoType>().clone(),
             ),
             DataType::Duration(_) => Self::Duration(
                 to(&DataType::Duration(TimeUnit::Microsecond))?
@@ -216,7 +218,9 @@ impl Cells {
             Self::Bool(a) => a.is_null(row),
             Self::Int2(a) => a.is_null(row),
             Self::Int4(a) | Self::Date(a) => a.is_null(row),
-            Self::Int8(a) | Self::Time(a) | Self::Timestamp(a) | Self::TimestampTz(a) | Self::Duration(a) => a.is_null(row),
+            Self::Int8(a) | Self::Time(a) | Self::Timestamp(a) | Self::TimestampTz(a) | Self::Duration(a) => {
+                a.is_null(row)
+            }
             Self::Float4(a) => a.is_null(row),
             Self::Float8(a) => a.is_null(row),
             Self::Numeric128(a) => a.is_null(row),
@@ -237,7 +241,11 @@ impl Cells {
         }
         let start = b.len();
         b.put_i32(0);
-        if binary { self.put_binary(row, b)? } else { self.put_text(row, zone, b)? }
+        if binary {
+            self.put_binary(row, b)?
+        } else {
+            self.put_text(row, zone, b)?
+        }
         let length = i32::try_from(b.len() - start - 4).map_err(|_| Error::internal("a value is larger than 2 GiB"))?;
         b[start..start + 4].copy_from_slice(&length.to_be_bytes());
         Ok(())
@@ -263,5 +271,6 @@ fn to_json(field: &Field, array: &ArrayRef) -> Result<StringArray> {
 }
 
 fn not_shown(error: arrow::error::ArrowError) -> Error {
-    Error::new(model::error::codes::PG_VALUE_UNSENDABLE, "could not send a value of the result").detail(error.to_string())
+    Error::new(model::error::codes::PG_VALUE_UNSENDABLE, "could not send a value of the result")
+        .detail(error.to_string())
 }

@@ -2,10 +2,7 @@
 
 use std::fmt::Write;
 
-use arrow::{
-    array::timezone::Tz,
-    datatypes::IntervalMonthDayNanoType,
-};
+use arrow::{array::timezone::Tz, datatypes::IntervalMonthDayNanoType};
 use bytes::{BufMut, BytesMut};
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Offset, TimeDelta, Timelike};
 use model::{Error, Result};
@@ -24,8 +21,12 @@ impl Cells {
             Self::Int2(a) => put(b, format_args!("{}", a.value(row))),
             Self::Int4(a) => put(b, format_args!("{}", a.value(row))),
             Self::Int8(a) => put(b, format_args!("{}", a.value(row))),
-            Self::Float4(a) => put_float(b, f64::from(a.value(row)), &a.value(row).to_string(), &format!("{:e}", a.value(row)), 6),
-            Self::Float8(a) => put_float(b, a.value(row), &a.value(row).to_string(), &format!("{:e}", a.value(row)), 15),
+            Self::Float4(a) => {
+                put_float(b, f64::from(a.value(row)), &a.value(row).to_string(), &format!("{:e}", a.value(row)), 6)
+            }
+            Self::Float8(a) => {
+                put_float(b, a.value(row), &a.value(row).to_string(), &format!("{:e}", a.value(row)), 15)
+            }
             Self::Numeric128(a) => b.put_slice(a.value_as_string(row).as_bytes()),
             Self::Numeric256(a) => b.put_slice(a.value_as_string(row).as_bytes()),
             Self::Text(a) => put_str(b, a.value(row)),
@@ -182,12 +183,21 @@ fn put_interval(b: &mut BytesMut, months: i32, days: i32, micros: i64) {
     for (count, one, many) in [(months / 12, "year", "years"), (months % 12, "mon", "mons"), (days, "day", "days")] {
         if count != 0 {
             let plus = if negative_before && count > 0 { "+" } else { "" };
-            put(b, format_args!("{}{plus}{count} {}", if first { "" } else { " " }, if count == 1 { one } else { many }));
+            put(
+                b,
+                format_args!("{}{plus}{count} {}", if first { "" } else { " " }, if count == 1 { one } else { many }),
+            );
             (first, negative_before) = (false, count < 0);
         }
     }
     if micros != 0 || first {
-        let sign = if micros < 0 { "-" } else if negative_before { "+" } else { "" };
+        let sign = if micros < 0 {
+            "-"
+        } else if negative_before {
+            "+"
+        } else {
+            ""
+        };
         let micros = micros.unsigned_abs();
         let (seconds, rest) = (micros / 1_000_000, (micros % 1_000_000) as i64);
         let space = if first { "" } else { " " };

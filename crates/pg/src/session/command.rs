@@ -12,7 +12,10 @@ pub(crate) enum Command {
     /// For the engine, as written.
     Engine,
     /// `value` `None`: DEFAULT.
-    Set { name: String, value: Option<String> },
+    Set {
+        name: String,
+        value: Option<String>,
+    },
     Show(String),
     ShowAll,
     /// `None`: all.
@@ -22,17 +25,40 @@ pub(crate) enum Command {
     Begin,
     Commit,
     Rollback,
-    Declare { name: String, hold: bool, query: String },
+    Savepoint(String),
+    Release(String),
+    RollbackTo(String),
+    Declare {
+        name: String,
+        hold: bool,
+        query: String,
+    },
     /// `count` `None`: all that is left.
-    Fetch { name: String, count: Option<usize>, discard: bool },
+    Fetch {
+        name: String,
+        count: Option<usize>,
+        discard: bool,
+    },
     /// `None`: all.
     Close(Option<String>),
     /// `None`: all.
     Deallocate(Option<String>),
-    Prepare { name: String, query: String },
-    Execute { name: String, arguments: String },
+    Prepare {
+        name: String,
+        query: String,
+    },
+    Execute {
+        name: String,
+        arguments: String,
+    },
     Discard,
-    CopyToClient { query: String, csv: bool, header: bool, delimiter: u8, null: String },
+    CopyToClient {
+        query: String,
+        csv: bool,
+        header: bool,
+        delimiter: u8,
+        null: String,
+    },
 }
 
 /// Reads `sql`, one statement. What is not recognised word for word goes to the engine, whose errors are better.
@@ -53,10 +79,13 @@ pub(crate) fn read(sql: &str) -> Result<Command> {
         "START" if words.upper(1).as_deref() == Some("TRANSACTION") => Command::Begin,
         "COMMIT" | "END" if words.upper(1).as_deref() != Some("PREPARED") => Command::Commit,
         "ROLLBACK" | "ABORT" => match (words.upper(1).as_deref(), words.upper(2).as_deref()) {
-            (Some("TO"), _) | (Some("WORK" | "TRANSACTION"), Some("TO")) => return Err(savepoints()),
+            (Some("TO"), _) | (Some("WORK" | "TRANSACTION"), Some("TO")) => {
+                words.name(words.len() - 1).map_or(Command::Engine, Command::RollbackTo)
+            }
             _ => Command::Rollback,
         },
-        "SAVEPOINT" | "RELEASE" => return Err(savepoints()),
+        "SAVEPOINT" => words.name(1).map_or(Command::Engine, Command::Savepoint),
+        "RELEASE" => words.name(words.len() - 1).map_or(Command::Engine, Command::Release),
         "DECLARE" => declare(sql, &words),
         "FETCH" => fetch(&words, false),
         "MOVE" => fetch(&words, true),
@@ -79,14 +108,12 @@ pub(crate) fn read(sql: &str) -> Result<Command> {
         "DISCARD" => Command::Discard,
         "UNLISTEN" => Command::Ignored("UNLISTEN"),
         "LISTEN" | "NOTIFY" => return Err(unsupported("there is no LISTEN/NOTIFY; read the topic itself instead")),
-        "LOCK" => return Err(unsupported("there are no locks to take: statements see one state of everything they read")),
+        "LOCK" => {
+            return Err(unsupported("there are no locks to take: statements see one state of everything they read"));
+        }
         "COPY" => return copy(sql, &words),
         _ => Command::Engine,
     })
-}
-
-fn savepoints() -> model::Error {
-    unsupported("there are no savepoints: each statement commits by itself")
 }
 
 fn set(words: &Words<'_>) -> Result<Command> {
@@ -187,9 +214,8 @@ fn copy(sql: &str, words: &Words<'_>) -> Result<Command> {
         let from_client = words.upper(words.len() - 1).as_deref() == Some("STDIN")
             || (1..words.len()).any(|i| words.upper(i).as_deref() == Some("STDIN"));
         return if from_client {
-            Err(unsupported("COPY … FROM STDIN is not there; produce to the topic, or INSERT").hint(
-                "INSERT INTO … VALUES with many rows, or the Kafka door, load fast",
-            ))
+            Err(unsupported("COPY … FROM STDIN is not there; produce to the topic, or INSERT")
+                .hint("INSERT INTO … VALUES with many rows, or the Kafka door, load fast"))
         } else {
             Ok(Command::Engine)
         };
@@ -286,7 +312,9 @@ impl<'a> Words<'a> {
                 at += length;
                 words.push((if c == '"' { Word::Name(text) } else { Word::Text(text) }, start, at));
             } else if is_plain(c) || c == '-' && rest[1..].starts_with(|d: char| d.is_ascii_digit()) {
-                at += 1 + rest[c.len_utf8()..].find(|c| !is_plain(c)).unwrap_or(rest.len() - c.len_utf8()) + c.len_utf8() - 1;
+                at +=
+                    1 + rest[c.len_utf8()..].find(|c| !is_plain(c)).unwrap_or(rest.len() - c.len_utf8()) + c.len_utf8()
+                        - 1;
                 words.push((Word::Plain(&sql[start..at]), start, at));
             } else {
                 at += c.len_utf8();
@@ -389,7 +417,10 @@ mod tests {
         assert_eq!(command("set session DateStyle='ISO, MDY'"), set_to("DateStyle", "ISO, MDY"));
         assert_eq!(command("SET extra_float_digits = 3;"), set_to("extra_float_digits", "3"));
         assert_eq!(command("SET TIME ZONE 'Europe/Berlin'"), set_to("TimeZone", "Europe/Berlin"));
-        assert_eq!(command("SET statement_timeout TO DEFAULT"), Command::Set { name: "statement_timeout".into(), value: None });
+        assert_eq!(
+            command("SET statement_timeout TO DEFAULT"),
+            Command::Set { name: "statement_timeout".into(), value: None }
+        );
         assert_eq!(command("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"), Command::Ignored("SET"));
         assert_eq!(command("SET 'auto.offset.reset'='earliest'"), Command::Engine);
         assert_eq!(command("SET datafusion.execution.batch_size = 5"), Command::Engine);
@@ -402,7 +433,8 @@ mod tests {
         assert_eq!(command("/* hi */ BEGIN -- go\n ISOLATION LEVEL SERIALIZABLE"), Command::Begin);
         assert_eq!(command("END"), Command::Commit);
         assert_eq!(command("abort"), Command::Rollback);
-        assert!(read("ROLLBACK TO SAVEPOINT a").is_err());
+        assert_eq!(command("ROLLBACK TO SAVEPOINT \"A\""), Command::RollbackTo("A".into()));
+        assert_eq!(command("RELEASE SAVEPOINT a"), Command::Release("a".into()));
         assert_eq!(
             command("DECLARE \"My C\" NO SCROLL CURSOR WITH HOLD FOR SELECT 'for' FROM t"),
             Command::Declare { name: "My C".into(), hold: true, query: "SELECT 'for' FROM t".into() }
@@ -429,8 +461,14 @@ mod tests {
             null: null.into(),
         };
         assert_eq!(command("COPY t TO STDOUT"), to("SELECT * FROM t", false, false, b'\t', "\\N"));
-        assert_eq!(command("COPY (SELECT 1) TO STDOUT (FORMAT csv, HEADER true)"), to("SELECT 1", true, true, b',', ""));
-        assert_eq!(command("copy t (a, b) to stdout with csv header delimiter '|'"), to("SELECT a, b FROM t ", true, true, b'|', ""));
+        assert_eq!(
+            command("COPY (SELECT 1) TO STDOUT (FORMAT csv, HEADER true)"),
+            to("SELECT 1", true, true, b',', "")
+        );
+        assert_eq!(
+            command("copy t (a, b) to stdout with csv header delimiter '|'"),
+            to("SELECT a, b FROM t ", true, true, b'|', "")
+        );
         assert_eq!(command("COPY t TO 'out.parquet'"), Command::Engine);
         assert!(read("COPY t FROM STDIN").is_err());
     }

@@ -30,7 +30,10 @@ pub(crate) enum Hold {
 
 pub(crate) enum PortalState {
     /// Bound, not run yet.
-    Bound { statement: Arc<Statement>, params: Vec<ScalarValue> },
+    Bound {
+        statement: Arc<Statement>,
+        params: Vec<ScalarValue>,
+    },
     Open(Source),
     /// Ran to its end; running it again gives nothing.
     Done,

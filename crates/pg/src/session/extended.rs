@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     connection::Ended,
+    dialect::cast_types,
     error::no_such,
     params,
     rows::{Format, columns},
@@ -95,9 +96,8 @@ impl Conversation {
             Err(error) => return Ok(Err(error)),
         };
         // In a failed block nothing is planned: the statement would be refused anyway, and Parse must say so.
-        if self.block.has_failed() && !matches!(command, Command::Commit | Command::Rollback | Command::Empty) {
-            let message = "current transaction is aborted, commands ignored until end of transaction block";
-            return Ok(Err(Error::new(codes::PG_BLOCK_FAILED, message)));
+        if let Err(error) = self.check_block(&command) {
+            return Ok(Err(error));
         }
         let for_engine = match &command {
             Command::Engine => Some(parse.sql.as_str()),
@@ -106,7 +106,16 @@ impl Conversation {
         };
         let mut prepared = None;
         if let Some(text) = for_engine {
-            let types: Vec<_> = parse.types.iter().map(|oid| parameter_type(*oid)).collect();
+            let mut types: Vec<_> = parse.types.iter().map(|oid| parameter_type(*oid)).collect();
+            for (number, data_type) in cast_types(text) {
+                let known = (1..=KEPT_MAX).contains(&number);
+                if known && types.len() < number {
+                    types.resize(number, None);
+                }
+                if known && parse.types.get(number - 1).is_none_or(|oid| *oid == 0) {
+                    types[number - 1] = Some(data_type);
+                }
+            }
             let (session, text) = (self.sql.clone(), self.door.dialect.rewrite(text, &self.settings).into_owned());
             let mut limits = self.limits();
             match self.connection.guard(&mut limits, async move { session.prepare(&text, &types).await }).await? {

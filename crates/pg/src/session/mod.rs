@@ -142,11 +142,12 @@ fn options(text: &str) -> impl Iterator<Item = (String, String)> {
     std::iter::from_fn(move || {
         loop {
             let word = words.next()?;
-            let assignment = match word.strip_prefix("--").or_else(|| word.strip_prefix("-c").filter(|rest| !rest.is_empty())) {
-                Some(rest) => rest,
-                None if word == "-c" => words.next()?,
-                None => continue,
-            };
+            let assignment =
+                match word.strip_prefix("--").or_else(|| word.strip_prefix("-c").filter(|rest| !rest.is_empty())) {
+                    Some(rest) => rest,
+                    None if word == "-c" => words.next()?,
+                    None => continue,
+                };
             if let Some((name, value)) = assignment.split_once('=') {
                 return Some((name.replace('-', "_"), value.to_owned()));
             }
@@ -167,7 +168,8 @@ async fn farewell(mut connection: Connection, ended: Ended) {
         Ended::Idle => Error::new(codes::PG_IDLE, "terminating connection because it was idle for too long"),
         Ended::Malformed(why) => {
             tracing::debug!(%why, "a PostgreSQL client broke the protocol");
-            Error::new(codes::PG_PROTOCOL_VIOLATION, "these bytes are not PostgreSQL's protocol").detail(why.to_string())
+            Error::new(codes::PG_PROTOCOL_VIOLATION, "these bytes are not PostgreSQL's protocol")
+                .detail(why.to_string())
         }
     };
     connection.out.error("FATAL", sqlstate(&error), &error);
@@ -230,7 +232,10 @@ impl Conversation {
 impl Door {
     fn session(&self, settings: &ClientSettings) -> Session {
         let path = settings.get("search_path").unwrap_or_default();
-        let namespace = path.split(',').map(|s| s.trim().trim_matches('"')).find(|s| !s.is_empty() && *s != "$user" && *s != "pg_catalog");
+        let namespace = path
+            .split(',')
+            .map(|s| s.trim().trim_matches('"'))
+            .find(|s| !s.is_empty() && *s != "$user" && *s != "pg_catalog");
         self.engine.session(SessionOptions {
             namespace: namespace.unwrap_or(model::TableName::DEFAULT_NAMESPACE).to_owned(),
             client: settings.get("application_name").filter(|name| !name.is_empty()).unwrap_or("pg").to_owned(),

@@ -62,9 +62,8 @@ impl Conversation {
         bound: Option<Bound<'_>>,
         limits: &mut Limits,
     ) -> Result<Result<Performed>, Ended> {
-        if self.block.has_failed() && !matches!(command, Command::Commit | Command::Rollback | Command::Empty) {
-            let message = "current transaction is aborted, commands ignored until end of transaction block";
-            return Ok(Err(Error::new(codes::PG_BLOCK_FAILED, message)));
+        if let Err(error) = self.check_block(command) {
+            return Ok(Err(error));
         }
         let performed = match command {
             Command::Engine => {
@@ -80,8 +79,11 @@ impl Conversation {
             Command::Declare { name, hold, query } => {
                 let hold = if *hold { Hold::Yes } else { Hold::No };
                 if hold == Hold::No && !self.block.is_open() {
-                    Err(Error::new(codes::PG_NO_SUCH_STATEMENT, "DECLARE CURSOR can only be used in transaction blocks")
-                        .hint("send BEGIN first, or declare the cursor WITH HOLD"))
+                    Err(Error::new(
+                        codes::PG_NO_SUCH_STATEMENT,
+                        "DECLARE CURSOR can only be used in transaction blocks",
+                    )
+                    .hint("send BEGIN first, or declare the cursor WITH HOLD"))
                 } else if self.portals.len() >= KEPT_MAX {
                     Err(too_many("cursors"))
                 } else {
@@ -152,6 +154,25 @@ impl Conversation {
             }
             Command::Commit => self.end_block(true),
             Command::Rollback => self.end_block(false),
+            Command::Savepoint(name) => {
+                if !self.block.set_savepoint(name) {
+                    return Err(Error::new(codes::PG_UNSUPPORTED, "SAVEPOINT can only be used in transaction blocks")
+                        .hint("send BEGIN first"));
+                }
+                tag("SAVEPOINT")
+            }
+            Command::Release(name) => {
+                if !self.block.release_savepoint(name) {
+                    return Err(no_such("savepoint", name));
+                }
+                tag("RELEASE")
+            }
+            Command::RollbackTo(name) => {
+                if self.block.roll_back_to(name).ok_or_else(|| no_such("savepoint", name))? {
+                    self.warn_kept();
+                }
+                tag("ROLLBACK")
+            }
             Command::Fetch { name, count, discard } => {
                 if !self.portals.contains_key(name) {
                     return Err(no_such("cursor", name));
@@ -176,7 +197,10 @@ impl Conversation {
             }
             Command::Prepare { name, query } => {
                 if self.statements.contains_key(name) {
-                    return Err(Error::new(codes::PG_NO_SUCH_STATEMENT, format!("prepared statement \"{name}\" already exists")));
+                    return Err(Error::new(
+                        codes::PG_NO_SUCH_STATEMENT,
+                        format!("prepared statement \"{name}\" already exists"),
+                    ));
                 }
                 if self.statements.len() >= KEPT_MAX {
                     return Err(too_many("prepared statements"));
@@ -231,10 +255,24 @@ impl Conversation {
             self.connection.out.notice("WARNING", "25P01", "there is no transaction in progress", None);
         }
         if end.kept_writes {
-            let hint = "Lakehead commits each statement by itself";
-            self.connection.out.notice("WARNING", "01000", "what this transaction block wrote was not taken back", Some(hint));
+            self.warn_kept();
         }
         Ok(Performed::Tag(end.tag.to_owned()))
+    }
+
+    fn warn_kept(&mut self) {
+        let hint = "Lakehead commits each statement by itself";
+        self.connection.out.notice("WARNING", "01000", "what was written since was not taken back", Some(hint));
+    }
+
+    /// In a failed block only its end is allowed.
+    pub(crate) fn check_block(&self, command: &Command) -> Result<()> {
+        let ends = matches!(command, Command::Commit | Command::Rollback | Command::RollbackTo(_) | Command::Empty);
+        if self.block.has_failed() && !ends {
+            let message = "current transaction is aborted, commands ignored until end of transaction block";
+            return Err(Error::new(codes::PG_BLOCK_FAILED, message));
+        }
+        Ok(())
     }
 
     /// Sends rows of a cursor, with their description first if `describe`.

@@ -234,7 +234,13 @@ mod tests {
         let mut out = Backend::default();
         out.no_data();
         let before = out.0.clone();
-        assert_eq!(out.data_row(1, |b| { b.put_slice(b"half"); Err(7) }), Err(7));
+        assert_eq!(
+            out.data_row(1, |b| {
+                b.put_slice(b"half");
+                Err(7)
+            }),
+            Err(7)
+        );
         assert_eq!(out.0, before);
     }
 

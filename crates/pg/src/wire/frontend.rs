@@ -24,9 +24,15 @@ impl fmt::Display for Malformed {
 pub(crate) enum Startup {
     Tls,
     GssEncryption,
-    Cancel { pid: i32, secret: Bytes },
+    Cancel {
+        pid: i32,
+        secret: Bytes,
+    },
     /// Minor version of protocol 3 and the parameters in order (`user`, `database`, settings).
-    Begin { minor: u16, parameters: Vec<(String, String)> },
+    Begin {
+        minor: u16,
+        parameters: Vec<(String, String)>,
+    },
     /// A major version we do not speak.
     OtherVersion(u16),
 }
@@ -117,7 +123,10 @@ pub(crate) fn next_frame(inbox: &mut BytesMut, bytes_max: usize) -> Result<Optio
     if length > bytes_max {
         return Err(Malformed("a message is longer than this server takes"));
     }
-    if !matches!(inbox[0], b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'H' | b'S' | b'X' | b'd' | b'c' | b'f' | b'p' | b'F') {
+    if !matches!(
+        inbox[0],
+        b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'H' | b'S' | b'X' | b'd' | b'c' | b'f' | b'p' | b'F'
+    ) {
         return Err(Malformed("a message has a type the protocol does not know"));
     }
     if inbox.len() < length + 1 {
@@ -153,7 +162,13 @@ impl Frame {
                 let count = body.count()?;
                 let values = body.many(count, Body::value)?;
                 let count = body.count()?;
-                Frontend::Bind(Bind { portal, statement, formats, values, result_formats: body.many(count, Body::i16)? })
+                Frontend::Bind(Bind {
+                    portal,
+                    statement,
+                    formats,
+                    values,
+                    result_formats: body.many(count, Body::i16)?,
+                })
             }
             b'D' => Frontend::Describe(body.target()?),
             b'C' => Frontend::Close(body.target()?),
@@ -224,9 +239,9 @@ impl Body {
     fn value(&mut self) -> Result<Option<Bytes>, Malformed> {
         match self.i32()? {
             -1 => Ok(None),
-            length => {
-                self.take(usize::try_from(length).map_err(|_| Malformed("a parameter has a negative length"))?).map(Some)
-            }
+            length => self
+                .take(usize::try_from(length).map_err(|_| Malformed("a parameter has a negative length"))?)
+                .map(Some),
         }
     }
 

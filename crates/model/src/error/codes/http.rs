@@ -30,7 +30,7 @@ codes! {
     PG_STATEMENT_TIMEOUT = "LH0954" Timeout "the statement took longer than its timeout"
         "The session's `statement_timeout` was reached and the statement was cancelled. Raise it with `SET statement_timeout = '10min'`, or 0 for none.";
     PG_UNSUPPORTED = "LH0955" Unsupported "a PostgreSQL feature Lakehead does not have"
-        "The statement is PostgreSQL's, but what it asks for does not exist here: there are no savepoints, triggers, LISTEN/NOTIFY, roles or temporary tables. The detail names the part.";
+        "The statement is PostgreSQL's, but what it asks for does not exist here: there are no triggers, LISTEN/NOTIFY, roles, locks or temporary tables. The detail names the part.";
     PG_BLOCK_FAILED = "LH0956" Conflict "an earlier statement of the transaction block failed"
         "As in PostgreSQL, after an error inside BEGIN … COMMIT everything is refused until ROLLBACK or COMMIT ends the block. Note that Lakehead commits each statement by itself: what the block wrote before the error stays.";
     PG_NO_SUCH_STATEMENT = "LH0957" NotFound "no such prepared statement or cursor"
