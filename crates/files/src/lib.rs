@@ -141,6 +141,12 @@ impl Files {
         blocking(move || disk.remove_file(&path).map_err(|e| failed("delete", &location, &e))).await
     }
 
+    /// [`Files::delete`] for code that runs on a thread of its own.
+    pub fn delete_blocking(&self, location: &str) -> Result<()> {
+        let path = self.local_path(location)?;
+        self.0.world.disk.remove_file(&path).map_err(|e| failed("delete", location, &e))
+    }
+
     /// Removes everything below `prefix`, a folder; fine if it is not there.
     pub async fn delete_prefix(&self, prefix: &str) -> Result<()> {
         let path = self.local_path(prefix)?;

@@ -22,7 +22,7 @@
 //! | `write.metadata.previous-versions-max`, `write.metadata.delete-after-commit.enabled` | 20, true | old `metadata.json` files |
 //! | `write.metadata.compression-codec` | none | `gzip` makes them small, and unreadable to some |
 //! | `history.expire.max-snapshot-age-ms`, `history.expire.min-snapshots-to-keep` | 5 days, 1 | expiry by age |
-//! | `lakehead.history.max-snapshots` | 100 with progress, else 1000 | expiry by number |
+//! | `lakehead.history.max-snapshots` | 100 with progress, else 300 | expiry by number |
 //! | `lakehead.delete-grace-ms` | 15 min | between a file's becoming unreachable and its deletion |
 //! | `gc.enabled` | true | `false`: nothing expires, and a purge keeps data files |
 

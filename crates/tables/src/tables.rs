@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
 use catalog::Catalog;
@@ -11,7 +12,7 @@ use iceberg::{
     io::FileIO,
     spec::{DataFile, FormatVersion, SortOrder, TableMetadata, TableMetadataBuilder},
 };
-use model::{Error, Result, TableName, error::codes};
+use model::{Error, Result, TableName, TimestampMs, error::codes};
 use parking_lot::Mutex;
 use world::World;
 
@@ -37,8 +38,10 @@ struct Inner {
     newest: Mutex<HashMap<TableName, Arc<Table>>>,
     /// Held while committing, so that our own tasks queue up instead of racing. Gone when nobody holds it.
     locks: Mutex<HashMap<TableName, Weak<tokio::sync::Mutex<()>>>>,
+    /// When each table's folder was last searched for files that nothing refers to.
+    orphans_sought: Mutex<HashMap<TableName, TimestampMs>>,
     #[cfg(test)]
-    pub(crate) failpoint: Mutex<Option<&'static str>>,
+    failpoint: Mutex<Option<&'static str>>,
 }
 
 impl Tables {
@@ -51,6 +54,7 @@ impl Tables {
             world,
             newest: Mutex::default(),
             locks: Mutex::default(),
+            orphans_sought: Mutex::default(),
             #[cfg(test)]
             failpoint: Mutex::default(),
         }))
@@ -150,6 +154,7 @@ impl Tables {
         let _held = lock.lock().await;
         let table = if purge { self.load(name).await? } else { None };
         self.0.newest.lock().remove(name);
+        self.0.orphans_sought.lock().remove(name);
         if self.0.catalog.drop_table(name).await?.is_none() {
             return Ok(false);
         }
@@ -224,6 +229,17 @@ impl Tables {
         let lock = Arc::new(tokio::sync::Mutex::new(()));
         locks.insert(name.clone(), Arc::downgrade(&lock));
         lock
+    }
+
+    /// Whether it is time again to look for orphans; counts as done if so.
+    pub(crate) fn orphans_due(&self, name: &TableName, interval: Duration, now: TimestampMs) -> bool {
+        let mut sought = self.0.orphans_sought.lock();
+        let interval = i64::try_from(interval.as_millis()).unwrap_or(i64::MAX);
+        let due = sought.get(name).is_none_or(|last| now.saturating_sub(*last) >= interval);
+        if due {
+            sought.insert(name.clone(), now);
+        }
+        due
     }
 
     pub(crate) fn remember(&self, table: Table) -> Result<Arc<Table>> {

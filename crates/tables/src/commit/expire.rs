@@ -27,7 +27,7 @@ const COUNT_MAX: &str = "lakehead.history.max-snapshots";
 const AGE_MAX_DEFAULT_MS: i64 = 5 * 24 * 60 * 60 * 1000;
 /// Of a table that a writer with progress commits to every second.
 const COUNT_MAX_STREAMED: usize = 100;
-const COUNT_MAX_BATCH: usize = 1000;
+const COUNT_MAX_BATCH: usize = 300;
 
 impl Retention {
     /// What the table's properties say, else the defaults.

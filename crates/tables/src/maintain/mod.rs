@@ -28,7 +28,7 @@ pub struct MaintenancePolicy {
     pub snapshots_max: usize,
     /// Files nobody refers to are removed once they are older than this.
     pub orphan_age_min: Duration,
-    /// Whether to look for orphans at all: it lists the table's folder.
+    /// Whether to look for orphans at all. It lists the table's folder, and is done once per `orphan_age_min`.
     pub remove_orphans: bool,
 }
 
@@ -61,7 +61,7 @@ impl Default for MaintenancePolicy {
             snapshot_age_max: Duration::from_secs(5 * 24 * 3600),
             snapshots_max: 100,
             orphan_age_min: Duration::from_secs(24 * 3600),
-            remove_orphans: false,
+            remove_orphans: true,
         }
     }
 }
@@ -78,7 +78,7 @@ impl Tables {
         let mut report = MaintenanceReport::default();
         compact::compact(self, name, policy, &mut report).await?;
         self.expire(name, policy, &mut report).await?;
-        if policy.remove_orphans {
+        if policy.remove_orphans && self.orphans_due(name, policy.orphan_age_min, now) {
             report.orphans_removed = orphans::remove(self, name, policy.orphan_age_min, now).await?;
         }
         Ok(report)

@@ -6,24 +6,37 @@ use model::{Result, TimestampMs};
 use super::SweepReport;
 use crate::{Table, Tables};
 
-/// Files looked at in one go.
-const BATCH: u32 = 500;
+/// Files looked at in one go, and how often in one call.
+const BATCH: u32 = 1000;
+const BATCHES_MAX: usize = 32;
 /// Deletions under way at once.
 const CONCURRENCY: usize = 8;
 
 impl Tables {
-    /// Deletes files whose grace time is over; call again at once if there is [`SweepReport::more`]. A file that cannot
-    /// be deleted stays on the list.
+    /// Deletes files whose grace time is over; call again soon if there is [`SweepReport::more`]. A file that cannot be
+    /// deleted stays on the list.
     pub async fn sweep(&self, now: TimestampMs) -> Result<SweepReport> {
-        let due = self.catalog().due_deletes(now, BATCH).await?;
-        let more = due.len() == BATCH as usize;
-        let attempts = stream::iter(due)
+        let mut report = SweepReport::default();
+        for _ in 0..BATCHES_MAX {
+            let due = self.catalog().due_deletes(now, BATCH).await?;
+            report.more = due.len() == BATCH as usize;
+            let failed = report.failed;
+            self.delete_all(due, &mut report).await?;
+            // What fails comes first next time too: leave it for later.
+            if !report.more || report.failed > failed || self.world().tasks.is_stopping() {
+                break;
+            }
+        }
+        Ok(report)
+    }
+
+    async fn delete_all(&self, locations: Vec<String>, report: &mut SweepReport) -> Result<()> {
+        let attempts = stream::iter(locations)
             .map(|location| async move {
                 let result = self.files().delete(&location).await;
                 (location, result)
             })
             .buffer_unordered(CONCURRENCY);
-        let mut report = SweepReport::default();
         let mut deleted = Vec::new();
         let mut attempts = std::pin::pin!(attempts);
         while let Some((location, result)) = attempts.next().await {
@@ -38,13 +51,11 @@ impl Tables {
                 }
             }
         }
-        report.deleted = deleted.len();
-        // A batch of failures only must not be asked for again at once.
-        report.more = more && report.deleted > 0;
-        if !deleted.is_empty() {
-            self.catalog().forget_deletes(deleted).await?;
+        report.deleted += deleted.len();
+        match deleted.is_empty() {
+            true => Ok(()),
+            false => self.catalog().forget_deletes(deleted).await,
         }
-        Ok(report)
     }
 
     /// Queues everything in the folder of a table that is no longer in the catalog; running queries may still read it.

@@ -256,6 +256,19 @@ async fn properties_are_set_and_removed() {
 }
 
 #[tokio::test]
+async fn metadata_may_be_compressed() {
+    let f = fixture().await;
+    f.create_with(&[("write.metadata.compression-codec", "gzip")]).await;
+    let table = f.append(0..3).await;
+    assert!(table.metadata_location().ends_with(".gz.metadata.json"));
+    let other = open(&f._dir, &f.world).await;
+    let read = other.get(&name()).await.expect("readable");
+    assert_eq!(read.metadata(), table.metadata(), "what is remembered is what is written");
+    f.append(3..4).await;
+    assert_eq!(f.ids().await, [0, 1, 2, 3]);
+}
+
+#[tokio::test]
 async fn names_are_taken_once_and_free_after_a_drop() {
     let f = fixture().await;
     let first = f.create().await;

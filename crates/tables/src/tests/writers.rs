@@ -65,6 +65,14 @@ async fn a_writer_that_failed_takes_nothing_more_and_closes_with_its_error() {
     assert!(writer.close().await.expect_err("failed").is(codes::ROWS_UNWRITABLE));
     assert_eq!(f.stored().await.len(), 1, "only the table's metadata is there");
 
+    let options = WriterOptions { target_file_bytes: 1, ..WriterOptions::default() };
+    let mut writer = f.tables.writer_with(&table, options).expect("writer");
+    writer.write(rows(0..100_000)).await.expect("write");
+    drop(writer);
+    while f.stored().await.len() > 1 {
+        tokio::task::yield_now().await;
+    }
+
     assert!(f.tables.writer(&table).expect("writer").close().await.expect("no rows, no files").is_empty());
 }
 

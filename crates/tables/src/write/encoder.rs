@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use arrow::{
-    array::{Array, AsArray},
+    array::{Array, ArrayRef, ArrowPrimitiveType, AsArray},
     datatypes::{DataType, Float32Type, Float64Type, SchemaRef as ArrowSchemaRef},
     record_batch::RecordBatch,
 };
@@ -60,6 +60,17 @@ struct OpenFile {
     rows: u64,
     /// By field id, for top-level float columns.
     nans: HashMap<i32, u64>,
+}
+
+/// Given up before the end: what is finished already belongs to nobody.
+impl Drop for Encoder {
+    fn drop(&mut self) {
+        for file in &self.done {
+            if let Err(error) = self.files.delete_blocking(file.file_path()) {
+                tracing::warn!(location = file.file_path(), %error, "an abandoned file stays until upkeep finds it");
+            }
+        }
+    }
 }
 
 /// The file below the Parquet writer, which hands it back only by giving up what it knows of the file.
@@ -163,7 +174,7 @@ impl Encoder {
         for (partition, file) in std::mem::take(&mut self.open) {
             self.close(partition, file)?;
         }
-        Ok(self.done)
+        Ok(std::mem::take(&mut self.done))
     }
 
     fn make_room(&mut self) -> Result<()> {
@@ -264,11 +275,19 @@ fn count_nans(batch: &RecordBatch, nans: &mut HashMap<i32, u64>) {
     for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
         let Some(id) = field.metadata().get(PARQUET_FIELD_ID_META_KEY).and_then(|id| id.parse().ok()) else { continue };
         let count = match column.data_type() {
-            DataType::Float32 => column.as_primitive::<Float32Type>().iter().flatten().filter(|v| v.is_nan()).count(),
-            DataType::Float64 => column.as_primitive::<Float64Type>().iter().flatten().filter(|v| v.is_nan()).count(),
+            DataType::Float32 => nan_count::<Float32Type>(column, f32::is_nan),
+            DataType::Float64 => nan_count::<Float64Type>(column, f64::is_nan),
             _ => continue,
         };
         *nans.entry(id).or_default() += count as u64;
+    }
+}
+
+fn nan_count<T: ArrowPrimitiveType>(column: &ArrayRef, is_nan: fn(T::Native) -> bool) -> usize {
+    let column = column.as_primitive::<T>();
+    match column.null_count() {
+        0 => column.values().iter().filter(|value| is_nan(**value)).count(),
+        _ => column.iter().flatten().filter(|value| is_nan(*value)).count(),
     }
 }
 

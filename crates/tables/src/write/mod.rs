@@ -49,7 +49,7 @@ impl WriterOptions {
 }
 
 /// Writes rows into data files of one table. The files belong to nobody until their [`crate::Append`] is committed;
-/// dropped without [`TableWriter::close`], it leaves at most whole files that upkeep finds and removes.
+/// dropped without [`TableWriter::close`], or after an error, it removes what it wrote.
 pub struct TableWriter {
     schema: SchemaRef,
     table: String,
