@@ -10,7 +10,7 @@ use testkit::{
     Fault, MemoryDisk,
     log_conformance::{append, assert_dense, batch, create, read_all, sequenced, tp},
 };
-use world::World;
+use world::{TaskKind, Tasks, World};
 
 fn settings() -> LogSettings {
     LogSettings { wal_file_bytes: 16 << 10, checkpoint_bytes: 48 << 10, ..LogSettings::default() }
@@ -53,6 +53,7 @@ async fn power_cuts_lose_nothing_acknowledged() {
             for (partition, end) in ends.iter_mut().enumerate() {
                 *end = log.bounds(&tp("t", partition as i32)).expect("bounds").log_end as usize;
             }
+            let tasks = Tasks::new();
             let mut waiting = Vec::new();
             for n in 0..150 {
                 let partition = (n * 7 + seed as usize) % 3;
@@ -62,7 +63,7 @@ async fn power_cuts_lose_nothing_acknowledged() {
                     let appended = appended.await.expect("append");
                     acknowledged[partition] = acknowledged[partition].max(appended.base_offset as usize + 1);
                 } else {
-                    waiting.push(tokio::spawn(appended));
+                    waiting.push(tasks.spawn(TaskKind::Background, async move { drop(appended.await) }));
                 }
             }
             tokio::task::yield_now().await;

@@ -79,7 +79,10 @@ impl EmbeddedLog {
         let tasks = shared.world.tasks.clone();
         let thread = |name: &str, body: Box<dyn FnOnce(&Shared) + Send>| {
             let shared = shared.clone();
-            tasks.thread(name, move || body(&shared))
+            tasks.thread(name, move || {
+                let guard = OnPanic(shared);
+                body(&guard.0);
+            })
         };
         let wal = opened.wal;
         let threads = vec![
@@ -174,6 +177,19 @@ impl EmbeddedLog {
             }
         }
         Ok(receiver)
+    }
+}
+
+/// A log without one of its threads takes nothing more, and says so to those who wait.
+struct OnPanic(Arc<Shared>);
+
+impl Drop for OnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("a thread of the log has panicked: appends are refused until the node is started again");
+            self.0.appends.abandon();
+            self.0.written.abandon();
+        }
     }
 }
 

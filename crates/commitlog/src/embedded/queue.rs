@@ -85,12 +85,17 @@ impl<T> Queue<T> {
         Ok(())
     }
 
-    /// Adds all of `items`, closed or not.
+    /// Adds all of `items`; drops them if the queue is closed.
     pub(crate) fn push_all(&self, items: &mut Vec<T>) {
         if items.is_empty() {
             return;
         }
         let mut state = self.state.lock();
+        if state.closed {
+            drop(state);
+            items.clear();
+            return;
+        }
         if state.items.is_empty() {
             std::mem::swap(&mut state.items, items);
         } else {
@@ -110,6 +115,16 @@ impl<T> Queue<T> {
         }
         std::mem::swap(&mut state.items, into);
         true
+    }
+
+    /// Its consumer is gone: whoever waits for what is in it learns so.
+    pub(crate) fn abandon(&self) {
+        let items = {
+            let mut state = self.state.lock();
+            state.closed = true;
+            std::mem::take(&mut state.items)
+        };
+        drop(items);
     }
 
     pub(crate) fn close(&self) {

@@ -66,6 +66,7 @@ pub(crate) fn write_group(shared: &Shared, items: &mut Vec<Item>) {
 }
 
 /// Writes batches of one partition, in order.
+#[expect(clippy::vec_box, reason = "batches travel boxed from queue to queue; unboxing would move them each time")]
 fn write_run(
     shared: &Shared,
     run: &mut Vec<Box<Pending>>,

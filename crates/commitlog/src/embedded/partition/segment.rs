@@ -23,6 +23,9 @@ use crate::{
     record::{HEADER_BYTES, Header},
 };
 
+/// Index entries that may be missing in the file.
+const UNSAVED_ENTRIES_MAX: usize = 64;
+
 /// A batch as it goes to disk: header with offset and epoch, and the records as they came.
 pub(crate) struct Stored {
     pub(crate) head: [u8; HEADER_BYTES],
@@ -221,9 +224,11 @@ impl Segment {
         Ok(())
     }
 
-    /// Writes what the index file does not have yet. Losing it costs time, not records.
+    /// Writes what the index file does not have yet, if it is worth a write: without it a start looks at the headers of
+    /// that many batches more.
     pub(crate) fn save_index(&self, open: &OpenFiles) {
         if let Index::Live(live) = &mut *self.index.write()
+            && live.entries.len() - live.saved >= UNSAVED_ENTRIES_MAX
             && let Err(error) = live.save(&*open.disk, &layout::index_of(&self.path), self.base_offset)
         {
             tracing::debug!(file = %self.path.display(), %error, "index not saved");
