@@ -43,14 +43,23 @@ async fn run() -> model::Result<()> {
     let clock = SystemClock::new();
     for (n, chunk) in values.chunks(BATCH_ROWS).enumerate() {
         let mut batch = BatchBuilder::new(Codec::None);
-        chunk.iter().for_each(|value| drop(batch.push(world.clock.now_ms(), None, Some(value), &[])));
+        for value in chunk {
+            batch.push(world.clock.now_ms(), None, Some(value), &[]);
+        }
         let to = TopicPartition::new(topic.clone(), n as i32 % PARTITIONS);
         log.append(&to, batch.build(), Append::default()).await?;
     }
     let produced = clock.monotonic();
     drop(values);
 
-    let parts = LakeParts { log: log.clone(), tables, catalog, registry, world: world.clone(), settings: LakeSettings::default() };
+    let parts = LakeParts {
+        log: log.clone(),
+        tables,
+        catalog,
+        registry,
+        world: world.clone(),
+        settings: LakeSettings::default(),
+    };
     let lake: Arc<Lake> = Lake::open(parts).await?;
     let started = clock.monotonic();
     lake.start_writer();

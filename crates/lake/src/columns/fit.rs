@@ -71,7 +71,13 @@ fn relation(wanted: &DataType, existing: &DataType) -> Relation {
         (a, b) if same(a, b) => Relation::Fits,
         (Int64, Int32) | (Float64, Float32) => Relation::Widens,
         (Int32, Int64) | (Float32, Float64) | (Utf8, Binary) => Relation::Fits,
-        (Decimal128(p, s), Decimal128(q, t)) if s == t => if p > q { Relation::Widens } else { Relation::Fits },
+        (Decimal128(p, s), Decimal128(q, t)) if s == t => {
+            if p > q {
+                Relation::Widens
+            } else {
+                Relation::Fits
+            }
+        }
         _ => Relation::Conflicts,
     }
 }
@@ -87,8 +93,7 @@ fn same(a: &DataType, b: &DataType) -> bool {
 }
 
 fn same_fields(a: &Fields, b: &Fields) -> bool {
-    a.len() == b.len()
-        && a.iter().zip(b).all(|(a, b)| a.name() == b.name() && same(a.data_type(), b.data_type()))
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.name() == b.name() && same(a.data_type(), b.data_type()))
 }
 
 /// How inferred or registered columns grow.
@@ -143,12 +148,8 @@ mod tests {
     #[test]
     fn tables_grow_and_widen_but_never_narrow() {
         let table = schema(&[("a", DataType::Int32), ("b", DataType::Int64), ("c", DataType::Utf8)]);
-        let topic = schema(&[
-            ("a", DataType::Int64),
-            ("b", DataType::Int32),
-            ("c", DataType::Int64),
-            ("d", DataType::Float64),
-        ]);
+        let topic =
+            schema(&[("a", DataType::Int64), ("b", DataType::Int32), ("c", DataType::Int64), ("d", DataType::Float64)]);
         let fit = fit(&topic, &table);
         assert_eq!(fit.conflicts, ["c"]);
         assert_eq!(

@@ -210,15 +210,19 @@ impl Knowledge<'_> {
         }
         if let Some((_, schema)) = &self.subjects.key {
             let columns = stored_columns(&*schema.parsed.columns()?);
-            let free = |field: &FieldRef| {
-                !pseudo::is_pseudo(field.name()) && values.field_with_name(field.name()).is_err()
-            };
+            let free =
+                |field: &FieldRef| !pseudo::is_pseudo(field.name()) && values.field_with_name(field.name()).is_err();
             // A key column called like a value column stays in `_key`: columns of one name would be ambiguous.
             if columns.fields().iter().all(free) {
                 let format = if schema.schema_type == SchemaType::Avro { Format::Avro } else { Format::JsonSr };
                 return Ok(Keys { wrapped: true, columns, format, is_text: false });
             }
-            return Ok(Keys { wrapped: true, columns: Arc::new(Schema::empty()), format: Format::None, is_text: false });
+            return Ok(Keys {
+                wrapped: true,
+                columns: Arc::new(Schema::empty()),
+                format: Format::None,
+                is_text: false,
+            });
         }
         Ok(match &self.known {
             Some(known) => Keys {

@@ -95,10 +95,8 @@ impl Lake {
     async fn declared(&self, declaration: &StreamDeclaration) -> Result<Option<Arc<TopicTable>>> {
         match self.topic_table(&declaration.topic).await? {
             Some(table) => Ok(Some(table)),
-            None => Err(no_topic(&declaration.topic).hint(format!(
-                "stream `{}` reads it: make the topic again, or drop the stream",
-                declaration.name
-            ))),
+            None => Err(no_topic(&declaration.topic)
+                .hint(format!("stream `{}` reads it: make the topic again, or drop the stream", declaration.name))),
         }
     }
 
@@ -175,10 +173,8 @@ impl Lake {
         }
         let state = parts.state(&declaration.topic).ok_or_else(|| no_topic(&declaration.topic))?;
         if let Some(rival) = parts.declarations.rival(&declaration) {
-            return Err(Error::new(codes::STREAM_TOPIC_TAKEN, format!("could not declare `{name}`")).detail(format!(
-                "`{rival}` declares other columns or formats for topic `{}`",
-                declaration.topic
-            )));
+            return Err(Error::new(codes::STREAM_TOPIC_TAKEN, format!("could not declare `{name}`"))
+                .detail(format!("`{rival}` declares other columns or formats for topic `{}`", declaration.topic)));
         }
         let declaration = Arc::new(declaration);
         self.check_fits(&state, &declaration).await?;

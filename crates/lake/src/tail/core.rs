@@ -30,7 +30,11 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    pub(crate) fn new(range: Range<Offset>, batch: RecordBatch, timestamps: Option<(TimestampMs, TimestampMs)>) -> Self {
+    pub(crate) fn new(
+        range: Range<Offset>,
+        batch: RecordBatch,
+        timestamps: Option<(TimestampMs, TimestampMs)>,
+    ) -> Self {
         let bytes = batch.get_array_memory_size();
         Self { range, batch, timestamps, bytes }
     }
@@ -53,7 +57,9 @@ impl Chunk {
 pub(crate) enum Found {
     Chunk(Arc<Chunk>),
     /// Not decoded (any more); decoded records begin again at this offset.
-    Cold { until: Offset },
+    Cold {
+        until: Offset,
+    },
     /// Nothing from here on: decode on.
     End,
 }

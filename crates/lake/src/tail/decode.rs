@@ -333,10 +333,8 @@ fn keys_array<'r, 'a: 'r>(rows: impl Iterator<Item = &'r Record<'a>>, text: bool
 }
 
 fn headers_array<'r, 'a: 'r>(rows: impl Iterator<Item = &'r Record<'a>>, count: usize) -> ArrayRef {
-    let entries = StructBuilder::new(
-        header_fields(),
-        vec![Box::new(StringBuilder::new()), Box::new(BinaryBuilder::new())],
-    );
+    let entries =
+        StructBuilder::new(header_fields(), vec![Box::new(StringBuilder::new()), Box::new(BinaryBuilder::new())]);
     let mut builder = ListBuilder::with_capacity(entries, count).with_field(header_item());
     for row in rows {
         for (key, value) in row.headers() {

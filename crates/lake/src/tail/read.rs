@@ -35,8 +35,7 @@ pub(crate) fn stream<'a>(
     filter: &'a TailFilter,
 ) -> impl Stream<Item = Result<RecordBatch>> + Send + 'a {
     let partitions = state.partitions.iter().zip(&pin.tail);
-    let ranges: Vec<_> =
-        partitions.map(|(p, range)| (p.clone(), filter.offsets_of(p.at.partition, range))).collect();
+    let ranges: Vec<_> = partitions.map(|(p, range)| (p.clone(), filter.offsets_of(p.at.partition, range))).collect();
     stream::iter(ranges).flat_map(move |(partition, range)| {
         stream::try_unfold((partition, range), move |(partition, mut range)| async move {
             while range.start < range.end {
@@ -247,9 +246,9 @@ async fn run(
         return Ok((decoder, decoded));
     }
     let decode = move || decoder.decode(number, records, wanted).map(|decoded| (decoder, decoded));
-    tokio::task::spawn_blocking(decode).await.map_err(|e| {
-        Error::internal(format!("could not decode records of {}", partition.at)).detail(e.to_string())
-    })?
+    tokio::task::spawn_blocking(decode)
+        .await
+        .map_err(|e| Error::internal(format!("could not decode records of {}", partition.at)).detail(e.to_string()))?
 }
 
 pub(crate) fn gap(at: &model::TopicPartition, mark: Offset, log_start: Offset) -> Error {

@@ -84,7 +84,8 @@ async fn readers_see_every_record_once_while_the_writer_commits() {
             }
         }
     };
-    let (reads, ()) = tokio::time::timeout(Duration::from_secs(120), async { tokio::join!(reader, writer) }).await.unwrap();
+    let (reads, ()) =
+        tokio::time::timeout(Duration::from_secs(120), async { tokio::join!(reader, writer) }).await.unwrap();
     assert!(reads > 3, "{reads} reads");
     eventually("all is in the table", || async { places(&house.committed("t").await).len() == 6_000 }).await;
     let status = house.lake.status();

@@ -5,7 +5,10 @@ mod shapes;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use arrow::{array::{AsArray, RecordBatch}, datatypes::{Int32Type, Int64Type}};
+use arrow::{
+    array::{AsArray, RecordBatch},
+    datatypes::{Int32Type, Int64Type},
+};
 use catalog::Catalog;
 use commitlog::{
     Append, Log, TopicSpec,
@@ -60,7 +63,12 @@ impl House {
         self.log.create_topic(TopicSpec::new(TopicName::new(name).unwrap(), partitions), false).await.unwrap();
     }
 
-    pub(crate) async fn produce<V: AsRef<[u8]>>(&self, topic: &str, partition: i32, values: impl IntoIterator<Item = V>) {
+    pub(crate) async fn produce<V: AsRef<[u8]>>(
+        &self,
+        topic: &str,
+        partition: i32,
+        values: impl IntoIterator<Item = V>,
+    ) {
         let mut batch = BatchBuilder::new(Codec::Lz4);
         for (n, value) in values.into_iter().enumerate() {
             batch.push(1_700_000_000_000 + n as i64, Some(b"k"), Some(value.as_ref()), &[("h", b"v")]);
@@ -75,8 +83,7 @@ impl House {
         let pin = self.lake.pin(&table).await.unwrap();
         let mut rows = self.lake.tail(&pin, &TailFilter::default()).await.unwrap();
         if let Some(committed) = pin.table.clone() {
-            let provider =
-                scan::provider_as(&self.tables, committed, Version::Current, table.schema.clone()).unwrap();
+            let provider = scan::provider_as(&self.tables, committed, Version::Current, table.schema.clone()).unwrap();
             rows.extend(SessionContext::new().read_table(provider).unwrap().collect().await.unwrap());
         }
         rows
@@ -110,12 +117,15 @@ pub(crate) fn places(rows: &[RecordBatch]) -> Vec<(i32, i64)> {
 pub(crate) fn column(rows: &[RecordBatch], name: &str) -> Vec<String> {
     let mut all = Vec::new();
     for batch in rows {
-        let (partitions, offsets) = (batch.column_by_name(pseudo::PARTITION).unwrap(), batch.column_by_name(pseudo::OFFSET).unwrap());
+        let (partitions, offsets) =
+            (batch.column_by_name(pseudo::PARTITION).unwrap(), batch.column_by_name(pseudo::OFFSET).unwrap());
         let (partitions, offsets) = (partitions.as_primitive::<Int32Type>(), offsets.as_primitive::<Int64Type>());
         let options = arrow::util::display::FormatOptions::default().with_null("∅");
         let column = batch.column_by_name(name).unwrap_or_else(|| panic!("no column {name} in {}", batch.schema()));
         let text = arrow::util::display::ArrayFormatter::try_new(column, &options).unwrap();
-        all.extend((0..batch.num_rows()).map(|row| (partitions.value(row), offsets.value(row), text.value(row).to_string())));
+        all.extend(
+            (0..batch.num_rows()).map(|row| (partitions.value(row), offsets.value(row), text.value(row).to_string())),
+        );
     }
     all.sort();
     all.into_iter().map(|(_, _, text)| text).collect()

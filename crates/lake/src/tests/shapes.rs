@@ -58,7 +58,10 @@ async fn undecodable_records_are_in_exceptions_once_and_the_topic_goes_on() {
     assert_eq!(column(&exceptions, "record_offset"), ["20"]);
     assert_eq!(column(&exceptions, "topic"), ["t"]);
     assert_eq!(column(&exceptions, "value_base64"), ["e2Jyb2tlbg=="]);
-    eventually("exceptions are a table too", || async { house.committed("_exceptions").await.iter().map(|b| b.num_rows()).sum::<usize>() == 1 }).await;
+    eventually("exceptions are a table too", || async {
+        house.committed("_exceptions").await.iter().map(|b| b.num_rows()).sum::<usize>() == 1
+    })
+    .await;
     house.close().await;
 }
 
@@ -71,7 +74,10 @@ async fn a_topic_made_again_starts_with_a_new_table() {
     house.produce("t", 0, [r#"{"a":1}"#, r#"{"a":2}"#]).await;
     eventually("committed", || async { places(&house.committed("t").await).len() == 2 }).await;
     commitlog::Log::delete_topic(&*house.log, "t").await.unwrap();
-    eventually("the table is dropped", || async { house.tables.load(&TableName::public("t")).await.unwrap().is_none() }).await;
+    eventually("the table is dropped", || async {
+        house.tables.load(&TableName::public("t")).await.unwrap().is_none()
+    })
+    .await;
     assert!(house.lake.topic_table("t").await.unwrap().is_none());
     house.topic("t", 1).await;
     house.produce("t", 0, [r#"{"other":"x"}"#]).await;

@@ -17,10 +17,7 @@ use tables::{Append, NewTable, Progress, Table};
 use super::exceptions;
 use crate::{
     TailFilter, TopicTable,
-    columns::{
-        fit::fit,
-        resolve::property,
-    },
+    columns::{fit::fit, resolve::property},
     lake::Parts,
     tail::read::{Reader, advance, step},
     topic::{TopicState, WriterState},
@@ -151,7 +148,8 @@ async fn attempt(parts: &Parts, state: &Arc<TopicState>, writer: &mut WriterStat
                 more = true;
                 break;
             }
-            let (batch, position) = step(parts, state, partition, &columns, &range, &everything, Reader::Writer).await?;
+            let (batch, position) =
+                step(parts, state, partition, &columns, &range, &everything, Reader::Writer).await?;
             if let Some(batch) = batch.filter(|batch| batch.num_rows() > 0) {
                 taken += batch.get_array_memory_size();
                 rows.write(batch).await?;
@@ -241,13 +239,17 @@ pub(crate) async fn flush(parts: &Parts, state: &Arc<TopicState>) -> Result<()> 
             loop {
                 let (end, mark) = partition.tail(|tail| (tail.end(), tail.mark));
                 let enough = parts.budget.is_exceeded() && end > mark;
-                if end >= *goal || enough || !advance(parts, state, partition, log_start(parts, partition, end)?).await? {
+                if end >= *goal
+                    || enough
+                    || !advance(parts, state, partition, log_start(parts, partition, end)?).await?
+                {
                     break;
                 }
             }
         }
         commit(parts, state).await?;
-        let reached = |(partition, goal): (&Arc<crate::topic::PartitionTail>, &i64)| partition.tail(|t| t.mark) >= *goal;
+        let reached =
+            |(partition, goal): (&Arc<crate::topic::PartitionTail>, &i64)| partition.tail(|t| t.mark) >= *goal;
         if state.partitions.iter().zip(&goals).all(reached) {
             return Ok(());
         }

@@ -14,7 +14,11 @@ use model::{Offset, PartitionId, Result, TopicName, TopicPartition, error::codes
 use serde_json::{Value, json};
 use tables::Progress;
 
-use crate::{lake::Parts, tail::decode::{Rejected, sample}, topic::TopicState};
+use crate::{
+    lake::Parts,
+    tail::decode::{Rejected, sample},
+    topic::TopicState,
+};
 
 /// Name of the topic.
 pub const EXCEPTIONS_TOPIC: &str = "_exceptions";
@@ -37,7 +41,12 @@ pub(crate) struct Written {
 }
 
 /// Writes the undecodable records that `state` collected; they are durable when this returns.
-pub(crate) async fn write(parts: &Parts, state: &TopicState, mark: Option<&Progress>, written: &mut Written) -> Result<()> {
+pub(crate) async fn write(
+    parts: &Parts,
+    state: &TopicState,
+    mark: Option<&Progress>,
+    written: &mut Written,
+) -> Result<()> {
     written.until.resize(state.partitions.len(), 0);
     for (index, partition) in state.partitions.iter().enumerate() {
         let (rejected, until) = partition.tail(|tail| tail.take_rejected());
@@ -55,7 +64,13 @@ pub(crate) async fn write(parts: &Parts, state: &TopicState, mark: Option<&Progr
 }
 
 /// Notes that records were gone from the log before the table had them.
-pub(crate) async fn note_loss(parts: &Parts, state: &TopicState, at: &TopicPartition, mark: Offset, log_start: Offset) -> Result<()> {
+pub(crate) async fn note_loss(
+    parts: &Parts,
+    state: &TopicState,
+    at: &TopicPartition,
+    mark: Offset,
+    log_start: Offset,
+) -> Result<()> {
     let lost = Rejected {
         code: codes::RECORDS_LOST,
         part: "log",
