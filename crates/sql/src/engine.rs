@@ -50,9 +50,9 @@ impl Engine {
     pub fn new(parts: EngineParts) -> Result<Arc<Self>> {
         let settings = &parts.settings;
         let disk = &parts.world.disk;
-        disk.remove_dir_all(&settings.temp_dir)
-            .and_then(|()| disk.create_dir_all(&settings.temp_dir))
-            .map_err(|e| Error::io(format!("could not prepare the spill directory {}", settings.temp_dir.display()), &e))?;
+        disk.remove_dir_all(&settings.temp_dir).and_then(|()| disk.create_dir_all(&settings.temp_dir)).map_err(
+            |e| Error::io(format!("could not prepare the spill directory {}", settings.temp_dir.display()), &e),
+        )?;
         let runtime = runtime(&parts)?;
         let config = config(settings);
         Ok(Arc::new_cyclic(|engine: &Weak<Self>| {

@@ -1,11 +1,7 @@
 //! DataFusion's, Arrow's and the parser's errors as the house's own.
 
 use arrow::error::ArrowError;
-use datafusion::{
-    common::SchemaError,
-    error::DataFusionError,
-    sql::sqlparser::tokenizer::Location,
-};
+use datafusion::{common::SchemaError, error::DataFusionError, sql::sqlparser::tokenizer::Location};
 use model::{Error, error::codes};
 
 use crate::text::{caret, parser_error};
@@ -99,12 +95,16 @@ fn shared_error(shared: &DataFusionError) -> Error {
 
 fn of_arrow(arrow: ArrowError) -> Error {
     match arrow {
-        ArrowError::DivideByZero => Error::new(codes::SQL_VALUE, "division by zero")
-            .hint("divide by NULLIF(divisor, 0) to get NULL instead"),
-        ArrowError::CastError(text) | ArrowError::ParseError(text) => Error::new(codes::SQL_VALUE, clause(&text))
-            .hint("TRY_CAST gives NULL for values that cannot be converted"),
-        ArrowError::ArithmeticOverflow(text) => Error::new(codes::SQL_VALUE, format!("a number is too large: {}", clause(&text)))
-            .hint("cast to a larger type first, for example to DECIMAL(38, 0)"),
+        ArrowError::DivideByZero => {
+            Error::new(codes::SQL_VALUE, "division by zero").hint("divide by NULLIF(divisor, 0) to get NULL instead")
+        }
+        ArrowError::CastError(text) | ArrowError::ParseError(text) => {
+            Error::new(codes::SQL_VALUE, clause(&text)).hint("TRY_CAST gives NULL for values that cannot be converted")
+        }
+        ArrowError::ArithmeticOverflow(text) => {
+            Error::new(codes::SQL_VALUE, format!("a number is too large: {}", clause(&text)))
+                .hint("cast to a larger type first, for example to DECIMAL(38, 0)")
+        }
         ArrowError::ComputeError(text) | ArrowError::InvalidArgumentError(text) | ArrowError::SchemaError(text) => {
             Error::new(codes::SQL_VALUE, clause(&text))
         }
@@ -132,7 +132,8 @@ fn of_schema(schema: &SchemaError) -> Error {
             let names: Vec<&str> = valid_fields.iter().map(|c| c.name.as_str()).collect();
             let near = nearest(&field.name, names.iter().copied());
             if let Some(near) = near {
-                let near = if near.bytes().any(|b| b.is_ascii_uppercase()) { format!("\"{near}\"") } else { near.to_owned() };
+                let near =
+                    if near.bytes().any(|b| b.is_ascii_uppercase()) { format!("\"{near}\"") } else { near.to_owned() };
                 return error.hint(format!("did you mean {near}?"));
             }
             if names.is_empty() {
@@ -177,8 +178,20 @@ fn of_plan(text: &str) -> Error {
         return Error::new(codes::SQL_INVALID, format!("column `{name}` is neither grouped by nor aggregated"))
             .hint("add it to GROUP BY, or put it into an aggregate function such as max()");
     }
-    let types = ["coerce", "No function matches", "Cannot infer common", "Cannot get result type", "Failed to find", "type_coercion",
-        "but received", "Unsupported CAST", "Invalid argument", "argument type", "incompatible", "Cannot automatically convert"];
+    let types = [
+        "coerce",
+        "No function matches",
+        "Cannot infer common",
+        "Cannot get result type",
+        "Failed to find",
+        "type_coercion",
+        "but received",
+        "Unsupported CAST",
+        "Invalid argument",
+        "argument type",
+        "incompatible",
+        "Cannot automatically convert",
+    ];
     if types.iter().any(|sign| text.contains(sign)) {
         return Error::new(codes::SQL_TYPE, clause(text));
     }
@@ -244,8 +257,16 @@ fn distance(a: &str, b: &str) -> usize {
 fn clause(text: &str) -> String {
     let mut text = text.trim();
     for prefix in [
-        "Error during planning: ", "Execution error: ", "This feature is not implemented: ", "Arrow error: ", "Cast error: ",
-        "Parser error: ", "Compute error: ", "Invalid argument error: ", "External error: ", "Optimizer rule ",
+        "Error during planning: ",
+        "Execution error: ",
+        "This feature is not implemented: ",
+        "Arrow error: ",
+        "Cast error: ",
+        "Parser error: ",
+        "Compute error: ",
+        "Invalid argument error: ",
+        "External error: ",
+        "Optimizer rule ",
     ] {
         text = text.strip_prefix(prefix).unwrap_or(text);
     }

@@ -9,6 +9,16 @@
 //!                                                     │
 //!            topic = Iceberg snapshot up to its progress ∪ tail of the log after it, one pin per statement
 //! ```
+//!
+//! Worth knowing:
+//! * `SELECT *` on a topic leaves its pseudo-columns (`_partition`, `_offset`, `_timestamp`, `_key`, `_headers`) out; they
+//!   are there by name. A subquery that selects one by name gives it on as a column like any other.
+//! * Unquoted names match whatever their case, an exact match first; new names are kept in lower case unless quoted.
+//! * Integer `+`, `-`, `*` and `sum` wrap around silently at the ends of their type (DataFusion's behaviour): cast to
+//!   `DECIMAL(38, 0)` where that could happen. Casts and division fail instead.
+//! * Each statement takes effect by itself: BEGIN and ROLLBACK are accepted and say that they do nothing. INSERT into a
+//!   table, CTAS, DELETE and UPDATE are one commit each; INSERT into a topic is durable when it returns, record by record.
+//! * SQL reads and writes files only in the exports directory and in directories the administrator named.
 
 mod bind;
 mod engine;

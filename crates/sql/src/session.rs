@@ -155,8 +155,11 @@ impl Session {
                 .hint("DEALLOCATE it first"));
         }
         if kept.len() >= PREPARED_MAX {
-            return Err(Error::new(codes::SQL_TOO_LARGE, format!("a session holds at most {PREPARED_MAX} prepared statements"))
-                .hint("DEALLOCATE ALL"));
+            return Err(Error::new(
+                codes::SQL_TOO_LARGE,
+                format!("a session holds at most {PREPARED_MAX} prepared statements"),
+            )
+            .hint("DEALLOCATE ALL"));
         }
         kept.insert(name, prepared);
         Ok(())
@@ -234,8 +237,11 @@ impl Prepared {
     pub async fn execute(&self, params: Vec<ScalarValue>) -> Result<Outcome> {
         if params.len() < self.param_types.len() {
             let missing = params.len() + 1;
-            return Err(Error::new(codes::SQL_PARAMETER, format!("parameter ${missing} is missing"))
-                .detail(format!("{} given, {} needed", params.len(), self.param_types.len())));
+            return Err(Error::new(codes::SQL_PARAMETER, format!("parameter ${missing} is missing")).detail(format!(
+                "{} given, {} needed",
+                params.len(),
+                self.param_types.len()
+            )));
         }
         // Clients send what they have; the statement says what it needs.
         let params = params

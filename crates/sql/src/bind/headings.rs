@@ -54,7 +54,9 @@ fn name(select: &mut Select) {
                 }
             }
             // As in PostgreSQL a cast column keeps its name; the engine would take it for the column itself.
-            Expr::Cast { expr: inner, .. } => column(inner).filter(|name| !taken.contains(name)).or_else(|| Some(text(expr))),
+            Expr::Cast { expr: inner, .. } => {
+                column(inner).filter(|name| !taken.contains(name)).or_else(|| Some(text(expr)))
+            }
             expr if has_literal(expr) => Some(text(expr)),
             _ => None,
         };

@@ -13,10 +13,7 @@ mod params;
 mod scopes;
 mod stars;
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use datafusion::{
     catalog::TableProvider,
@@ -167,8 +164,10 @@ impl<'a> Binder<'a> {
             [name] => Ok((self.namespace.clone(), name)),
             [zone, name] => Ok((folded(zone).into(), name)),
             [catalog, zone, name] if folded(catalog) == CATALOG => Ok((folded(zone).into(), name)),
-            [catalog, _, _] => Err(Error::new(codes::SQL_TABLE_NOT_FOUND, format!("there is no catalog `{}`", catalog.value))
-                .hint(format!("the only one is {CATALOG}"))),
+            [catalog, _, _] => {
+                Err(Error::new(codes::SQL_TABLE_NOT_FOUND, format!("there is no catalog `{}`", catalog.value))
+                    .hint(format!("the only one is {CATALOG}")))
+            }
             _ => Err(Error::new(codes::SQL_INVALID, "a name has at most three parts: catalog.zone.name")),
         }
     }
@@ -212,7 +211,8 @@ impl<'a> Binder<'a> {
     async fn foreign(&self, parts: &[Ident]) -> Result<Option<Source>> {
         let (namespace, name) = self.zone_and_name(parts)?;
         let reference = reference(&namespace, &folded(name));
-        let schema = match self.state.config_options().catalog.information_schema && &*namespace == "information_schema" {
+        let schema = match self.state.config_options().catalog.information_schema && &*namespace == "information_schema"
+        {
             true => self.state.schema_for_ref(reference.clone()).ok(),
             false => self.state.catalog_list().catalog(CATALOG).and_then(|catalog| catalog.schema(&namespace)),
         };
@@ -257,16 +257,16 @@ impl<'a> Binder<'a> {
                 }
             },
             (Pinned::Table(table), version) => {
-                tables::scan::provider(&parts.tables, table.clone(), version.unwrap_or_default())?
+                let version = version.unwrap_or_default();
+                let schema = tables::scan::with_string_views(table.arrow_schema_at(&version)?.as_ref());
+                tables::scan::provider_as(&parts.tables, table.clone(), version, schema)?
             }
             (Pinned::View(view), None) => Arc::new(self.view(name, view).await?),
             (Pinned::View(_), Some(_)) => {
                 return Err(Error::new(codes::SQL_UNSUPPORTED, format!("view `{name}` has no versions"))
                     .hint("put FOR VERSION AS OF on the tables inside the view"));
             }
-            (Pinned::Metadata(table, kind), None) => {
-                relation::metadata_provider(&parts.tables, table.clone(), kind)?
-            }
+            (Pinned::Metadata(table, kind), None) => relation::metadata_provider(&parts.tables, table.clone(), kind)?,
             (Pinned::Metadata(..), Some(_)) => {
                 return Err(Error::new(codes::SQL_UNSUPPORTED, "metadata tables have no versions"));
             }
@@ -275,10 +275,14 @@ impl<'a> Binder<'a> {
 
     async fn view(&self, name: &TableName, view: &ViewDefinition) -> Result<ViewTable> {
         if self.views >= VIEWS_MAX {
-            return Err(Error::new(codes::SQL_INVALID, format!("view `{name}` uses more than {VIEWS_MAX} views inside each other"))
-                .detail("a view that uses itself, by way of others, never ends"));
+            return Err(Error::new(
+                codes::SQL_INVALID,
+                format!("view `{name}` uses more than {VIEWS_MAX} views inside each other"),
+            )
+            .detail("a view that uses itself, by way of others, never ends"));
         }
-        let inner = Self { namespace: view.namespace.as_str().into(), views: self.views + 1, text: None, ..self.clone() };
+        let inner =
+            Self { namespace: view.namespace.as_str().into(), views: self.views + 1, text: None, ..self.clone() };
         let plan = inner.plan_text(&view.sql).await.map_err(|error| {
             let detail = error.detail_text().map(|d| format!("\n{d}")).unwrap_or_default();
             Error::new(error.code(), format!("view `{name}` cannot be read: {}", error.message()))
@@ -316,7 +320,11 @@ impl<'a> Binder<'a> {
         }
         let Some(missing) = context.missing() else { return error };
         if self.engine.parts.catalog.names().namespace(&missing.schema).is_none()
-            && self.state.catalog_list().catalog(CATALOG).is_none_or(|catalog| catalog.schema(&missing.schema).is_none())
+            && self
+                .state
+                .catalog_list()
+                .catalog(CATALOG)
+                .is_none_or(|catalog| catalog.schema(&missing.schema).is_none())
             && &*missing.schema != "information_schema"
         {
             return Error::new(codes::SQL_TABLE_NOT_FOUND, format!("there is no zone `{}`", missing.schema))
@@ -340,9 +348,9 @@ fn version_of(expr: &Expr, name: &TableName) -> Result<Version> {
 }
 
 fn version_invalid(name: &TableName, why: &str) -> Error {
-    Error::new(codes::SQL_VERSION, format!("the version of `{name}` cannot be made out"))
-        .detail(why.to_owned())
-        .hint("write FOR VERSION AS OF 123, FOR VERSION AS OF 'tag' or FOR TIMESTAMP AS OF TIMESTAMP '2026-01-31 12:00:00'")
+    Error::new(codes::SQL_VERSION, format!("the version of `{name}` cannot be made out")).detail(why.to_owned()).hint(
+        "write FOR VERSION AS OF 123, FOR VERSION AS OF 'tag' or FOR TIMESTAMP AS OF TIMESTAMP '2026-01-31 12:00:00'",
+    )
 }
 
 fn reference(namespace: &str, table: &str) -> ResolvedTableReference {
@@ -365,9 +373,8 @@ pub(crate) fn rename(plan: LogicalPlan, columns: &[String]) -> Result<LogicalPla
         return Ok(plan);
     }
     if columns.len() != plan.schema().fields().len() {
-        return Err(Error::new(codes::SQL_ROW_SHAPE, "a view has as many column names as its query has columns").detail(
-            format!("{} names, {} columns", columns.len(), plan.schema().fields().len()),
-        ));
+        return Err(Error::new(codes::SQL_ROW_SHAPE, "a view has as many column names as its query has columns")
+            .detail(format!("{} names, {} columns", columns.len(), plan.schema().fields().len())));
     }
     let exprs: Vec<_> = plan
         .schema()

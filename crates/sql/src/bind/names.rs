@@ -233,7 +233,8 @@ pub(super) fn place_versions(statement: &mut DfStatement, sources: &HashMap<Stri
             {
                 if alias.is_none() {
                     let shown = source.reference.table.split('@').next().unwrap_or_default();
-                    *alias = Some(TableAlias { explicit: true, name: Ident::with_quote('"', shown), columns: Vec::new() });
+                    *alias =
+                        Some(TableAlias { explicit: true, name: Ident::with_quote('"', shown), columns: Vec::new() });
                 }
                 *name = ObjectName::from(vec![
                     Ident::with_quote('"', &*source.reference.schema),

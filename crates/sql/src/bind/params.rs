@@ -10,7 +10,9 @@ use datafusion::{
     physical_expr::create_physical_expr,
     sql::{
         parser::Statement as DfStatement,
-        sqlparser::ast::{Expr, ExprWithAlias, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value, VisitorMut},
+        sqlparser::ast::{
+            Expr, ExprWithAlias, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value, VisitorMut,
+        },
     },
 };
 
@@ -69,7 +71,8 @@ pub(crate) fn constant(
     data_type: Option<DataType>,
 ) -> datafusion::error::Result<ColumnarValue> {
     let schema = DFSchema::empty();
-    let logical = state.create_logical_expr_from_sql_expr(ExprWithAlias { expr: expr.clone(), alias: None }, &schema)?;
+    let logical =
+        state.create_logical_expr_from_sql_expr(ExprWithAlias { expr: expr.clone(), alias: None }, &schema)?;
     let logical = match data_type {
         Some(data_type) => cast(logical, data_type),
         None => logical,

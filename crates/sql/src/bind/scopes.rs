@@ -132,6 +132,8 @@ pub(super) fn visit<V: VisitorMut>(statement: &mut DfStatement, visitor: &mut V)
     match statement {
         DfStatement::Statement(statement) => VisitMut::visit(statement.as_mut(), visitor),
         DfStatement::Explain(explain) => visit(&mut explain.statement, visitor),
-        DfStatement::CreateExternalTable(_) | DfStatement::CopyTo(_) | DfStatement::Reset(_) => ControlFlow::Continue(()),
+        DfStatement::CreateExternalTable(_) | DfStatement::CopyTo(_) | DfStatement::Reset(_) => {
+            ControlFlow::Continue(())
+        }
     }
 }

@@ -110,9 +110,10 @@ impl Stars<'_> {
                     names.iter().filter_map(|name| name.0.last()?.as_ident().cloned()).collect()
                 }
                 Some(JoinConstraint::Natural) => {
-                    let error = Error::new(codes::SQL_UNSUPPORTED, "NATURAL JOIN of topics with pseudo-columns is not offered")
-                        .detail("topics share their pseudo-columns, and a natural join would compare them")
-                        .hint("write JOIN … USING (…) or JOIN … ON …");
+                    let error =
+                        Error::new(codes::SQL_UNSUPPORTED, "NATURAL JOIN of topics with pseudo-columns is not offered")
+                            .detail("topics share their pseudo-columns, and a natural join would compare them")
+                            .hint("write JOIN … USING (…) or JOIN … ON …");
                     return ControlFlow::Break(Box::new(error));
                 }
                 _ => Vec::new(),
@@ -131,7 +132,9 @@ impl Stars<'_> {
                 Some(alias) => Some(vec![alias.name.clone()]),
                 None => scopes::parts(name),
             },
-            TableFactor::Derived { alias, .. } | TableFactor::NestedJoin { alias, .. } | TableFactor::UNNEST { alias, .. }
+            TableFactor::Derived { alias, .. }
+            | TableFactor::NestedJoin { alias, .. }
+            | TableFactor::UNNEST { alias, .. }
             | TableFactor::Function { alias, .. } => alias.as_ref().map(|alias| vec![alias.name.clone()]),
             _ => None,
         };

@@ -97,9 +97,10 @@ impl Bounded {
         if bytes <= RESULT_BYTES_MAX {
             return Ok(());
         }
-        let error = Error::new(codes::SQL_MEMORY, format!("{}() would make {} MB at once", self.inner.name(), bytes >> 20))
-            .detail(format!("one call may make {} MB", RESULT_BYTES_MAX >> 20))
-            .hint("ask for less; for many rows use generate_series in FROM");
+        let error =
+            Error::new(codes::SQL_MEMORY, format!("{}() would make {} MB at once", self.inner.name(), bytes >> 20))
+                .detail(format!("one call may make {} MB", RESULT_BYTES_MAX >> 20))
+                .hint("ask for less; for many rows use generate_series in FROM");
         Err(DataFusionError::External(Box::new(error)))
     }
 }

@@ -71,9 +71,9 @@ impl Engine {
         let Some(entry) = self.parts.catalog.entry(EntryKind::View, &name.namespace, &name.name).await? else {
             return Ok(None);
         };
-        serde_json::from_value(entry.definition)
-            .map(Some)
-            .map_err(|e| model::Error::internal(format!("the definition of view `{name}` cannot be read")).detail(e.to_string()))
+        serde_json::from_value(entry.definition).map(Some).map_err(|e| {
+            model::Error::internal(format!("the definition of view `{name}` cannot be read")).detail(e.to_string())
+        })
     }
 
     /// Names of everything in a zone; topics whose names begin with `_` only with `internal`.
@@ -88,7 +88,9 @@ impl Engine {
         }
         if namespace == TableName::DEFAULT_NAMESPACE {
             let topics = self.parts.log.topics();
-            found.extend(topics.iter().filter(|t| internal || !t.name.is_internal()).map(|t| Arc::from(t.name.as_str())));
+            found.extend(
+                topics.iter().filter(|t| internal || !t.name.is_internal()).map(|t| Arc::from(t.name.as_str())),
+            );
         }
         found
     }
@@ -102,11 +104,7 @@ impl Engine {
             Some((base, kind)) if !base.is_empty() && !names.contains(ident.value.as_str()) => (base, Some(kind)),
             _ => (ident.value.as_str(), None),
         };
-        let found = if ident.quote_style.is_some() {
-            names.get(written).cloned()
-        } else {
-            pick(written, &names)
-        }?;
+        let found = if ident.quote_style.is_some() { names.get(written).cloned() } else { pick(written, &names) }?;
         Some(match suffix {
             Some(kind) => format!("{found}${}", kind.to_lowercase()).into(),
             None => found,

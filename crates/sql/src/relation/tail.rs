@@ -2,7 +2,10 @@
 
 use std::{any::Any, fmt, ops::Range, sync::Arc};
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{
+    array::{RecordBatch, RecordBatchOptions},
+    datatypes::SchemaRef,
+};
 use datafusion::{
     common::{Statistics, stats::Precision},
     error::{DataFusionError, Result},
@@ -38,11 +41,12 @@ impl TailExec {
     pub(super) fn new(
         lake: Arc<Lake>,
         pin: Arc<TopicPin>,
+        all: &SchemaRef,
         columns: Vec<usize>,
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Self> {
-        let schema = Arc::new(pin.topic.schema.project(&columns)?);
+        let schema = Arc::new(all.project(&columns)?);
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema.clone()),
             Partitioning::UnknownPartitioning(1),
@@ -121,11 +125,12 @@ impl ExecutionPlan for TailExec {
         }
         let (lake, pin, filter) = (self.lake.clone(), self.pin.clone(), self.filter.clone());
         let (columns, metrics) = (self.columns.clone(), BaselineMetrics::new(&self.metrics, 0));
+        let schema = self.schema.clone();
         let mut left = self.limit.unwrap_or(usize::MAX);
         let batches = lake.tail_stream(pin.as_ref().clone(), filter).map_err(external);
         let rows = batches.try_filter(|batch| ready(batch.num_rows() > 0)).map(move |batch: Result<RecordBatch>| {
-            let batch = batch?.project(&columns)?;
-            let batch = batch.slice(0, batch.num_rows().min(left));
+            let batch = batch?;
+            let batch = shown(&batch.slice(0, batch.num_rows().min(left)), &columns, &schema)?;
             left -= batch.num_rows();
             metrics.record_output(batch.num_rows());
             Ok(batch)
@@ -146,6 +151,16 @@ impl ExecutionPlan for TailExec {
         statistics.num_rows = Precision::Inexact(usize::try_from(records).unwrap_or(usize::MAX));
         Ok(statistics)
     }
+}
+
+/// The columns asked for, with strings as views: the views point into the bytes that are there.
+fn shown(batch: &RecordBatch, columns: &[usize], schema: &SchemaRef) -> Result<RecordBatch> {
+    let arrays = columns.iter().zip(schema.fields()).map(|(index, field)| match batch.column(*index) {
+        same if same.data_type() == field.data_type() => Ok(same.clone()),
+        other => Ok(arrow::compute::cast(other, field.data_type())?),
+    });
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(schema.clone(), arrays.collect::<Result<_>>()?, &options)?)
 }
 
 // ── pruning ──
@@ -240,7 +255,13 @@ fn narrow(filter: &mut TailFilter, column: &str, op: Operator, value: &ScalarVal
         }
         pseudo::TIMESTAMP => {
             // Rounded to milliseconds, `<` keeps the millisecond itself: whole batches are left out, rows are filtered above.
-            let op = if op == Operator::Lt { Operator::LtEq } else if op == Operator::Gt { Operator::GtEq } else { op };
+            let op = if op == Operator::Lt {
+                Operator::LtEq
+            } else if op == Operator::Gt {
+                Operator::GtEq
+            } else {
+                op
+            };
             if let Some(bounds) = millis(value).and_then(|value| bounds(op, value)) {
                 filter.timestamps = Some(intersect(filter.timestamps.take(), bounds));
             }

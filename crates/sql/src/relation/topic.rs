@@ -60,16 +60,19 @@ pub(crate) struct TopicProvider {
     lake: Arc<Lake>,
     tables: Tables,
     pin: Arc<TopicPin>,
-    /// Of the topic's schema, the columns shown.
+    /// The topic's schema as queries see it: strings are views, which group, join and compare faster.
+    all: SchemaRef,
+    /// Of `all`, the columns shown.
     visible: Vec<usize>,
     schema: SchemaRef,
 }
 
 impl TopicProvider {
     pub(crate) fn new(lake: Arc<Lake>, tables: Tables, pin: Arc<TopicPin>, named: Pseudo) -> Self {
-        let visible = named.visible(&pin.topic.schema);
-        let schema = pin.topic.schema.project(&visible).expect("positions come from the schema itself");
-        Self { lake, tables, pin, visible, schema: Arc::new(schema) }
+        let all = tables::scan::with_string_views(&pin.topic.schema);
+        let visible = named.visible(&all);
+        let schema = all.project(&visible).expect("positions come from the schema itself");
+        Self { lake, tables, pin, all, visible, schema: Arc::new(schema) }
     }
 }
 
@@ -113,16 +116,22 @@ impl TableProvider for TopicProvider {
         if let Some(table) = &self.pin.table
             && table.current_snapshot().is_some()
         {
-            let provider =
-                tables::scan::provider_as(&self.tables, table.clone(), Version::Current, self.pin.topic.schema.clone())
-                    .map_err(external)?;
+            let provider = tables::scan::provider_as(&self.tables, table.clone(), Version::Current, self.all.clone())
+                .map_err(external)?;
             inputs.push(provider.scan(state, Some(&columns), filters, limit).await?);
         }
         if self.pin.tail.iter().any(|offsets| !offsets.is_empty()) {
-            inputs.push(Arc::new(TailExec::new(self.lake.clone(), self.pin.clone(), columns.clone(), filters, limit)?));
+            inputs.push(Arc::new(TailExec::new(
+                self.lake.clone(),
+                self.pin.clone(),
+                &self.all,
+                columns.clone(),
+                filters,
+                limit,
+            )?));
         }
         match inputs.len() {
-            0 => Ok(Arc::new(EmptyExec::new(Arc::new(self.pin.topic.schema.project(&columns)?)))),
+            0 => Ok(Arc::new(EmptyExec::new(Arc::new(self.all.project(&columns)?)))),
             1 => Ok(inputs.pop().expect("one input: checked above")),
             _ => UnionExec::try_new(inputs),
         }
@@ -137,7 +146,7 @@ pub(crate) fn versioned(
     named: Pseudo,
 ) -> model::Result<Arc<dyn TableProvider>> {
     let at = table.arrow_schema_at(&version)?;
-    let schema = tables::scan::plain_schema(&at);
+    let schema = tables::scan::with_string_views(&at);
     let schema = schema.project(&named.visible(&schema)).expect("positions come from the schema itself");
     tables::scan::provider_as(tables, table, version, Arc::new(schema))
 }

@@ -6,7 +6,9 @@ use arrow::datatypes::{Field, Fields, Schema};
 use catalog::{Entry, EntryKind};
 use datafusion::sql::{
     parser::Statement as DfStatement,
-    sqlparser::ast::{CreateView, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, Statement as SqlStatement},
+    sqlparser::ast::{
+        CreateView, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, Statement as SqlStatement,
+    },
 };
 use model::{Error, ErrorKind, Result, TableName, error::codes};
 use tables::{NewTable, PartitionBy, SchemaChange, Table, iceberg::Transform};
@@ -57,7 +59,13 @@ impl Run<'_> {
     }
 
     /// The table appears under its name with all its rows, or not at all.
-    async fn create_table_as(&self, name: &TableName, create: &CreateTable, query: &Query, replaces: bool) -> Result<Outcome> {
+    async fn create_table_as(
+        &self,
+        name: &TableName,
+        create: &CreateTable,
+        query: &Query,
+        replaces: bool,
+    ) -> Result<Outcome> {
         let statement = DfStatement::Statement(Box::new(SqlStatement::Query(Box::new(query.clone()))));
         let plan = plain(self.binder().plan(statement, self.parsed.named).await?)?;
         let names: Vec<String> = create.columns.iter().map(|column| column.name.clone()).collect();
@@ -93,11 +101,15 @@ impl Run<'_> {
 
     pub(super) async fn create_view(&self, view: &CreateView) -> Result<Outcome> {
         if view.materialized {
-            return Err(Error::new(codes::SQL_CONTINUOUS, "a materialized view is a continuous query, which is not part of this release")
-                .hint("CREATE VIEW name AS SELECT … is always fresh"));
+            return Err(Error::new(
+                codes::SQL_CONTINUOUS,
+                "a materialized view is a continuous query, which is not part of this release",
+            )
+            .hint("CREATE VIEW name AS SELECT … is always fresh"));
         }
         if view.temporary {
-            return Err(Error::new(codes::SQL_UNSUPPORTED, "a temporary view is not offered").hint("name a part of the query with WITH"));
+            return Err(Error::new(codes::SQL_UNSUPPORTED, "a temporary view is not offered")
+                .hint("name a part of the query with WITH"));
         }
         let name = self.new_name(&self.parts(&view.name)?)?;
         match self.engine().relation(&name).await? {
@@ -114,11 +126,15 @@ impl Run<'_> {
             columns: view.columns.iter().map(|column| folded(&column.name)).collect(),
         };
         // It must read as it is stored, and its columns must be what they are called.
-        let plan = Binder::new(self.engine(), &self.state, &self.namespace).with_text(&definition.sql).plan_text(&definition.sql).await?;
+        let plan = Binder::new(self.engine(), &self.state, &self.namespace)
+            .with_text(&definition.sql)
+            .plan_text(&definition.sql)
+            .await?;
         let plan = rename(plan, &definition.columns)?;
         let fields = plan.schema().fields();
         storable_names(fields)?;
-        let json = serde_json::to_value(&definition).map_err(|e| Error::internal("a view cannot be written down").detail(e.to_string()))?;
+        let json = serde_json::to_value(&definition)
+            .map_err(|e| Error::internal("a view cannot be written down").detail(e.to_string()))?;
         self.engine().parts.catalog.put_entry(Entry::new(EntryKind::View, &name.namespace, &name.name, json)).await?;
         Ok(Outcome::done("CREATE VIEW"))
     }
@@ -126,7 +142,8 @@ impl Run<'_> {
     pub(super) async fn create_zone(&self, name: &Ident, if_not_exists: bool) -> Result<Outcome> {
         let zone = folded(name);
         let catalog = &self.engine().parts.catalog;
-        let plain = zone.starts_with(|c: char| c.is_ascii_lowercase()) && zone.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let plain = zone.starts_with(|c: char| c.is_ascii_lowercase())
+            && zone.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
         if !plain || zone == "information_schema" || zone.starts_with("pg_") {
             return Err(Error::new(codes::SQL_INVALID, format!("`{zone}` cannot name a zone"))
                 .hint("a zone is a letter, then letters, digits and `_`"));
@@ -151,12 +168,19 @@ impl Run<'_> {
             if if_exists {
                 return Ok(Outcome::done("DROP SCHEMA").notice(format!("there is no zone `{zone}`, skipped")));
             }
-            return Err(Error::new(codes::SQL_TABLE_NOT_FOUND, format!("there is no zone `{zone}`")).hint("SHOW SCHEMAS lists the zones"));
+            return Err(Error::new(codes::SQL_TABLE_NOT_FOUND, format!("there is no zone `{zone}`"))
+                .hint("SHOW SCHEMAS lists the zones"));
         }
         Ok(Outcome::done("DROP SCHEMA"))
     }
 
-    pub(super) async fn drop(&self, what: Dropped, name: &[Ident], if_exists: bool, delete_topic: bool) -> Result<Outcome> {
+    pub(super) async fn drop(
+        &self,
+        what: Dropped,
+        name: &[Ident],
+        if_exists: bool,
+        delete_topic: bool,
+    ) -> Result<Outcome> {
         let name = self.binder().resolve(name)?;
         let parts = &self.engine().parts;
         let tag = match what {
@@ -166,7 +190,8 @@ impl Run<'_> {
             Dropped::Topic => "DROP TOPIC",
         };
         let wrong = |is: &str, write: &str| {
-            Err(Error::new(codes::SQL_INVALID, format!("`{name}` is a {is}")).hint(format!("write {write} {}", errors::quoted(&name.name))))
+            Err(Error::new(codes::SQL_INVALID, format!("`{name}` is a {is}"))
+                .hint(format!("write {write} {}", errors::quoted(&name.name))))
         };
         match (what, self.engine().relation(&name).await?) {
             (_, None) if if_exists => {
@@ -189,7 +214,10 @@ impl Run<'_> {
                 let declared = parts.lake.undeclare(&name).await?;
                 if !declared && !delete_topic {
                     return Err(Error::new(codes::SQL_INVALID, format!("`{name}` is a topic without a declaration"))
-                        .hint(format!("{tag} {} DELETE TOPIC deletes the topic with its records", errors::quoted(&name.name))));
+                        .hint(format!(
+                            "{tag} {} DELETE TOPIC deletes the topic with its records",
+                            errors::quoted(&name.name)
+                        )));
                 }
                 if delete_topic {
                     parts.log.delete_topic(topic.topic.as_str()).await?;
@@ -205,7 +233,12 @@ impl Run<'_> {
         Ok(Outcome::done(tag))
     }
 
-    pub(super) async fn add_columns(&self, table: &[Ident], columns: &[Declared], if_not_exists: bool) -> Result<Outcome> {
+    pub(super) async fn add_columns(
+        &self,
+        table: &[Ident],
+        columns: &[Declared],
+        if_not_exists: bool,
+    ) -> Result<Outcome> {
         let table = self.table_only(table, "ALTER TABLE").await?;
         let mut changes = Vec::with_capacity(columns.len());
         for column in columns {
@@ -240,7 +273,8 @@ impl Run<'_> {
         if verb == "ANALYZE" {
             return Ok(Outcome::done(verb).notice("statistics are kept with every file; there is nothing to gather"));
         }
-        let policy = tables::MaintenancePolicy { small_files_min: 2, remove_orphans: verb == "VACUUM", ..Default::default() };
+        let policy =
+            tables::MaintenancePolicy { small_files_min: 2, remove_orphans: verb == "VACUUM", ..Default::default() };
         let now_ms = parts.world.clock.now_ms();
         let report = parts.tables.maintain(&name, &policy, now_ms).await?;
         Ok(Outcome::done(verb).notice(format!(
@@ -254,11 +288,17 @@ impl Run<'_> {
         let name = self.binder().resolve(name)?;
         match self.engine().relation(&name).await? {
             Some(Relation::Table(table)) => Ok(table),
-            Some(Relation::Topic(_)) => Err(Error::new(codes::SQL_UNSUPPORTED, format!("{verb} on topic `{}` is not offered", name.name))
-                .detail("records of a topic are what happened; they are not changed afterwards")
-                .hint("CREATE TABLE name AS SELECT … makes a table of its own")),
-            Some(Relation::View(_)) => Err(Error::new(codes::SQL_UNSUPPORTED, format!("{verb} on view `{}` is not offered", name.name))),
-            Some(Relation::Metadata(..)) => Err(Error::new(codes::SQL_UNSUPPORTED, format!("{verb} on metadata is not offered"))),
+            Some(Relation::Topic(_)) => {
+                Err(Error::new(codes::SQL_UNSUPPORTED, format!("{verb} on topic `{}` is not offered", name.name))
+                    .detail("records of a topic are what happened; they are not changed afterwards")
+                    .hint("CREATE TABLE name AS SELECT … makes a table of its own"))
+            }
+            Some(Relation::View(_)) => {
+                Err(Error::new(codes::SQL_UNSUPPORTED, format!("{verb} on view `{}` is not offered", name.name)))
+            }
+            Some(Relation::Metadata(..)) => {
+                Err(Error::new(codes::SQL_UNSUPPORTED, format!("{verb} on metadata is not offered")))
+            }
             None => {
                 let known = self.engine().names_in(&name.namespace, false);
                 Err(errors::table_not_found(&name.name, known.iter().map(|known| &**known)))
@@ -291,13 +331,17 @@ impl Run<'_> {
 }
 
 pub(super) fn exists(name: &TableName) -> Error {
-    Error::new(codes::SQL_EXISTS, format!("`{name}` exists already")).hint("topics, streams, tables and views of a zone share their names")
+    Error::new(codes::SQL_EXISTS, format!("`{name}` exists already"))
+        .hint("topics, streams, tables and views of a zone share their names")
 }
 
 fn schema_of(columns: &[Declared]) -> Result<Schema> {
     let fields = columns.iter().map(|column| {
         if let text::ColumnRole::Headers | text::ColumnRole::Header(_) = column.role {
-            return Err(Error::new(codes::SQL_INVALID, format!("column `{}`: HEADERS belongs to a stream", column.name)));
+            return Err(Error::new(
+                codes::SQL_INVALID,
+                format!("column `{}`: HEADERS belongs to a stream", column.name),
+            ));
         }
         Ok(Field::new(&column.name, column.data_type.clone(), column.nullable))
     });
@@ -322,16 +366,29 @@ fn new_table(schema: Schema, create: &CreateTable) -> Result<NewTable> {
     for (key, value) in &create.options {
         let lower = key.to_lowercase();
         let text = text::literal_text(value);
-        let is = |allowed: &[&str]| text.as_deref().is_some_and(|text| allowed.iter().any(|a| a.eq_ignore_ascii_case(text)));
+        let is =
+            |allowed: &[&str]| text.as_deref().is_some_and(|text| allowed.iter().any(|a| a.eq_ignore_ascii_case(text)));
         let refuse = |hint: &'static str| {
             Err(Error::new(codes::SQL_UNSUPPORTED, format!("table property {key} = {value} is not offered")).hint(hint))
         };
         match lower.as_str() {
-            "format" | "write.format.default" if !is(&["parquet"]) => return refuse("tables are Parquet; COPY … TO writes CSV and JSON"),
+            "format" | "write.format.default" if !is(&["parquet"]) => {
+                return refuse("tables are Parquet; COPY … TO writes CSV and JSON");
+            }
             "table_type" if !is(&["iceberg"]) => return refuse("tables are Iceberg"),
-            "write_compression" | "parquet_compression" | "compression" if !is(&["zstd"]) => return refuse("tables are compressed with zstd"),
-            "external_location" | "location" => return refuse("tables live where their zone is; COPY … TO writes elsewhere"),
-            "format" | "write.format.default" | "table_type" | "write_compression" | "parquet_compression" | "compression" | "is_external" => {}
+            "write_compression" | "parquet_compression" | "compression" if !is(&["zstd"]) => {
+                return refuse("tables are compressed with zstd");
+            }
+            "external_location" | "location" => {
+                return refuse("tables live where their zone is; COPY … TO writes elsewhere");
+            }
+            "format"
+            | "write.format.default"
+            | "table_type"
+            | "write_compression"
+            | "parquet_compression"
+            | "compression"
+            | "is_external" => {}
             "partitioned_by" | "partitioning" => match value {
                 Expr::Array(array) => {
                     for element in &array.elem {

@@ -33,7 +33,9 @@ impl Run<'_> {
                 // A topic of that name may be declared as what it is; another topic may not hide it.
                 None if existing.topic == topic => {}
                 None => {
-                    return Err(exists(&name).detail(format!("`{name}` is a topic, and the stream would be over `{topic}`")));
+                    return Err(
+                        exists(&name).detail(format!("`{name}` is a topic, and the stream would be over `{topic}`"))
+                    );
                 }
             },
             Some(_) => return Err(exists(&name)),
@@ -66,7 +68,10 @@ impl Run<'_> {
         let both = options.take("FORMAT");
         let (key, value) = (options.take("KEY_FORMAT"), options.take("VALUE_FORMAT"));
         if both.is_some() && (key.is_some() || value.is_some()) {
-            return Err(Error::new(codes::SQL_INVALID, "FORMAT stands for KEY_FORMAT and VALUE_FORMAT; give one or the others"));
+            return Err(Error::new(
+                codes::SQL_INVALID,
+                "FORMAT stands for KEY_FORMAT and VALUE_FORMAT; give one or the others",
+            ));
         }
         let value = value.or_else(|| both.clone()).ok_or_else(|| {
             Error::new(codes::SQL_INVALID, "VALUE_FORMAT is missing")
@@ -75,9 +80,15 @@ impl Run<'_> {
         let key = key.or(both).unwrap_or_else(|| "KAFKA".to_owned());
         let value_format = Format::parse(&value, options.take("VALUE_DELIMITER").as_deref())?;
         let key_format = Format::parse(&key, options.take("KEY_DELIMITER").as_deref())?;
-        if stream.is_table && !stream.columns.is_empty() && !stream.columns.iter().any(|c| c.role == ColumnRole::PrimaryKey) {
-            return Err(Error::new(codes::SQL_INVALID, format!("table `{name}` over a topic has no PRIMARY KEY column"))
-                .hint("mark the column that is the record's key: id VARCHAR PRIMARY KEY; or use CREATE STREAM"));
+        if stream.is_table
+            && !stream.columns.is_empty()
+            && !stream.columns.iter().any(|c| c.role == ColumnRole::PrimaryKey)
+        {
+            return Err(Error::new(
+                codes::SQL_INVALID,
+                format!("table `{name}` over a topic has no PRIMARY KEY column"),
+            )
+            .hint("mark the column that is the record's key: id VARCHAR PRIMARY KEY; or use CREATE STREAM"));
         }
         let mut columns = Vec::with_capacity(stream.columns.len());
         for column in &stream.columns {
@@ -85,14 +96,23 @@ impl Run<'_> {
                 (ColumnRole::Value, _) => false,
                 (ColumnRole::Key, false) | (ColumnRole::PrimaryKey, true) => true,
                 (ColumnRole::Key, true) => {
-                    return Err(Error::new(codes::SQL_INVALID, format!("column `{}`: a table's key is PRIMARY KEY", column.name)));
+                    return Err(Error::new(
+                        codes::SQL_INVALID,
+                        format!("column `{}`: a table's key is PRIMARY KEY", column.name),
+                    ));
                 }
                 (ColumnRole::PrimaryKey, false) => {
-                    return Err(Error::new(codes::SQL_INVALID, format!("column `{}`: a stream's key is KEY", column.name)));
+                    return Err(Error::new(
+                        codes::SQL_INVALID,
+                        format!("column `{}`: a stream's key is KEY", column.name),
+                    ));
                 }
                 (ColumnRole::Headers | ColumnRole::Header(_), _) => {
-                    return Err(Error::new(codes::SQL_UNSUPPORTED, format!("column `{}`: HEADERS columns are not offered", column.name))
-                        .hint("every topic has its headers in the pseudo-column _headers"));
+                    return Err(Error::new(
+                        codes::SQL_UNSUPPORTED,
+                        format!("column `{}`: HEADERS columns are not offered", column.name),
+                    )
+                    .hint("every topic has its headers in the pseudo-column _headers"));
                 }
             };
             columns.push(DeclaredColumn { name: column.name.clone(), data_type: column.data_type.clone(), key });
@@ -129,8 +149,11 @@ impl Run<'_> {
         let log: &Arc<dyn commitlog::Log> = &self.engine().parts.log;
         if let Some(existing) = log.topic(topic) {
             if partitions.is_some_and(|partitions| partitions != existing.partitions) {
-                return Err(Error::new(codes::SQL_INVALID, format!("topic `{topic}` has {} partitions", existing.partitions))
-                    .hint("leave PARTITIONS out: it is for topics that are to be made"));
+                return Err(Error::new(
+                    codes::SQL_INVALID,
+                    format!("topic `{topic}` has {} partitions", existing.partitions),
+                )
+                .hint("leave PARTITIONS out: it is for topics that are to be made"));
             }
             return Ok(false);
         }
@@ -139,7 +162,8 @@ impl Run<'_> {
                 .hint("add PARTITIONS=1 (or more) to WITH, and it is made"));
         };
         if replicas.is_some_and(|replicas| replicas > 1) {
-            return Err(Error::new(codes::SQL_UNSUPPORTED, "more than one replica needs Apache Kafka as the log").hint("leave REPLICAS out"));
+            return Err(Error::new(codes::SQL_UNSUPPORTED, "more than one replica needs Apache Kafka as the log")
+                .hint("leave REPLICAS out"));
         }
         let mut spec = TopicSpec::new(topic.clone(), partitions);
         if let Some(retention) = retention {
@@ -161,7 +185,8 @@ impl Options {
         let mut values = BTreeMap::new();
         for (key, value) in &stream.options {
             let text = literal_text(value).ok_or_else(|| {
-                Error::new(codes::SQL_INVALID, format!("the value of {key} must be a literal")).detail(value.to_string())
+                Error::new(codes::SQL_INVALID, format!("the value of {key} must be a literal"))
+                    .detail(value.to_string())
             })?;
             if values.insert(key.to_uppercase(), text).is_some() {
                 return Err(Error::new(codes::SQL_INVALID, format!("{} is given twice", key.to_uppercase())));

@@ -18,14 +18,17 @@ use datafusion::{
     sql::{
         parser::Statement as DfStatement,
         sqlparser::ast::{
-            AssignmentTarget, Delete, Expr, FromTable, Ident, ObjectName, SelectItem, SetExpr, Statement as SqlStatement,
-            TableAlias, TableFactor, TableWithJoins, Update,
+            AssignmentTarget, Delete, Expr, FromTable, Ident, ObjectName, SelectItem, SetExpr,
+            Statement as SqlStatement, TableAlias, TableFactor, TableWithJoins, Update,
         },
     },
 };
 use futures::TryStreamExt;
 use model::{Error, ErrorKind, Result, error::codes};
-use tables::{RowDelta, Table, scan::{FILE_COLUMN, POS_COLUMN}};
+use tables::{
+    RowDelta, Table,
+    scan::{FILE_COLUMN, POS_COLUMN},
+};
 
 use super::Run;
 use crate::{Outcome, text};
@@ -108,12 +111,11 @@ impl Run<'_> {
         let parts = self.parts(name)?;
         let table = self.table_only(&parts, verb).await?;
         let fields: Vec<FieldRef> = table.arrow_schema().fields().iter().cloned().collect();
-        let qualifier = alias.as_ref().map_or_else(|| Ident::with_quote('"', &*table.name().name), |alias| alias.name.clone());
+        let qualifier =
+            alias.as_ref().map_or_else(|| Ident::with_quote('"', &*table.name().name), |alias| alias.name.clone());
         let column = |name: &str| Expr::CompoundIdentifier(vec![qualifier.clone(), Ident::with_quote('"', name)]);
-        let mut projection = vec![
-            SelectItem::UnnamedExpr(column(FILE_COLUMN)),
-            SelectItem::UnnamedExpr(column(POS_COLUMN)),
-        ];
+        let mut projection =
+            vec![SelectItem::UnnamedExpr(column(FILE_COLUMN)), SelectItem::UnnamedExpr(column(POS_COLUMN))];
         let mut shape: Vec<FieldRef> = vec![
             Arc::new(Field::new(FILE_COLUMN, arrow::datatypes::DataType::Utf8View, false)),
             Arc::new(Field::new(POS_COLUMN, arrow::datatypes::DataType::Int64, false)),
@@ -122,7 +124,8 @@ impl Run<'_> {
         if let Some(mut assignments) = assignments {
             for field in &fields {
                 let found = assignments.iter().position(|(name, _)| {
-                    name.value == *field.name() || (name.quote_style.is_none() && name.value.eq_ignore_ascii_case(field.name()))
+                    name.value == *field.name()
+                        || (name.quote_style.is_none() && name.value.eq_ignore_ascii_case(field.name()))
                 });
                 let expr = match found {
                     Some(index) => assignments.remove(index).1,
@@ -132,8 +135,11 @@ impl Run<'_> {
                 shape.push(field.clone());
             }
             if let Some((left, _)) = assignments.first() {
-                return Err(Error::new(codes::SQL_UNRESOLVED, format!("`{}` has no column `{}` to set", table.name(), left.value))
-                    .hint("name each column once"));
+                return Err(Error::new(
+                    codes::SQL_UNRESOLVED,
+                    format!("`{}` has no column `{}` to set", table.name(), left.value),
+                )
+                .hint("name each column once"));
             }
         }
         let statement = self.rows_query(&table, qualifier, projection, selection)?;

@@ -4,7 +4,10 @@ use std::{collections::HashMap, path::Path, sync::Arc};
 
 use arrow::array::AsArray;
 use datafusion::{
-    datasource::file_format::{FileFormatFactory, csv::CsvFormatFactory, format_as_file_type, json::JsonFormatFactory, parquet::ParquetFormatFactory},
+    datasource::file_format::{
+        FileFormatFactory, csv::CsvFormatFactory, format_as_file_type, json::JsonFormatFactory,
+        parquet::ParquetFormatFactory,
+    },
     logical_expr::{LogicalPlan, dml::CopyTo},
     sql::{
         parser::{CopyToSource, CopyToStatement, Statement as DfStatement},
@@ -63,7 +66,8 @@ impl Run<'_> {
         let mut export = Export { format: Format::Parquet, options: HashMap::new(), partition_by: Vec::new() };
         for (key, value) in options {
             let text = text::literal_text(value);
-            let unsupported = || Error::new(codes::SQL_UNSUPPORTED, format!("UNLOAD WITH ({key} = {value}) is not offered"));
+            let unsupported =
+                || Error::new(codes::SQL_UNSUPPORTED, format!("UNLOAD WITH ({key} = {value}) is not offered"));
             match (key.to_lowercase().as_str(), text) {
                 ("format", Some(text)) => export.format = format_named(&text)?,
                 ("compression", Some(text)) => {
@@ -83,7 +87,8 @@ impl Run<'_> {
         }
         let target = files::writable(self.engine(), path.trim_end_matches('/'))?;
         if target.read_dir().is_ok_and(|mut entries| entries.next().is_some()) || target.is_file() {
-            return Err(Error::new(codes::SQL_EXISTS, format!("`{path}` is not empty")).hint("UNLOAD writes into an empty folder"));
+            return Err(Error::new(codes::SQL_EXISTS, format!("`{path}` is not empty"))
+                .hint("UNLOAD writes into an empty folder"));
         }
         let folder = format!("{}/", path.trim_end_matches('/'));
         let rows = self.export(query, &folder, export).await?;

@@ -41,7 +41,8 @@ pub(crate) async fn listing(engine: &Engine, state: &SessionState, path: &str) -
     };
     let table = table.await.map_err(|e| {
         let error = errors::map(e, None);
-        Error::new(error.code(), format!("could not read `{path}`")).detail(error.detail_text().unwrap_or(error.message()).to_owned())
+        Error::new(error.code(), format!("could not read `{path}`"))
+            .detail(error.detail_text().unwrap_or(error.message()).to_owned())
     })?;
     Ok(Arc::new(table))
 }
@@ -82,7 +83,13 @@ fn format_of(name: &str) -> Result<(Arc<dyn FileFormat>, &'static str)> {
         Some("csv") => (Arc::new(CsvFormat::default().with_has_header(true)), ".csv"),
         Some("tsv") => (Arc::new(CsvFormat::default().with_has_header(true).with_delimiter(b'\t')), ".tsv"),
         Some("json" | "ndjson" | "jsonl") => {
-            let extension = if lower.ends_with(".json") { ".json" } else if lower.ends_with(".jsonl") { ".jsonl" } else { ".ndjson" };
+            let extension = if lower.ends_with(".json") {
+                ".json"
+            } else if lower.ends_with(".jsonl") {
+                ".jsonl"
+            } else {
+                ".ndjson"
+            };
             (Arc::new(JsonFormat::default()), extension)
         }
         _ => {

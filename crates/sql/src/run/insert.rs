@@ -9,7 +9,8 @@ use datafusion::{
     sql::{
         parser::Statement as DfStatement,
         sqlparser::ast::{
-            Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Insert, Query, SelectItem, SetExpr, Statement as SqlStatement, TableObject, Value, VisitMut, VisitorMut,
+            Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Insert, Query, SelectItem, SetExpr,
+            Statement as SqlStatement, TableObject, Value, VisitMut, VisitorMut,
         },
     },
 };
@@ -83,9 +84,13 @@ impl Run<'_> {
         match self.engine().relation(name).await? {
             Some(Relation::Table(table)) => Ok(Target::Table(table)),
             Some(Relation::Topic(topic)) => Ok(Target::Topic(topic)),
-            Some(Relation::View(_)) => Err(Error::new(codes::SQL_UNSUPPORTED, format!("`{name}` is a view and cannot be written to"))
-                .hint("write to the table or topic it reads")),
-            Some(Relation::Metadata(..)) => Err(Error::new(codes::SQL_UNSUPPORTED, format!("`{name}` is metadata and cannot be written to"))),
+            Some(Relation::View(_)) => {
+                Err(Error::new(codes::SQL_UNSUPPORTED, format!("`{name}` is a view and cannot be written to"))
+                    .hint("write to the table or topic it reads"))
+            }
+            Some(Relation::Metadata(..)) => {
+                Err(Error::new(codes::SQL_UNSUPPORTED, format!("`{name}` is metadata and cannot be written to")))
+            }
             None => {
                 let known = self.engine().names_in(&name.namespace, false);
                 Err(errors::table_not_found(&name.name, known.iter().map(|known| &**known)))
@@ -103,8 +108,12 @@ fn refuse(insert: &Insert) -> Result<()> {
     let (what, hint) = match () {
         _ if insert.returning.is_some() => ("INSERT … RETURNING", "read the rows afterwards"),
         _ if insert.on.is_some() => ("INSERT … ON CONFLICT", "tables and topics have no unique keys to conflict on"),
-        _ if insert.overwrite => ("INSERT OVERWRITE", "DELETE the rows first, or CREATE OR REPLACE TABLE name AS SELECT …"),
-        _ if insert.replace_into || insert.ignore || insert.or.is_some() => ("REPLACE INTO or INSERT IGNORE", "use INSERT INTO"),
+        _ if insert.overwrite => {
+            ("INSERT OVERWRITE", "DELETE the rows first, or CREATE OR REPLACE TABLE name AS SELECT …")
+        }
+        _ if insert.replace_into || insert.ignore || insert.or.is_some() => {
+            ("REPLACE INTO or INSERT IGNORE", "use INSERT INTO")
+        }
         _ if insert.partitioned.is_some() => ("INSERT … PARTITION", "rows find their partitions by themselves"),
         _ if !insert.assignments.is_empty() => ("INSERT … SET", "write INSERT INTO name (columns) VALUES (…)"),
         _ => return Ok(()),
@@ -123,7 +132,10 @@ fn columns(named: &[Ident], own: &Fields, settable: &[FieldRef], table: &TableNa
         let alike = |field: &&FieldRef| ident.quote_style.is_none() && field.name().eq_ignore_ascii_case(&ident.value);
         let all = || own.iter().chain(settable);
         let Some(field) = all().find(exact).or_else(|| all().find(alike)) else {
-            let error = Error::new(codes::SQL_UNRESOLVED, format!("`{}` has no column `{}` to write to", table.name, ident.value));
+            let error = Error::new(
+                codes::SQL_UNRESOLVED,
+                format!("`{}` has no column `{}` to write to", table.name, ident.value),
+            );
             return Err(match folded(ident).as_str() {
                 pseudo::OFFSET => error.hint("the log gives offsets itself"),
                 _ => error.hint(format!("DESCRIBE {} shows its columns", errors::quoted(&table.name))),
@@ -151,7 +163,8 @@ fn type_parameters(query: &mut Query, fields: &[FieldRef]) -> Vec<Option<DataTyp
     let mixed: Vec<bool> = (0..fields.len())
         .map(|column| {
             values.rows.iter().filter_map(|row| row.get(column)).any(|expr| {
-                let differs = first.get(column) != Some(&std::mem::discriminant(expr)) || literals.get(column) != Some(&literal(expr));
+                let differs = first.get(column) != Some(&std::mem::discriminant(expr))
+                    || literals.get(column) != Some(&literal(expr));
                 differs && !matches!(expr, Expr::Value(value) if value.value == Value::Null)
             })
         })
@@ -172,7 +185,9 @@ fn type_parameters(query: &mut Query, fields: &[FieldRef]) -> Vec<Option<DataTyp
             if placeholder.is_none() && !mixed[index] {
                 continue;
             }
-            let Ok(mut cast) = text::expression(&format!("arrow_cast(NULL, '{}')", field.data_type())) else { continue };
+            let Ok(mut cast) = text::expression(&format!("arrow_cast(NULL, '{}')", field.data_type())) else {
+                continue;
+            };
             if let Expr::Function(function) = &mut cast
                 && let FunctionArguments::List(list) = &mut function.args
                 && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))) = list.args.first_mut()
@@ -201,7 +216,10 @@ fn name_columns(query: &mut Query) {
         if let SelectItem::UnnamedExpr(expr) = item
             && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
         {
-            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: Ident::with_quote('"', format!("column{index}")) };
+            *item = SelectItem::ExprWithAlias {
+                expr: expr.clone(),
+                alias: Ident::with_quote('"', format!("column{index}")),
+            };
         }
     }
 }

@@ -19,10 +19,7 @@ use datafusion::{
     execution::SessionState,
     logical_expr::LogicalPlan,
     scalar::ScalarValue,
-    sql::{
-        parser::Statement as DfStatement,
-        sqlparser::ast::Statement as SqlStatement,
-    },
+    sql::{parser::Statement as DfStatement, sqlparser::ast::Statement as SqlStatement},
 };
 use futures::FutureExt;
 use model::{Error, Result, error::codes};
@@ -103,7 +100,9 @@ impl<'a> Run<'a> {
             Statement::Drop { what, name, if_exists, delete_topic } => {
                 self.drop(*what, name, *if_exists, *delete_topic).await
             }
-            Statement::AddColumns { table, columns, if_not_exists } => self.add_columns(table, columns, *if_not_exists).await,
+            Statement::AddColumns { table, columns, if_not_exists } => {
+                self.add_columns(table, columns, *if_not_exists).await
+            }
             Statement::Show(show) => self.show(show).await,
             Statement::Describe { name, extended } => self.describe_relation(name, *extended).await,
             Statement::Maintain { verb, table } => self.maintain(verb, table).await,
@@ -130,8 +129,9 @@ impl<'a> Run<'a> {
             Statement::Transaction { tag } => Ok(match *tag {
                 "ROLLBACK" => Outcome::done("ROLLBACK")
                     .notice("there are no transactions: each statement is one by itself, and nothing was undone"),
-                "BEGIN" | "START TRANSACTION" => Outcome::done(*tag)
-                    .notice("there are no transactions: each statement takes effect by itself"),
+                "BEGIN" | "START TRANSACTION" => {
+                    Outcome::done(*tag).notice("there are no transactions: each statement takes effect by itself")
+                }
                 tag => Outcome::done(tag),
             }),
             Statement::Nothing { tag } => {
@@ -171,7 +171,9 @@ impl<'a> Run<'a> {
             Statement::Sql(statement) => match statement.as_ref() {
                 DfStatement::Explain(_) => self.describe_query(statement, given).await,
                 DfStatement::Statement(inner) => match inner.as_ref() {
-                    SqlStatement::Query(_) | SqlStatement::Explain { .. } => self.describe_query(statement, given).await,
+                    SqlStatement::Query(_) | SqlStatement::Explain { .. } => {
+                        self.describe_query(statement, given).await
+                    }
                     SqlStatement::Insert(insert) => {
                         let planned = self.plan_insert(insert).await?;
                         let mut types = param_types(&planned.plan, given)?;
@@ -227,7 +229,8 @@ fn param_types(plan: &LogicalPlan, given: &[Option<DataType>]) -> Result<Vec<Opt
     let found = plan.get_parameter_types().map_err(|e| errors::map(e, None))?;
     let mut types: Vec<Option<DataType>> = Vec::new();
     for (name, data_type) in found {
-        let index = name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok()).filter(|n| (1..=PARAMS_MAX).contains(n));
+        let index =
+            name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok()).filter(|n| (1..=PARAMS_MAX).contains(n));
         let Some(index) = index else {
             return Err(Error::new(codes::SQL_PARAMETER, format!("`{name}` is not a parameter"))
                 .hint("parameters are $1, $2, … or ?"));
@@ -235,7 +238,12 @@ fn param_types(plan: &LogicalPlan, given: &[Option<DataType>]) -> Result<Vec<Opt
         if types.len() < index {
             types.resize(index, None);
         }
-        types[index - 1] = data_type;
+        // How strings are laid out inside is no business of a client's.
+        types[index - 1] = data_type.map(|data_type| match data_type {
+            DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+            DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
+            other => other,
+        });
     }
     for (index, data_type) in given.iter().enumerate() {
         if let (Some(slot), Some(data_type)) = (types.get_mut(index), data_type) {

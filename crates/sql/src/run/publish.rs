@@ -52,7 +52,8 @@ impl Run<'_> {
                         appends.try_next().await?;
                     }
                 }
-                let headers: Vec<(&str, &[u8])> = record.headers.iter().map(|(k, v)| (k.as_str(), v.as_ref())).collect();
+                let headers: Vec<(&str, &[u8])> =
+                    record.headers.iter().map(|(k, v)| (k.as_str(), v.as_ref())).collect();
                 let builder = &mut building[partition];
                 builder.push(record.timestamp_ms, record.key.as_deref(), record.value.as_deref(), &headers);
                 published += 1;
@@ -79,7 +80,10 @@ impl Run<'_> {
 
     async fn publisher(&self, topic: &Arc<TopicTable>) -> Result<Publisher> {
         if topic.topic.is_internal() {
-            return Err(Error::new(codes::SQL_UNSUPPORTED, format!("topic `{}` is Lakehead's own and not written to by SQL", topic.topic)));
+            return Err(Error::new(
+                codes::SQL_UNSUPPORTED,
+                format!("topic `{}` is Lakehead's own and not written to by SQL", topic.topic),
+            ));
         }
         let all = topic.schema.fields();
         let key_fields: Vec<_> = all[..topic.key_columns].to_vec();
@@ -121,7 +125,8 @@ impl Run<'_> {
             Format::Avro => (SchemaType::Avro, avro_schema(columns, &format!("{name}_{side}"), wrapped)?),
             _ => (SchemaType::Json, json_schema(columns, &format!("{name}_{side}"), wrapped)?),
         };
-        let request = SchemaRequest { schema, schema_type: Some(schema_type.as_str().to_owned()), ..SchemaRequest::default() };
+        let request =
+            SchemaRequest { schema, schema_type: Some(schema_type.as_str().to_owned()), ..SchemaRequest::default() };
         registry.register(&subject, request, false).await?;
         Ok(registry.latest(&subject).map(|(_, schema)| schema))
     }
@@ -166,7 +171,10 @@ impl Publisher {
             .zip(values)
             .enumerate()
             .map(|(row, (key, value))| {
-                let partition = match partitions.filter(|p| p.is_valid(row)).map(|p| p.as_primitive::<Int32Type>().value(row)) {
+                let partition = match partitions
+                    .filter(|p| p.is_valid(row))
+                    .map(|p| p.as_primitive::<Int32Type>().value(row))
+                {
                     Some(given) => usize::try_from(given).ok().filter(|p| *p < self.partitions).ok_or_else(|| {
                         Error::new(codes::SQL_VALUE, format!("there is no partition {given}"))
                             .detail(format!("the topic has partitions 0 to {}", self.partitions - 1))
@@ -213,10 +221,13 @@ fn raw_keys(batch: &RecordBatch) -> Vec<Option<Bytes>> {
 }
 
 fn headers_of(headers: Option<&ArrayRef>, row: usize) -> Vec<(String, Bytes)> {
-    let Some(list) = headers.and_then(|h| h.as_list_opt::<i32>()).filter(|h| h.is_valid(row)) else { return Vec::new() };
+    let Some(list) = headers.and_then(|h| h.as_list_opt::<i32>()).filter(|h| h.is_valid(row)) else {
+        return Vec::new();
+    };
     let items = list.value(row);
     let Some(items) = items.as_struct_opt() else { return Vec::new() };
-    let (Some(keys), Some(values)) = (items.column(0).as_string_opt::<i32>(), items.column(1).as_binary_opt::<i32>()) else {
+    let (Some(keys), Some(values)) = (items.column(0).as_string_opt::<i32>(), items.column(1).as_binary_opt::<i32>())
+    else {
         return Vec::new();
     };
     keys.iter()

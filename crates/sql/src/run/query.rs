@@ -2,12 +2,8 @@
 
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::{
-    common::ParamValues,
-    execution::SendableRecordBatchStream,
-    logical_expr::LogicalPlan,
-    physical_plan::execute_stream,
-    scalar::ScalarValue,
-    sql::parser::Statement as DfStatement,
+    common::ParamValues, execution::SendableRecordBatchStream, logical_expr::LogicalPlan,
+    physical_plan::execute_stream, scalar::ScalarValue, sql::parser::Statement as DfStatement,
 };
 use model::{Error, Result, error::codes};
 
@@ -22,7 +18,11 @@ impl Run<'_> {
         Ok(Outcome::rows(if explains { "EXPLAIN" } else { "SELECT" }, self.guard(rows)))
     }
 
-    pub(super) async fn describe_query(&self, statement: &DfStatement, given: &[Option<DataType>]) -> Result<Described> {
+    pub(super) async fn describe_query(
+        &self,
+        statement: &DfStatement,
+        given: &[Option<DataType>],
+    ) -> Result<Described> {
         let plan = plain(self.binder().plan(statement.clone(), self.parsed.named).await?)?;
         let param_types = param_types(&plan, given)?;
         // Coercion, which happens while optimizing, may change the types of columns.
@@ -52,7 +52,11 @@ impl Run<'_> {
     }
 
     /// Starts a plan. Its rows come as they are asked for.
-    pub(super) async fn stream(&self, plan: LogicalPlan, params: Vec<ScalarValue>) -> Result<SendableRecordBatchStream> {
+    pub(super) async fn stream(
+        &self,
+        plan: LogicalPlan,
+        params: Vec<ScalarValue>,
+    ) -> Result<SendableRecordBatchStream> {
         let plan = self.optimized(plan, params)?;
         let physical = self.state.query_planner().create_physical_plan(&plan, &self.state).await;
         let physical = physical.map_err(|e| self.map(e))?;

@@ -68,11 +68,13 @@ impl Run<'_> {
         }
         match key.as_str() {
             "search_path" | "schema" | "lakehead.namespace" => {
-                let zone = value.split(',').map(|part| part.trim().trim_matches('"').to_lowercase()).find(|zone| {
-                    self.engine().parts.catalog.names().namespace(zone).is_some()
-                });
+                let zone = value
+                    .split(',')
+                    .map(|part| part.trim().trim_matches('"').to_lowercase())
+                    .find(|zone| self.engine().parts.catalog.names().namespace(zone).is_some());
                 let Some(zone) = zone else {
-                    return Err(Error::new(codes::SQL_TABLE_NOT_FOUND, format!("there is no zone `{value}`")).hint("SHOW SCHEMAS lists the zones"));
+                    return Err(Error::new(codes::SQL_TABLE_NOT_FOUND, format!("there is no zone `{value}`"))
+                        .hint("SHOW SCHEMAS lists the zones"));
                 };
                 self.session.change_settings(|settings| settings.namespace = zone);
             }
@@ -94,7 +96,9 @@ impl Run<'_> {
 
     pub(super) fn reset(&self, key: Option<&str>) -> Result<Outcome> {
         let base = self.engine().context().state();
-        let from_base = |option: &str| base.config_options().entries().into_iter().find(|entry| entry.key == option).and_then(|e| e.value);
+        let from_base = |option: &str| {
+            base.config_options().entries().into_iter().find(|entry| entry.key == option).and_then(|e| e.value)
+        };
         match key {
             None => {
                 let options = self.session.options().clone();
@@ -158,16 +162,24 @@ impl Run<'_> {
     pub(super) fn setting(&self, key: &str) -> Result<String> {
         let settings = self.session.settings();
         let option = |key: &str| {
-            self.state.config_options().entries().into_iter().find(|entry| entry.key == key).map(|e| e.value.unwrap_or_default())
+            self.state
+                .config_options()
+                .entries()
+                .into_iter()
+                .find(|entry| entry.key == key)
+                .map(|e| e.value.unwrap_or_default())
         };
         Ok(match key {
             "search_path" | "schema" | "lakehead.namespace" => settings.namespace,
             "statement_timeout" | "lakehead.statement_timeout" => shown(settings.timeout),
-            "timezone" => option("datafusion.execution.time_zone").filter(|tz| !tz.is_empty()).unwrap_or_else(|| "UTC".to_owned()),
+            "timezone" => {
+                option("datafusion.execution.time_zone").filter(|tz| !tz.is_empty()).unwrap_or_else(|| "UTC".to_owned())
+            }
             _ => match settings.others.get(key) {
                 Some(value) => value.clone(),
                 None => {
-                    let accepted = ACCEPTED.iter().find(|(known, _)| *known == key).map(|(_, value)| (*value).to_owned());
+                    let accepted =
+                        ACCEPTED.iter().find(|(known, _)| *known == key).map(|(_, value)| (*value).to_owned());
                     accepted.or_else(|| option(key)).ok_or_else(|| unknown(key))?
                 }
             },
@@ -183,7 +195,8 @@ impl Run<'_> {
 }
 
 fn unknown(key: &str) -> Error {
-    Error::new(codes::SQL_SETTING, format!("there is no setting `{key}` to change here")).hint("SHOW ALL lists the settings")
+    Error::new(codes::SQL_SETTING, format!("there is no setting `{key}` to change here"))
+        .hint("SHOW ALL lists the settings")
 }
 
 /// `30s`, `5min`, `250ms`, `2h`; a bare number is milliseconds, 0 is no limit.
@@ -192,7 +205,8 @@ fn duration(text: &str) -> Result<Option<Duration>> {
     let digits = text.chars().take_while(char::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
     let wrong = || {
-        Error::new(codes::SQL_SETTING, format!("`{text}` is not a duration")).hint("write 500ms, 30s, 5min or 2h; 0 is no limit")
+        Error::new(codes::SQL_SETTING, format!("`{text}` is not a duration"))
+            .hint("write 500ms, 30s, 5min or 2h; 0 is no limit")
     };
     let number: u64 = number.parse().map_err(|_| wrong())?;
     let ms = match unit.trim().to_lowercase().as_str() {

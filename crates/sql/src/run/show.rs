@@ -41,7 +41,8 @@ impl Run<'_> {
                     .iter()
                     .filter(|topic| *all || !topic.name.is_internal())
                     .map(|topic| {
-                        let bounds = commitlog::partitions(topic).filter_map(|partition| parts.log.bounds(&partition).ok());
+                        let bounds =
+                            commitlog::partitions(topic).filter_map(|partition| parts.log.bounds(&partition).ok());
                         let records: i64 = bounds.map(|b| b.high_watermark - b.log_start).sum();
                         [
                             Some(topic.name.to_string()),
@@ -74,7 +75,8 @@ impl Run<'_> {
                 .notice("continuous queries are not part of this release")),
             Show::Functions { like } => {
                 let state = &self.state;
-                let mut names: Vec<(String, &str)> = state.scalar_functions().keys().map(|name| (name.clone(), "scalar")).collect();
+                let mut names: Vec<(String, &str)> =
+                    state.scalar_functions().keys().map(|name| (name.clone(), "scalar")).collect();
                 names.extend(state.aggregate_functions().keys().map(|name| (name.clone(), "aggregate")));
                 names.extend(state.window_functions().keys().map(|name| (name.clone(), "window")));
                 names.extend(state.table_functions().keys().map(|name| (name.clone(), "table")));
@@ -110,7 +112,8 @@ impl Run<'_> {
             Some(zone) => {
                 let zone: Arc<str> = folded(zone).into();
                 if names.namespace(&zone).is_none() {
-                    return Err(Error::new(codes::SQL_TABLE_NOT_FOUND, format!("there is no zone `{zone}`")).hint("SHOW SCHEMAS lists the zones"));
+                    return Err(Error::new(codes::SQL_TABLE_NOT_FOUND, format!("there is no zone `{zone}`"))
+                        .hint("SHOW SCHEMAS lists the zones"));
                 }
                 vec![zone]
             }
@@ -152,14 +155,18 @@ impl Run<'_> {
             Relation::Metadata(..) => columns(&self.columns_of(&name).await?, "metadata"),
         };
         if extended {
-            rows.extend(self.facts(&relation)?.into_iter().map(|(key, value)| [Some(key.to_owned()), Some(value), None, None]));
+            rows.extend(
+                self.facts(&relation)?.into_iter().map(|(key, value)| [Some(key.to_owned()), Some(value), None, None]),
+            );
         }
         Ok(Outcome::table("DESCRIBE", ["column_name", "data_type", "is_nullable", "origin"], rows))
     }
 
     async fn columns_of(&self, name: &TableName) -> Result<SchemaRef> {
         let provider = self.binder().provider(name, Pseudo::NONE).await?;
-        provider.map(|provider| provider.schema()).ok_or_else(|| errors::table_not_found(&name.to_string(), std::iter::empty()))
+        provider
+            .map(|provider| provider.schema())
+            .ok_or_else(|| errors::table_not_found(&name.to_string(), std::iter::empty()))
     }
 
     /// What is worth knowing beside the columns; keys begin with `#`.
@@ -188,7 +195,9 @@ impl Run<'_> {
                 if let Some(snapshot) = table.current_snapshot() {
                     facts.push(("# snapshot", snapshot.snapshot_id().to_string()));
                     let totals = &snapshot.summary().additional_properties;
-                    for (fact, key) in [("# rows", "total-records"), ("# files", "total-data-files"), ("# bytes", "total-files-size")] {
+                    for (fact, key) in
+                        [("# rows", "total-records"), ("# files", "total-data-files"), ("# bytes", "total-files-size")]
+                    {
                         if let Some(total) = totals.get(key) {
                             facts.push((fact, total.clone()));
                         }
@@ -198,7 +207,9 @@ impl Run<'_> {
                 if !partitions.is_empty() {
                     facts.push(("# partitioned by", partitions.join(", ")));
                 }
-                facts.extend(metadata.properties().iter().map(|(key, value)| ("# property", format!("{key} = {value}"))));
+                facts.extend(
+                    metadata.properties().iter().map(|(key, value)| ("# property", format!("{key} = {value}"))),
+                );
             }
             Relation::View(view) => {
                 facts.push(("# query", view.sql.clone()));
@@ -293,7 +304,8 @@ fn partitions(table: &Table) -> Vec<String> {
     fields
         .iter()
         .map(|field| {
-            let column = schema.field_by_id(field.source_id).map_or_else(|| field.name.clone(), |f| errors::quoted(&f.name));
+            let column =
+                schema.field_by_id(field.source_id).map_or_else(|| field.name.clone(), |f| errors::quoted(&f.name));
             match field.transform {
                 Transform::Identity => column,
                 Transform::Bucket(n) => format!("bucket({n}, {column})"),

@@ -41,8 +41,11 @@ impl Run<'_> {
     pub(super) fn shaped(&self, plan: LogicalPlan, fields: &[FieldRef]) -> Result<LogicalPlan> {
         let given = plan.schema().fields().len();
         if given != fields.len() {
-            return Err(Error::new(codes::SQL_ROW_SHAPE, format!("{given} value{} given for {} columns", if given == 1 { " is" } else { "s are" }, fields.len()))
-                .detail(format!("columns: {}", fields.iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", "))));
+            return Err(Error::new(
+                codes::SQL_ROW_SHAPE,
+                format!("{given} value{} given for {} columns", if given == 1 { " is" } else { "s are" }, fields.len()),
+            )
+            .detail(format!("columns: {}", fields.iter().map(|f| f.name().as_str()).collect::<Vec<_>>().join(", "))));
         }
         let schema = plan.schema().clone();
         let exprs = schema.columns().into_iter().zip(fields).map(|(column, field)| {
@@ -53,8 +56,11 @@ impl Run<'_> {
             }
             match expr.cast_to(field.data_type(), schema.as_ref()) {
                 Ok(expr) => Ok(expr.alias(field.name())),
-                Err(_) => Err(Error::new(codes::SQL_ROW_SHAPE, format!("column `{}` takes {}", field.name(), shown(field.data_type())))
-                    .detail(format!("the value is {}, which cannot be converted", shown(&from)))),
+                Err(_) => Err(Error::new(
+                    codes::SQL_ROW_SHAPE,
+                    format!("column `{}` takes {}", field.name(), shown(field.data_type())),
+                )
+                .detail(format!("the value is {}, which cannot be converted", shown(&from)))),
             }
         });
         let exprs = exprs.collect::<Result<Vec<_>>>()?;
@@ -81,15 +87,23 @@ pub(super) fn storable(name: &str, data_type: &DataType) -> Result<DataType> {
         DataType::Decimal32(p, s) | DataType::Decimal64(p, s) => DataType::Decimal128(*p, *s),
         DataType::Decimal256(p, s) if *p <= 38 => DataType::Decimal128(*p, *s),
         DataType::Dictionary(_, value) => storable(name, value)?,
-        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) | DataType::ListView(item) => {
-            DataType::List(nested(item)?)
-        }
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::ListView(item) => DataType::List(nested(item)?),
         DataType::Struct(fields) => DataType::Struct(fields.iter().map(nested).collect::<Result<Fields>>()?),
         DataType::Map(entries, sorted) => DataType::Map(nested(entries)?, *sorted),
-        DataType::Duration(_) | DataType::Interval(_) | DataType::Union(..) | DataType::RunEndEncoded(..)
-        | DataType::Decimal256(..) | DataType::LargeListView(_) => {
-            return Err(Error::new(codes::SQL_TYPE, format!("column `{name}` is {}, which a table cannot store", shown(data_type)))
-                .hint("cast it, for example to VARCHAR"));
+        DataType::Duration(_)
+        | DataType::Interval(_)
+        | DataType::Union(..)
+        | DataType::RunEndEncoded(..)
+        | DataType::Decimal256(..)
+        | DataType::LargeListView(_) => {
+            return Err(Error::new(
+                codes::SQL_TYPE,
+                format!("column `{name}` is {}, which a table cannot store", shown(data_type)),
+            )
+            .hint("cast it, for example to VARCHAR"));
         }
         same => same.clone(),
     })
@@ -118,11 +132,16 @@ pub(crate) fn shown(data_type: &DataType) -> String {
         DataType::UInt64 => "DECIMAL(20, 0)".to_owned(),
         DataType::Float16 | DataType::Float32 => "REAL".to_owned(),
         DataType::Float64 => "DOUBLE".to_owned(),
-        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) | DataType::Decimal256(p, s) => {
+        DataType::Decimal32(p, s)
+        | DataType::Decimal64(p, s)
+        | DataType::Decimal128(p, s)
+        | DataType::Decimal256(p, s) => {
             format!("DECIMAL({p}, {s})")
         }
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "VARCHAR".to_owned(),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => "BYTES".to_owned(),
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
+            "BYTES".to_owned()
+        }
         DataType::Date32 | DataType::Date64 => "DATE".to_owned(),
         DataType::Time32(_) | DataType::Time64(_) => "TIME".to_owned(),
         DataType::Timestamp(_, None) => "TIMESTAMP".to_owned(),
@@ -139,7 +158,9 @@ pub(crate) fn shown(data_type: &DataType) -> String {
             format!("STRUCT<{}>", fields.join(", "))
         }
         DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(kv) if kv.len() == 2 => format!("MAP<{}, {}>", shown(kv[0].data_type()), shown(kv[1].data_type())),
+            DataType::Struct(kv) if kv.len() == 2 => {
+                format!("MAP<{}, {}>", shown(kv[0].data_type()), shown(kv[1].data_type()))
+            }
             _ => "MAP".to_owned(),
         },
         DataType::Dictionary(_, value) => shown(value),

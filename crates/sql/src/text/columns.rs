@@ -49,7 +49,9 @@ pub(super) fn columns(p: &mut Parser<'_>) -> Result<Vec<Declared>, ParserError> 
                 let found = columns.iter_mut().find(|c: &&mut Declared| c.name.eq_ignore_ascii_case(&name.value));
                 match found {
                     Some(column) => column.role = ColumnRole::PrimaryKey,
-                    None => return Err(ParserError::ParserError(format!("primary key column `{name}` is not declared"))),
+                    None => {
+                        return Err(ParserError::ParserError(format!("primary key column `{name}` is not declared")));
+                    }
                 }
             }
         } else {
@@ -171,23 +173,42 @@ fn map_of(key: DataType, value: DataType) -> DataType {
 pub(crate) fn from_sql(written: &SqlType) -> Option<DataType> {
     Some(match written {
         SqlType::Boolean | SqlType::Bool => DataType::Boolean,
-        SqlType::TinyInt(_) | SqlType::SmallInt(_) | SqlType::Int2(_) | SqlType::Int16 | SqlType::MediumInt(_) => DataType::Int32,
+        SqlType::TinyInt(_) | SqlType::SmallInt(_) | SqlType::Int2(_) | SqlType::Int16 | SqlType::MediumInt(_) => {
+            DataType::Int32
+        }
         SqlType::Int(_) | SqlType::Integer(_) | SqlType::Int4(_) | SqlType::Int32 => DataType::Int32,
         SqlType::BigInt(_) | SqlType::Int8(_) | SqlType::Int64 => DataType::Int64,
         SqlType::Real | SqlType::Float4 | SqlType::Float32 => DataType::Float32,
-        SqlType::Float(_) | SqlType::Double(_) | SqlType::DoublePrecision | SqlType::Float8 | SqlType::Float64 => DataType::Float64,
+        SqlType::Float(_) | SqlType::Double(_) | SqlType::DoublePrecision | SqlType::Float8 | SqlType::Float64 => {
+            DataType::Float64
+        }
         SqlType::Decimal(info) | SqlType::Numeric(info) | SqlType::Dec(info) => match info {
             ExactNumberInfo::None => DataType::Decimal128(38, 10),
-            ExactNumberInfo::Precision(p) => DataType::Decimal128(u8::try_from(*p).ok().filter(|p| (1..=38).contains(p))?, 0),
+            ExactNumberInfo::Precision(p) => {
+                DataType::Decimal128(u8::try_from(*p).ok().filter(|p| (1..=38).contains(p))?, 0)
+            }
             ExactNumberInfo::PrecisionAndScale(p, s) => {
                 let p = u8::try_from(*p).ok().filter(|p| (1..=38).contains(p))?;
                 DataType::Decimal128(p, i8::try_from(*s).ok().filter(|s| *s >= 0 && *s as u8 <= p)?)
             }
         },
-        SqlType::Varchar(_) | SqlType::CharVarying(_) | SqlType::CharacterVarying(_) | SqlType::Char(_) | SqlType::Character(_)
-        | SqlType::Nvarchar(_) | SqlType::Text | SqlType::String(_) | SqlType::Uuid | SqlType::JSON | SqlType::JSONB
-        | SqlType::LongText | SqlType::MediumText | SqlType::TinyText => DataType::Utf8,
-        SqlType::Bytea | SqlType::Binary(_) | SqlType::Varbinary(_) | SqlType::Blob(_) | SqlType::Bytes(_) => DataType::Binary,
+        SqlType::Varchar(_)
+        | SqlType::CharVarying(_)
+        | SqlType::CharacterVarying(_)
+        | SqlType::Char(_)
+        | SqlType::Character(_)
+        | SqlType::Nvarchar(_)
+        | SqlType::Text
+        | SqlType::String(_)
+        | SqlType::Uuid
+        | SqlType::JSON
+        | SqlType::JSONB
+        | SqlType::LongText
+        | SqlType::MediumText
+        | SqlType::TinyText => DataType::Utf8,
+        SqlType::Bytea | SqlType::Binary(_) | SqlType::Varbinary(_) | SqlType::Blob(_) | SqlType::Bytes(_) => {
+            DataType::Binary
+        }
         SqlType::Date => DataType::Date32,
         SqlType::Time(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => DataType::Time64(TimeUnit::Microsecond),
         SqlType::Timestamp(_, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) | SqlType::Datetime(_) => {

@@ -40,6 +40,8 @@ struct Level {
     logical: usize,
     set_operations: usize,
     joins: usize,
+    /// Opened by CASE, closed by END.
+    is_case: bool,
 }
 
 pub(super) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
@@ -61,8 +63,10 @@ pub(super) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
             Token::Word(word) if word.quote_style.is_none() => match word.value.to_ascii_uppercase().as_str() {
                 "AND" | "OR" => (level.operators, level.logical) = (0, level.logical + 1),
                 "UNION" | "INTERSECT" | "EXCEPT" | "MINUS" => level.set_operations += 1,
-                "SELECT" => *level = Level { set_operations: level.set_operations, ..Level::default() },
+                "SELECT" => *level = Level { set_operations: level.set_operations, is_case: level.is_case, ..Level::default() },
                 "JOIN" => level.joins += 1,
+                "CASE" => levels.push(Level { is_case: true, ..Level::default() }),
+                "END" if level.is_case && depth > 1 => drop(levels.pop()),
                 "FROM" | "WHERE" | "GROUP" | "HAVING" | "ORDER" | "LIMIT" | "ON" | "WHEN" | "THEN" | "ELSE" => {
                     (level.operators, level.logical) = (0, 0)
                 }
@@ -92,7 +96,9 @@ pub(super) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
         };
         return Err(Error::new(codes::SQL_TOO_LARGE, "the statement nests too deeply")
             .detail(format!("{what}, at line {}, column {}", token.span.start.line, token.span.start.column))
-            .hint("write long OR chains as IN (…), long sums with an aggregate, and name parts of the query with WITH"));
+            .hint(
+                "write long OR chains as IN (…), long sums with an aggregate, and name parts of the query with WITH",
+            ));
     }
     Ok(())
 }

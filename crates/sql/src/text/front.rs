@@ -18,8 +18,7 @@ use datafusion::{
 use model::{Error, Result, error::codes};
 
 use super::{
-    CreateTable, DIALECT, DeclareStream, Name, Piece, Show, Statement, columns, depth, place,
-    statement::Dropped,
+    CreateTable, DIALECT, DeclareStream, Name, Piece, Show, Statement, columns, depth, place, statement::Dropped,
 };
 use crate::relation::Pseudo;
 
@@ -85,9 +84,7 @@ pub(crate) fn expression(sql: &str) -> Result<Expr> {
 }
 
 fn parser(tokens: &[TokenWithSpan]) -> Parser<'static> {
-    Parser::new(&DIALECT)
-        .with_tokens_with_locations(tokens.to_vec())
-        .with_recursion_limit(depth::PARSER_RECURSION_MAX)
+    Parser::new(&DIALECT).with_tokens_with_locations(tokens.to_vec()).with_recursion_limit(depth::PARSER_RECURSION_MAX)
 }
 
 fn statement(tokens: &[TokenWithSpan]) -> Read<Statement> {
@@ -139,7 +136,11 @@ fn statement(tokens: &[TokenWithSpan]) -> Read<Statement> {
         "UNSET" => Statement::Reset { key: Some(key(&mut p)?) },
         "RESET" => {
             take_word(&mut p, "SESSION");
-            if take_word(&mut p, "ALL") { Statement::Reset { key: None } } else { Statement::Reset { key: Some(key(&mut p)?) } }
+            if take_word(&mut p, "ALL") {
+                Statement::Reset { key: None }
+            } else {
+                Statement::Reset { key: Some(key(&mut p)?) }
+            }
         }
         "USE" => {
             let _ = take_word(&mut p, "SCHEMA") || take_word(&mut p, "ZONE");
@@ -176,13 +177,16 @@ fn statement(tokens: &[TokenWithSpan]) -> Read<Statement> {
             return Err(unsupported(format!("{first} of a query"), "continuous queries are not part of this release"));
         }
         "PRINT" => {
-            return Err(unsupported("PRINT", "use SELECT * FROM topic ORDER BY _timestamp DESC LIMIT n, or `lakehead consume`"));
+            return Err(unsupported(
+                "PRINT",
+                "use SELECT * FROM topic ORDER BY _timestamp DESC LIMIT n, or `lakehead consume`",
+            ));
         }
         "MERGE" => return Err(unsupported("MERGE", "use UPDATE, DELETE and INSERT")),
         "GRANT" | "REVOKE" => return Err(unsupported(first, "access control is not part of this release")),
-        "LISTEN" | "NOTIFY" | "UNLISTEN" | "LOCK" | "CALL" | "DO" | "TRUNCATE" | "COMMENT" | "CLUSTER" | "REINDEX" | "REFRESH"
-        | "DEFINE" | "UNDEFINE" | "ASSERT" | "RUN" | "ATTACH" | "DETACH" | "INSTALL" | "LOAD" | "PRAGMA" | "KILL" | "MSCK"
-        | "REPLACE" | "EXPORT" | "IMPORT" | "CACHE" | "UNCACHE" | "REPAIR" => {
+        "LISTEN" | "NOTIFY" | "UNLISTEN" | "LOCK" | "CALL" | "DO" | "TRUNCATE" | "COMMENT" | "CLUSTER" | "REINDEX"
+        | "REFRESH" | "DEFINE" | "UNDEFINE" | "ASSERT" | "RUN" | "ATTACH" | "DETACH" | "INSTALL" | "LOAD"
+        | "PRAGMA" | "KILL" | "MSCK" | "REPLACE" | "EXPORT" | "IMPORT" | "CACHE" | "UNCACHE" | "REPAIR" => {
             return Err(unsupported(first, ""));
         }
         _ => return sql(tokens),
@@ -234,11 +238,12 @@ fn create(p: &mut Parser<'_>) -> Read<Option<Statement>> {
             return match next.as_str() {
                 "VIEW" | "EXTERNAL" | "UNBOUNDED" => Ok(None),
                 "MATERIALIZED" => Err(continuous("CREATE MATERIALIZED VIEW")),
-                "TEMP" | "TEMPORARY" => Err(unsupported("a temporary table or view", "name a part of the query with WITH")),
-                "SERVICE" | "JOB" | "CRAWLER" | "MODEL" | "CONNECTOR" | "TYPE" | "INDEX" | "FUNCTION" | "SEQUENCE" | "ROLE"
-                | "USER" | "TRIGGER" | "MASK" | "ROW" | "UNIQUE" | "EXTENSION" | "SINK" | "AGGREGATE" | "PROCEDURE" | "MACRO" => {
-                    Err(unsupported(format!("CREATE {next}"), ""))
+                "TEMP" | "TEMPORARY" => {
+                    Err(unsupported("a temporary table or view", "name a part of the query with WITH"))
                 }
+                "SERVICE" | "JOB" | "CRAWLER" | "MODEL" | "CONNECTOR" | "TYPE" | "INDEX" | "FUNCTION" | "SEQUENCE"
+                | "ROLE" | "USER" | "TRIGGER" | "MASK" | "ROW" | "UNIQUE" | "EXTENSION" | "SINK" | "AGGREGATE"
+                | "PROCEDURE" | "MACRO" => Err(unsupported(format!("CREATE {next}"), "")),
                 "TOPIC" => Err(unsupported(
                     "CREATE TOPIC",
                     "use CREATE STREAM name (…) WITH (KAFKA_TOPIC='topic', PARTITIONS=n), or `lakehead topics create`",
@@ -273,7 +278,11 @@ fn create(p: &mut Parser<'_>) -> Read<Option<Statement>> {
         });
     if take_word(p, "AS") {
         if is_ksql {
-            return Err(continuous(if is_table { "CREATE TABLE … WITH (KAFKA_TOPIC) AS SELECT" } else { "CREATE STREAM … AS SELECT" }));
+            return Err(continuous(if is_table {
+                "CREATE TABLE … WITH (KAFKA_TOPIC) AS SELECT"
+            } else {
+                "CREATE STREAM … AS SELECT"
+            }));
         }
         let mut query = p.parse_query()?;
         balance_query(&mut query);
@@ -285,27 +294,35 @@ fn create(p: &mut Parser<'_>) -> Read<Option<Statement>> {
             end_of(p, &["DATA"])?;
         }
         let table = CreateTable {
-            name, or_replace, if_not_exists, columns, partitioned_by, options, query: Some(query), with_data,
+            name,
+            or_replace,
+            if_not_exists,
+            columns,
+            partitioned_by,
+            options,
+            query: Some(query),
+            with_data,
         };
         return Ok(Some(Statement::CreateTable(Box::new(table))));
     }
     if is_ksql {
         if !partitioned_by.is_empty() {
-            return Err(unsupported("PARTITIONED BY of a stream", "the topic's partitions come from WITH (PARTITIONS=n)"));
+            return Err(unsupported(
+                "PARTITIONED BY of a stream",
+                "the topic's partitions come from WITH (PARTITIONS=n)",
+            ));
         }
         let stream = DeclareStream { name, is_table, or_replace, if_not_exists, columns, options };
         return Ok(Some(Statement::Declare(Box::new(stream))));
     }
-    let table = CreateTable {
-        name, or_replace, if_not_exists, columns, partitioned_by, options, query: None, with_data: true,
-    };
+    let table =
+        CreateTable { name, or_replace, if_not_exists, columns, partitioned_by, options, query: None, with_data: true };
     Ok(Some(Statement::CreateTable(Box::new(table))))
 }
 
 fn balance_query(query: &mut Box<datafusion::sql::sqlparser::ast::Query>) {
-    let mut statement = DfStatement::Statement(Box::new(
-        datafusion::sql::sqlparser::ast::Statement::Query(query.clone()),
-    ));
+    let mut statement =
+        DfStatement::Statement(Box::new(datafusion::sql::sqlparser::ast::Statement::Query(query.clone())));
     depth::balance(&mut statement);
     if let DfStatement::Statement(statement) = statement
         && let datafusion::sql::sqlparser::ast::Statement::Query(balanced) = *statement
@@ -470,7 +487,11 @@ fn show(p: &mut Parser<'_>) -> Read<Show> {
 
 fn set(p: &mut Parser<'_>) -> Read<Statement> {
     let _ = take_word(p, "LOCAL") || take_word(p, "SESSION");
-    if take_word(p, "NAMES") || take_word(p, "TRANSACTION") || take_word(p, "CHARACTERISTICS") || take_word(p, "CONSTRAINTS") {
+    if take_word(p, "NAMES")
+        || take_word(p, "TRANSACTION")
+        || take_word(p, "CHARACTERISTICS")
+        || take_word(p, "CONSTRAINTS")
+    {
         while p.peek_token().token != Token::EOF {
             p.next_token();
         }
@@ -632,7 +653,10 @@ fn refuse_continuous(tokens: &[TokenWithSpan]) -> Result<()> {
             if w.quote_style.is_none() && words.iter().any(|word| w.value.eq_ignore_ascii_case(word)))
     };
     for index in 0..tokens.len() {
-        if word(index, &["EMIT"]) && word(index + 1, &["CHANGES", "FINAL"]) && (tokens.len() == index + 2 || word(index + 2, &["LIMIT"])) {
+        if word(index, &["EMIT"])
+            && word(index + 1, &["CHANGES", "FINAL"])
+            && (tokens.len() == index + 2 || word(index + 2, &["LIMIT"]))
+        {
             return Err(continuous_error("a query with EMIT"));
         }
         if word(index, &["WINDOW"])
@@ -703,7 +727,9 @@ pub(crate) fn literal_text(expr: &Expr) -> Option<String> {
             _ => return None,
         },
         Expr::Identifier(word) => word.value.clone(),
-        Expr::UnaryOp { op: datafusion::sql::sqlparser::ast::UnaryOperator::Minus, expr } => format!("-{}", literal_text(expr)?),
+        Expr::UnaryOp { op: datafusion::sql::sqlparser::ast::UnaryOperator::Minus, expr } => {
+            format!("-{}", literal_text(expr)?)
+        }
         _ => return None,
     })
 }

@@ -15,8 +15,8 @@ mod statement;
 mod tests;
 
 pub(crate) use columns::{ColumnRole, Declared};
-pub(crate) use dialect::DIALECT;
 pub(crate) use depth::with_stack;
+pub(crate) use dialect::DIALECT;
 pub(crate) use front::{Parsed, VERSION_FUNCTION, expression, literal_text, parse};
 pub(crate) use place::{caret, parser_error};
 pub(crate) use split::{Piece, after_as, split};

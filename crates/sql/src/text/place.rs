@@ -49,6 +49,13 @@ pub(crate) fn caret(sql: &str, at: Location) -> Option<String> {
     let line = sql.split('\n').nth(line_index)?.trim_end_matches('\r');
     // A long line is shown from somewhat before the place.
     let from = if column_index > SHOWN_CHARS_MAX / 2 { column_index - SHOWN_CHARS_MAX / 2 } else { 0 };
-    let shown: String = line.chars().skip(from).take(SHOWN_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
-    Some(format!("line {}, column {}:\n  {shown}\n  {:>width$}", at.line, at.column, "^", width = column_index - from + 1))
+    let shown: String =
+        line.chars().skip(from).take(SHOWN_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    Some(format!(
+        "line {}, column {}:\n  {shown}\n  {:>width$}",
+        at.line,
+        at.column,
+        "^",
+        width = column_index - from + 1
+    ))
 }

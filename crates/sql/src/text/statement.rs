@@ -18,28 +18,73 @@ pub(crate) enum Statement {
     CreateTable(Box<CreateTable>),
     /// `CREATE STREAM|TABLE … WITH (KAFKA_TOPIC=…)`.
     Declare(Box<DeclareStream>),
-    CreateZone { name: Ident, if_not_exists: bool },
-    DropZone { name: Ident, if_exists: bool },
-    Drop { what: Dropped, name: Name, if_exists: bool, delete_topic: bool },
-    AddColumns { table: Name, columns: Vec<Declared>, if_not_exists: bool },
+    CreateZone {
+        name: Ident,
+        if_not_exists: bool,
+    },
+    DropZone {
+        name: Ident,
+        if_exists: bool,
+    },
+    Drop {
+        what: Dropped,
+        name: Name,
+        if_exists: bool,
+        delete_topic: bool,
+    },
+    AddColumns {
+        table: Name,
+        columns: Vec<Declared>,
+        if_not_exists: bool,
+    },
     Show(Show),
-    Describe { name: Name, extended: bool },
+    Describe {
+        name: Name,
+        extended: bool,
+    },
     /// `OPTIMIZE t`, `VACUUM t`, `ANALYZE t`: the word is only for the tag.
-    Maintain { verb: &'static str, table: Name },
+    Maintain {
+        verb: &'static str,
+        table: Name,
+    },
     /// `UNLOAD (query) TO 'path' WITH (…)`.
-    Unload { query: Box<Query>, path: String, options: Vec<(String, Expr)> },
-    Set { key: String, value: String },
+    Unload {
+        query: Box<Query>,
+        path: String,
+        options: Vec<(String, Expr)>,
+    },
+    Set {
+        key: String,
+        value: String,
+    },
     /// `None`: all.
-    Reset { key: Option<String> },
-    Use { namespace: Ident },
-    Prepare { name: Ident, types: Vec<arrow::datatypes::DataType>, statement: Box<Statement> },
-    Execute { name: Ident, arguments: Vec<Expr> },
+    Reset {
+        key: Option<String>,
+    },
+    Use {
+        namespace: Ident,
+    },
+    Prepare {
+        name: Ident,
+        types: Vec<arrow::datatypes::DataType>,
+        statement: Box<Statement>,
+    },
+    Execute {
+        name: Ident,
+        arguments: Vec<Expr>,
+    },
     /// `None`: all.
-    Deallocate { name: Option<Ident> },
+    Deallocate {
+        name: Option<Ident>,
+    },
     /// BEGIN, COMMIT, ROLLBACK and their kin: accepted, because clients send them, and said to do nothing.
-    Transaction { tag: &'static str },
+    Transaction {
+        tag: &'static str,
+    },
     /// Accepted and without effect (`SET NAMES`, `DISCARD ALL`).
-    Nothing { tag: &'static str },
+    Nothing {
+        tag: &'static str,
+    },
 }
 
 /// What a DROP names.

@@ -44,36 +44,54 @@ fn texts_of_pieces_survive_wide_characters_and_line_ends() {
 
 #[test]
 fn syntax_errors_show_their_place() {
-    check("SELECT a\nFROM t WHERE WHERE b", expect![[r#"
+    check(
+        "SELECT a\nFROM t WHERE WHERE b",
+        expect![[r#"
         LH0501 expected the end of the statement, found b
         line 2, column 20:
           FROM t WHERE WHERE b
-                             ^"#]]);
-    check("SELECT 1; SELEC 2", expect![[r#"
+                             ^"#]],
+    );
+    check(
+        "SELECT 1; SELEC 2",
+        expect![[r#"
         SELECT 1
         ---
         LH0501 expected an SQL statement, found SELEC
         line 1, column 11:
           SELECT 1; SELEC 2
-                    ^"#]]);
-    check("SELECT (1", expect![[r#"
+                    ^"#]],
+    );
+    check(
+        "SELECT (1",
+        expect![[r#"
         LH0501 expected ), but the statement ends
-        at the end of the statement"#]]);
-    check("SELECT 'abc", expect![[r#"
+        at the end of the statement"#]],
+    );
+    check(
+        "SELECT 'abc",
+        expect![[r#"
         LH0501 Unterminated string literal
         line 1, column 8:
           SELECT 'abc
-                 ^"#]]);
-    check("CREATE STREAM s (a INT,, b INT) WITH (KAFKA_TOPIC='t')", expect![[r#"
+                 ^"#]],
+    );
+    check(
+        "CREATE STREAM s (a INT,, b INT) WITH (KAFKA_TOPIC='t')",
+        expect![[r#"
         LH0501 expected identifier, found ,
         line 1, column 24:
           CREATE STREAM s (a INT,, b INT) WITH (KAFKA_TOPIC='t')
-                                 ^"#]]);
-    check("SELECT 1 2 3", expect![[r#"
+                                 ^"#]],
+    );
+    check(
+        "SELECT 1 2 3",
+        expect![[r#"
         LH0501 expected the end of the statement, found 2
         line 1, column 10:
           SELECT 1 2 3
-                   ^"#]]);
+                   ^"#]],
+    );
 }
 
 #[test]
@@ -81,31 +99,56 @@ fn streams_are_declared_as_in_ksqldb() {
     check(
         "CREATE OR REPLACE STREAM s (k STRING KEY, v MAP<STRING, ARRAY<BIGINT>>, w STRUCT<a INT, \"B\" DOUBLE>) \
          WITH (kafka_topic='t', value_format='JSON', partitions=3);",
-        expect![[r#"Declare(DeclareStream { name: [Ident { value: "s", quote_style: None, span: Span(Location(1,26)..Location(1,27)) }], is_table: false, or_replace: true, if_not_exists: false, columns: [Declared { name: "k", data_type: Utf8, nullable: true, role: Key }, Declared { name: "v", data_type: Map(Field { name: "key_value", data_type: Struct([Field { name: "key", data_type: Utf8 }, Field { name: "value", data_type: List(Field { name: "element", data_type: Int64, nullable: true }), nullable: true }]) }, false), nullable: true, role: Value }, Declared { name: "w", data_type: Struct([Field { name: "a", data_type: Int32, nullable: true }, Field { name: "B", data_type: Float64, nullable: true }]), nullable: true, role: Value }], options: [("kafka_topic", Value(ValueWithSpan { value: SingleQuotedString("t"), span: Span(Location(1,120)..Location(1,123)) })), ("value_format", Value(ValueWithSpan { value: SingleQuotedString("JSON"), span: Span(Location(1,138)..Location(1,144)) })), ("partitions", Value(ValueWithSpan { value: Number("3", false), span: Span(Location(1,157)..Location(1,158)) }))] })"#]],
+        expect![[
+            r#"Declare(DeclareStream { name: [Ident { value: "s", quote_style: None, span: Span(Location(1,26)..Location(1,27)) }], is_table: false, or_replace: true, if_not_exists: false, columns: [Declared { name: "k", data_type: Utf8, nullable: true, role: Key }, Declared { name: "v", data_type: Map(Field { name: "key_value", data_type: Struct([Field { name: "key", data_type: Utf8 }, Field { name: "value", data_type: List(Field { name: "element", data_type: Int64, nullable: true }), nullable: true }]) }, false), nullable: true, role: Value }, Declared { name: "w", data_type: Struct([Field { name: "a", data_type: Int32, nullable: true }, Field { name: "B", data_type: Float64, nullable: true }]), nullable: true, role: Value }], options: [("kafka_topic", Value(ValueWithSpan { value: SingleQuotedString("t"), span: Span(Location(1,120)..Location(1,123)) })), ("value_format", Value(ValueWithSpan { value: SingleQuotedString("JSON"), span: Span(Location(1,138)..Location(1,144)) })), ("partitions", Value(ValueWithSpan { value: Number("3", false), span: Span(Location(1,157)..Location(1,158)) }))] })"#
+        ]],
     );
 }
 
 #[test]
 fn continuous_queries_are_named_as_such() {
-    check("SELECT * FROM s EMIT CHANGES LIMIT 3", expect![[r#"
+    check(
+        "SELECT * FROM s EMIT CHANGES LIMIT 3",
+        expect![[r#"
         LH0514 a query with EMIT is a continuous query, which is not part of this release
-        hint: CREATE VIEW name AS SELECT … is always fresh; CREATE TABLE name AS SELECT … makes a snapshot"#]]);
-    check("CREATE STREAM a AS SELECT * FROM b", expect![[r#"
+        hint: CREATE VIEW name AS SELECT … is always fresh; CREATE TABLE name AS SELECT … makes a snapshot"#]],
+    );
+    check(
+        "CREATE STREAM a AS SELECT * FROM b",
+        expect![[r#"
         LH0514 CREATE STREAM … AS SELECT is a continuous query, which is not part of this release
-        hint: CREATE VIEW name AS SELECT … is always fresh; CREATE TABLE name AS SELECT … makes a snapshot"#]]);
-    check("SELECT k, count(*) FROM s WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY k", expect![[r#"
+        hint: CREATE VIEW name AS SELECT … is always fresh; CREATE TABLE name AS SELECT … makes a snapshot"#]],
+    );
+    check(
+        "SELECT k, count(*) FROM s WINDOW TUMBLING (SIZE 1 MINUTE) GROUP BY k",
+        expect![[r#"
         LH0514 a query with WINDOW TUMBLING, HOPPING or SESSION is a continuous query, which is not part of this release
-        hint: group by date_bin(INTERVAL '1 minute', _timestamp) instead"#]]);
-    check("CREATE TABLE a WITH (KAFKA_TOPIC='t') AS SELECT k, count(*) FROM b GROUP BY k EMIT CHANGES", expect![[r#"
+        hint: group by date_bin(INTERVAL '1 minute', _timestamp) instead"#]],
+    );
+    check(
+        "CREATE TABLE a WITH (KAFKA_TOPIC='t') AS SELECT k, count(*) FROM b GROUP BY k EMIT CHANGES",
+        expect![[r#"
         LH0514 a query with EMIT is a continuous query, which is not part of this release
-        hint: CREATE VIEW name AS SELECT … is always fresh; CREATE TABLE name AS SELECT … makes a snapshot"#]]);
+        hint: CREATE VIEW name AS SELECT … is always fresh; CREATE TABLE name AS SELECT … makes a snapshot"#]],
+    );
 }
 
 #[test]
 fn versions_of_tables_are_kept_whatever_they_are_called() {
-    check("SELECT * FROM t FOR VERSION AS OF 12 AS x", expect!["SELECT * FROM t AS x FOR SYSTEM_TIME AS OF lakehead_version(12)"]);
-    check("SELECT * FROM t FOR VERSION AS OF 'v1' x JOIN u FOR TIMESTAMP AS OF TIMESTAMP '2026-01-01' ON true", expect!["SELECT * FROM t x FOR SYSTEM_TIME AS OF lakehead_version('v1') JOIN u FOR SYSTEM_TIME AS OF TIMESTAMP '2026-01-01' ON true"]);
-    check("SELECT * FROM t FOR SYSTEM_TIME AS OF now() - INTERVAL '1 day'", expect!["SELECT * FROM t FOR SYSTEM_TIME AS OF now() - INTERVAL '1 day'"]);
+    check(
+        "SELECT * FROM t FOR VERSION AS OF 12 AS x",
+        expect!["SELECT * FROM t AS x FOR SYSTEM_TIME AS OF lakehead_version(12)"],
+    );
+    check(
+        "SELECT * FROM t FOR VERSION AS OF 'v1' x JOIN u FOR TIMESTAMP AS OF TIMESTAMP '2026-01-01' ON true",
+        expect![
+            "SELECT * FROM t x FOR SYSTEM_TIME AS OF lakehead_version('v1') JOIN u FOR SYSTEM_TIME AS OF TIMESTAMP '2026-01-01' ON true"
+        ],
+    );
+    check(
+        "SELECT * FROM t FOR SYSTEM_TIME AS OF now() - INTERVAL '1 day'",
+        expect!["SELECT * FROM t FOR SYSTEM_TIME AS OF now() - INTERVAL '1 day'"],
+    );
 }
 
 #[test]
@@ -115,16 +158,25 @@ fn json_arrows_are_operators() {
 
 #[test]
 fn what_is_not_offered_is_refused_by_name() {
-    check("MERGE INTO t USING s ON a = b WHEN MATCHED THEN DELETE", expect![[r#"
+    check(
+        "MERGE INTO t USING s ON a = b WHEN MATCHED THEN DELETE",
+        expect![[r#"
         LH0508 MERGE is not offered
-        hint: use UPDATE, DELETE and INSERT"#]]);
+        hint: use UPDATE, DELETE and INSERT"#]],
+    );
     check("CREATE INDEX i ON t (a)", expect!["LH0508 CREATE INDEX is not offered"]);
-    check("GRANT SELECT ON t TO me", expect![[r#"
+    check(
+        "GRANT SELECT ON t TO me",
+        expect![[r#"
         LH0508 GRANT is not offered
-        hint: access control is not part of this release"#]]);
-    check("DROP SCHEMA a CASCADE", expect![[r#"
+        hint: access control is not part of this release"#]],
+    );
+    check(
+        "DROP SCHEMA a CASCADE",
+        expect![[r#"
         LH0508 DROP SCHEMA … CASCADE is not offered
-        hint: drop its tables first"#]]);
+        hint: drop its tables first"#]],
+    );
 }
 
 #[test]

@@ -123,7 +123,8 @@ async fn fuzz(seed: u64, rounds: usize) -> Vec<String> {
                 }
             }
         };
-        let error = tokio::time::timeout(Duration::from_secs(20), run).await.unwrap_or_else(|_| panic!("no answer: {sql}"));
+        let error =
+            tokio::time::timeout(Duration::from_secs(20), run).await.unwrap_or_else(|_| panic!("no answer: {sql}"));
         if let Some(error) = error.filter(|error| error.code().name == "LH0001") {
             internal.push(format!("{sql}\n   {error}"));
         }

@@ -7,13 +7,17 @@ use crate::fixture::Node;
 #[tokio::test]
 async fn values_joins_windows_and_aggregates() {
     let node = Node::start().await;
-    node.check("SELECT 1 AS one, 'a' AS a, NULL AS n", expect![[r#"
+    node.check(
+        "SELECT 1 AS one, 'a' AS a, NULL AS n",
+        expect![[r#"
         +-----+---+---+
         | one | a | n |
         +-----+---+---+
         | 1   | a |   |
         +-----+---+---+
-    "#]]).await;
+    "#]],
+    )
+    .await;
     node.check(
         "WITH t(k, v) AS (VALUES ('a', 1), ('b', 2), ('a', 3)) \
          SELECT k, sum(v) AS s, rank() OVER (ORDER BY sum(v) DESC) AS r FROM t GROUP BY k ORDER BY k",
@@ -27,22 +31,32 @@ async fn values_joins_windows_and_aggregates() {
         "#]],
     )
     .await;
-    node.check("SELECT * FROM generate_series(1, 3) AS g(n) WHERE n NOT IN (SELECT 2)", expect![[r#"
+    node.check(
+        "SELECT * FROM generate_series(1, 3) AS g(n) WHERE n NOT IN (SELECT 2)",
+        expect![[r#"
         +---+
         | n |
         +---+
         | 1 |
         | 3 |
         +---+
-    "#]]).await;
-    node.check("SELECT '{\"a\": {\"b\": [1, 2]}}' -> 'a' AS j, '{\"a\": \"x\"}' ->> 'a' AS t", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SELECT '{\"a\": {\"b\": [1, 2]}}' -> 'a' AS j, '{\"a\": \"x\"}' ->> 'a' AS t",
+        expect![[r#"
         +---------------+---+
         | j             | t |
         +---------------+---+
         | {"b": [1, 2]} | x |
         +---------------+---+
-    "#]]).await;
-    node.check("SELECT 1; SELECT 2", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SELECT 1; SELECT 2",
+        expect![[r#"
         +---+
         | 1 |
         +---+
@@ -53,8 +67,12 @@ async fn values_joins_windows_and_aggregates() {
         +---+
         | 2 |
         +---+
-    "#]]).await;
-    node.check("EXPLAIN SELECT 1 + 1", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "EXPLAIN SELECT 1 + 1",
+        expect![[r#"
         +---------------+-------------------------------------------------+
         | plan_type     | plan                                            |
         +---------------+-------------------------------------------------+
@@ -64,106 +82,172 @@ async fn values_joins_windows_and_aggregates() {
         |               |   PlaceholderRowExec                            |
         |               |                                                 |
         +---------------+-------------------------------------------------+
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn errors_say_what_where_and_what_next() {
     let node = Node::start().await;
     node.run("CREATE TABLE flights (carrier VARCHAR, dep_delay INT)").await;
-    node.check("SELECT depdelay\nFROM flights", expect![[r#"
+    node.check(
+        "SELECT depdelay\nFROM flights",
+        expect![[r#"
         LH0503 there is no column `depdelay`
         line 1, column 8:
           SELECT depdelay
                  ^
         hint: did you mean dep_delay?
-    "#]]).await;
-    node.check("SELECT * FROM fligts", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SELECT * FROM fligts",
+        expect![[r#"
         LH0502 there is no table, topic, stream or view `fligts`
         hint: did you mean flights?
-    "#]]).await;
-    node.check("SELECT * FROM nowhere.t", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SELECT * FROM nowhere.t",
+        expect![[r#"
         LH0502 there is no zone `nowhere`
         hint: SHOW SCHEMAS lists the zones
-    "#]]).await;
-    node.check("SELECT summ(dep_delay) FROM flights", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SELECT summ(dep_delay) FROM flights",
+        expect![[r#"
         LH0503 there is no function `summ`
         line 1, column 8:
           SELECT summ(dep_delay) FROM flights
                  ^
         hint: did you mean sum?
-    "#]]).await;
-    node.check("SELECT carrier + 1 FROM flights", expect![[r#"
-        LH0504 cannot coerce arithmetic expression Utf8 + Int64 to valid types
-        line 1, column 8:
-          SELECT carrier + 1 FROM flights
-                 ^
-    "#]]).await;
-    node.check("SELECT 1 / 0", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SELECT carrier + 1 FROM flights",
+        expect![[r#"
+            LH0504 cannot coerce arithmetic expression Utf8View + Int64 to valid types
+            line 1, column 8:
+              SELECT carrier + 1 FROM flights
+                     ^
+        "#]],
+    )
+    .await;
+    node.check(
+        "SELECT 1 / 0",
+        expect![[r#"
         LH0505 division by zero
         hint: divide by NULLIF(divisor, 0) to get NULL instead
-    "#]]).await;
-    node.check("SELECT CAST('abc' AS INT)", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SELECT CAST('abc' AS INT)",
+        expect![[r#"
         LH0505 cannot cast string 'abc' to value of Int32 type
         hint: TRY_CAST gives NULL for values that cannot be converted
-    "#]]).await;
-    node.check("SELECT carrier, count(*) FROM flights", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SELECT carrier, count(*) FROM flights",
+        expect![[r#"
         LH0519 column `flights.carrier` is neither grouped by nor aggregated
         line 1, column 8:
           SELECT carrier, count(*) FROM flights
                  ^
         hint: add it to GROUP BY, or put it into an aggregate function such as max()
-    "#]]).await;
-    node.check("SELECT dep_delay FROM flights a JOIN flights b ON a.carrier = b.carrier", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SELECT dep_delay FROM flights a JOIN flights b ON a.carrier = b.carrier",
+        expect![[r#"
         LH0519 column `dep_delay` could be of more than one table
         line 1, column 8:
           SELECT dep_delay FROM flights a JOIN flights b ON a.carrier = b.carrier
                  ^
         hint: write it with its table: table.column
-    "#]]).await;
-    node.check("SELECT $1", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SELECT $1",
+        expect![[r#"
         LH0513 parameter $1 has no value
         0 given, 1 needed
-    "#]]).await;
-    node.check("SELECT", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SELECT",
+        expect![[r#"
         LH0501 expected an expression, but the statement ends
         at the end of the statement
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn names_match_whatever_their_case_unless_quoted() {
     let node = Node::start().await;
     node.run("CREATE TABLE \"Planes\" (\"tailNum\" VARCHAR, seats INT); INSERT INTO planes VALUES ('N1', 2)").await;
-    node.check("SELECT tailNum, TAILNUM AS x, SEATS, p.tailnum FROM Planes p", expect![[r#"
+    node.check(
+        "SELECT tailNum, TAILNUM AS x, SEATS, p.tailnum FROM Planes p",
+        expect![[r#"
         LH0519 column `p.tailNum` is selected twice
         hint: give one of them another name with AS
-    "#]]).await;
-    node.check("SELECT planes.tailnum FROM planes WHERE tailnum = 'N1' GROUP BY tailNum ORDER BY tailnum", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SELECT planes.tailnum FROM planes WHERE tailnum = 'N1' GROUP BY tailNum ORDER BY tailnum",
+        expect![[r#"
         +---------+
         | tailNum |
         +---------+
         | N1      |
         +---------+
-    "#]]).await;
-    node.check("SELECT \"tailnum\" FROM planes", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SELECT \"tailnum\" FROM planes",
+        expect![[r#"
         LH0503 there is no column `tailnum`
         line 1, column 8:
           SELECT "tailnum" FROM planes
                  ^
         hint: did you mean "tailNum"?
-    "#]]).await;
-    node.check("SELECT * FROM \"planes\"", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SELECT * FROM \"planes\"",
+        expect![[r#"
         LH0502 there is no table, topic, stream or view `planes`
         hint: did you mean "Planes"?
-    "#]]).await;
-    node.check("WITH planes AS (SELECT 1 AS a) SELECT * FROM planes", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "WITH planes AS (SELECT 1 AS a) SELECT * FROM planes",
+        expect![[r#"
         +---+
         | a |
         +---+
         | 1 |
         +---+
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -183,7 +267,9 @@ async fn prepared_statements_know_their_types_and_see_new_data() {
     let rows = query.execute(vec![ScalarValue::Int64(Some(7)), ScalarValue::Int64(Some(5))]).await.expect("runs");
     assert_eq!(rows.collect().await.expect("rows").iter().map(|b| b.num_rows()).sum::<usize>(), 1);
     assert!(query.execute(vec![ScalarValue::Int64(Some(7))]).await.is_err());
-    node.check("PREPARE p (INT) AS SELECT b FROM t WHERE a = $1; EXECUTE p(7); DEALLOCATE p", expect![[r#"
+    node.check(
+        "PREPARE p (INT) AS SELECT b FROM t WHERE a = $1; EXECUTE p(7); DEALLOCATE p",
+        expect![[r#"
         PREPARE
         +---+
         | b |
@@ -191,16 +277,24 @@ async fn prepared_statements_know_their_types_and_see_new_data() {
         | x |
         +---+
         DEALLOCATE
-    "#]]).await;
-    node.check("EXECUTE p(7)", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "EXECUTE p(7)",
+        expect![[r#"
         LH0517 there is no prepared statement `p`
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn settings_are_the_sessions_own() {
     let node = Node::start().await;
-    node.check("SHOW search_path; SET search_path = raw; SHOW search_path; RESET ALL; SHOW search_path", expect![[r#"
+    node.check(
+        "SHOW search_path; SET search_path = raw; SHOW search_path; RESET ALL; SHOW search_path",
+        expect![[r#"
         +-------------+
         | search_path |
         +-------------+
@@ -218,44 +312,70 @@ async fn settings_are_the_sessions_own() {
         +-------------+
         | public      |
         +-------------+
-    "#]]).await;
-    node.check("SET statement_timeout = '2min'; SHOW statement_timeout", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SET statement_timeout = '2min'; SHOW statement_timeout",
+        expect![[r#"
         SET
         +-------------------+
         | statement_timeout |
         +-------------------+
         | 120000ms          |
         +-------------------+
-    "#]]).await;
-    node.check("SET datafusion.execution.batch_size = 10; SHOW datafusion.execution.batch_size", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SET datafusion.execution.batch_size = 10; SHOW datafusion.execution.batch_size",
+        expect![[r#"
         SET
         +---------------------------------+
         | datafusion.execution.batch_size |
         +---------------------------------+
         | 10                              |
         +---------------------------------+
-    "#]]).await;
-    node.check("SET datafusion.runtime.memory_limit = '100G'", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SET datafusion.runtime.memory_limit = '100G'",
+        expect![[r#"
         LH0515 there is no setting `datafusion.runtime.memory_limit` to change here
         hint: SHOW ALL lists the settings
-    "#]]).await;
-    node.check("SET datafusion.execution.batch_size = 1000000000", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SET datafusion.execution.batch_size = 1000000000",
+        expect![[r#"
         LH0515 datafusion.execution.batch_size cannot be `1000000000`
         it is not a number within its bounds
-    "#]]).await;
-    node.check("SET application_name TO 'me'; SHOW application_name", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SET application_name TO 'me'; SHOW application_name",
+        expect![[r#"
         SET
         +------------------+
         | application_name |
         +------------------+
         | me               |
         +------------------+
-    "#]]).await;
-    node.check("BEGIN; COMMIT; ROLLBACK", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "BEGIN; COMMIT; ROLLBACK",
+        expect![[r#"
         notice: there are no transactions: each statement takes effect by itself
         BEGIN
         COMMIT
         notice: there are no transactions: each statement is one by itself, and nothing was undone
         ROLLBACK
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }

@@ -44,7 +44,8 @@ async fn long_queries_end_at_their_time_limit() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_stream_and_dropping_them_stops_the_query() {
     let node = Node::start().await;
-    let outcome = node.session.run_one("SELECT * FROM generate_series(1, 1000000000000)", Vec::new()).await.expect("starts");
+    let outcome =
+        node.session.run_one("SELECT * FROM generate_series(1, 1000000000000)", Vec::new()).await.expect("starts");
     let mut stream = outcome.stream.expect("rows");
     let first = stream.next().await.expect("a batch").expect("no error");
     assert!(first.num_rows() > 0);

@@ -26,7 +26,9 @@ async fn tables_are_made_filled_changed_and_dropped() {
         "#]],
     )
     .await;
-    node.check("DELETE FROM t WHERE a IN (SELECT 2); SELECT a FROM t ORDER BY a", expect![[r#"
+    node.check(
+        "DELETE FROM t WHERE a IN (SELECT 2); SELECT a FROM t ORDER BY a",
+        expect![[r#"
         DELETE 1
         +---+
         | a |
@@ -34,8 +36,12 @@ async fn tables_are_made_filled_changed_and_dropped() {
         | 1 |
         | 3 |
         +---+
-    "#]]).await;
-    node.check("UPDATE t SET b = b || '!', a = a + 10 WHERE b = 'x'; SELECT * FROM t ORDER BY a", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "UPDATE t SET b = b || '!', a = a + 10 WHERE b = 'x'; SELECT * FROM t ORDER BY a",
+        expect![[r#"
         UPDATE 1
         +----+----+---------------------+
         | a  | b  | ts                  |
@@ -43,8 +49,12 @@ async fn tables_are_made_filled_changed_and_dropped() {
         | 3  | y  |                     |
         | 11 | x! | 2026-01-01T10:00:00 |
         +----+----+---------------------+
-    "#]]).await;
-    node.check("DELETE FROM t WHERE false; DELETE FROM t WHERE EXISTS (SELECT 1 WHERE false); SELECT count(*) FROM t", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "DELETE FROM t WHERE false; DELETE FROM t WHERE EXISTS (SELECT 1 WHERE false); SELECT count(*) FROM t",
+        expect![[r#"
         DELETE 0
         DELETE 0
         +----------+
@@ -52,16 +62,24 @@ async fn tables_are_made_filled_changed_and_dropped() {
         +----------+
         | 2        |
         +----------+
-    "#]]).await;
-    node.check("DELETE FROM t; SELECT count(*) FROM t", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "DELETE FROM t; SELECT count(*) FROM t",
+        expect![[r#"
         DELETE 2
         +----------+
         | count(*) |
         +----------+
         | 0        |
         +----------+
-    "#]]).await;
-    node.check("ALTER TABLE t ADD COLUMN c BIGINT; DESCRIBE t; SHOW CREATE TABLE t", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "ALTER TABLE t ADD COLUMN c BIGINT; DESCRIBE t; SHOW CREATE TABLE t",
+        expect![[r#"
         ALTER TABLE
         +-------------+-----------+-------------+--------+
         | column_name | data_type | is_nullable | origin |
@@ -82,15 +100,25 @@ async fn tables_are_made_filled_changed_and_dropped() {
         |          | )                        |
         |          | PARTITIONED BY (day(ts)) |
         +----------+--------------------------+
-    "#]]).await;
-    node.check("CREATE TABLE t (a INT)", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "CREATE TABLE t (a INT)",
+        expect![[r#"
         LH0510 `public.t` exists already
         hint: topics, streams, tables and views of a zone share their names
-    "#]]).await;
-    node.check("CREATE TABLE IF NOT EXISTS t (a INT); DROP TABLE t; DROP TABLE IF EXISTS t; DROP TABLE t", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "CREATE TABLE IF NOT EXISTS t (a INT); DROP TABLE t; DROP TABLE IF EXISTS t; DROP TABLE t",
+        expect![[r#"
         LH0502 there is no table, topic, stream or view `t`
         hint: SHOW TABLES and SHOW TOPICS list what there is
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -111,30 +139,52 @@ async fn create_table_as_is_whole_or_not_there() {
         "#]],
     )
     .await;
-    node.check("CREATE TABLE broken AS SELECT 1 / (v - 5) AS x FROM generate_series(1, 10) AS g(v)", expect![[r#"
+    node.check(
+        "CREATE TABLE broken AS SELECT 1 / (v - 5) AS x FROM generate_series(1, 10) AS g(v)",
+        expect![[r#"
         LH0505 division by zero
         hint: divide by NULLIF(divisor, 0) to get NULL instead
-    "#]]).await;
-    node.check("SELECT * FROM broken", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SELECT * FROM broken",
+        expect![[r#"
         LH0502 there is no table, topic, stream or view `broken`
         hint: SHOW TABLES and SHOW TOPICS list what there is
-    "#]]).await;
-    node.check("CREATE TABLE x WITH (format = 'ORC') AS SELECT 1 AS a", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "CREATE TABLE x WITH (format = 'ORC') AS SELECT 1 AS a",
+        expect![[r#"
         LH0508 table property format = 'ORC' is not offered
         hint: tables are Parquet; COPY … TO writes CSV and JSON
-    "#]]).await;
-    node.check("CREATE TABLE x AS SELECT 1 AS a, 2 AS a", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "CREATE TABLE x AS SELECT 1 AS a, 2 AS a",
+        expect![[r#"
         LH0519 column `a` is selected twice
         hint: give one of them another name with AS
-    "#]]).await;
-    node.check("CREATE TABLE empty AS SELECT 1 AS a WITH NO DATA; SELECT * FROM empty", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "CREATE TABLE empty AS SELECT 1 AS a WITH NO DATA; SELECT * FROM empty",
+        expect![[r#"
         SELECT 0
         +---+
         | a |
         +---+
         +---+
-    "#]]).await;
-    node.check("CREATE OR REPLACE TABLE empty AS SELECT 'new' AS b; SELECT * FROM empty; SHOW TABLES", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "CREATE OR REPLACE TABLE empty AS SELECT 'new' AS b; SELECT * FROM empty; SHOW TABLES",
+        expect![[r#"
         SELECT 1
         +-----+
         | b   |
@@ -147,54 +197,93 @@ async fn create_table_as_is_whole_or_not_there() {
         | public | empty | table |
         | public | s     | table |
         +--------+-------+-------+
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn inserts_fit_or_change_nothing() {
     let node = Node::start().await;
     node.run("CREATE TABLE t (a INT, b VARCHAR)").await;
-    node.check("INSERT INTO t VALUES (1)", expect![[r#"
+    node.check(
+        "INSERT INTO t VALUES (1)",
+        expect![[r#"
         LH0516 1 value is given for 2 columns
         columns: a, b
-    "#]]).await;
-    node.check("INSERT INTO t (a, c) VALUES (1, 2)", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "INSERT INTO t (a, c) VALUES (1, 2)",
+        expect![[r#"
         LH0503 `t` has no column `c` to write to
         hint: DESCRIBE t shows its columns
-    "#]]).await;
-    node.check("INSERT INTO t (a, a) VALUES (1, 2)", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "INSERT INTO t (a, a) VALUES (1, 2)",
+        expect![[r#"
         LH0516 column `a` is named twice
-    "#]]).await;
-    node.check("INSERT INTO t VALUES ('many', 'x')", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "INSERT INTO t VALUES ('many', 'x')",
+        expect![[r#"
         LH0505 cannot cast string 'many' to value of Int32 type
         hint: TRY_CAST gives NULL for values that cannot be converted
-    "#]]).await;
-    node.check("INSERT INTO t VALUES (99999999999, 'x')", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "INSERT INTO t VALUES (99999999999, 'x')",
+        expect![[r#"
         LH0505 can't cast value 99999999999 to type Int32
         hint: TRY_CAST gives NULL for values that cannot be converted
-    "#]]).await;
-    node.check("INSERT INTO nope VALUES (1)", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "INSERT INTO nope VALUES (1)",
+        expect![[r#"
         LH0502 there is no table, topic, stream or view `nope`
         hint: SHOW TABLES and SHOW TOPICS list what there is
-    "#]]).await;
-    node.check("INSERT INTO t VALUES (1, 'x') RETURNING a", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "INSERT INTO t VALUES (1, 'x') RETURNING a",
+        expect![[r#"
         LH0508 INSERT … RETURNING is not offered
         hint: read the rows afterwards
-    "#]]).await;
-    node.check("SELECT count(*) FROM t", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "SELECT count(*) FROM t",
+        expect![[r#"
         +----------+
         | count(*) |
         +----------+
         | 0        |
         +----------+
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn views_are_kept_and_always_fresh() {
     let node = Node::start().await;
-    node.run("CREATE TABLE raw.t (a INT); CREATE VIEW v (x) AS SELECT a * 2 FROM raw.t; INSERT INTO raw.t VALUES (1), (2)").await;
-    node.check("SELECT sum(x) FROM v; SELECT v.x, t.a FROM v JOIN raw.t ON v.x = t.a", expect![[r#"
+    node.run(
+        "CREATE TABLE raw.t (a INT); CREATE VIEW v (x) AS SELECT a * 2 FROM raw.t; INSERT INTO raw.t VALUES (1), (2)",
+    )
+    .await;
+    node.check(
+        "SELECT sum(x) FROM v; SELECT v.x, t.a FROM v JOIN raw.t ON v.x = t.a",
+        expect![[r#"
         +----------+
         | sum(v.x) |
         +----------+
@@ -205,12 +294,20 @@ async fn views_are_kept_and_always_fresh() {
         +---+---+
         | 2 | 2 |
         +---+---+
-    "#]]).await;
-    node.check("CREATE VIEW v AS SELECT 1 AS a", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "CREATE VIEW v AS SELECT 1 AS a",
+        expect![[r#"
         LH0510 `public.v` exists already
         hint: topics, streams, tables and views of a zone share their names
-    "#]]).await;
-    node.check("CREATE OR REPLACE VIEW v AS SELECT 1 AS a; SELECT * FROM v; SHOW VIEWS; SHOW CREATE VIEW v", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "CREATE OR REPLACE VIEW v AS SELECT 1 AS a; SELECT * FROM v; SHOW VIEWS; SHOW CREATE VIEW v",
+        expect![[r#"
         CREATE VIEW
         +---+
         | a |
@@ -227,23 +324,37 @@ async fn views_are_kept_and_always_fresh() {
         +----------+---------------------------------------+
         | public.v | CREATE VIEW public.v AS SELECT 1 AS a |
         +----------+---------------------------------------+
-    "#]]).await;
-    node.check("CREATE VIEW w AS SELECT nothing FROM v", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "CREATE VIEW w AS SELECT nothing FROM v",
+        expect![[r#"
         LH0503 there is no column `nothing`
         line 1, column 8:
           SELECT nothing FROM v
                  ^
         hint: columns here are a
-    "#]]).await;
-    node.check("CREATE VIEW w AS SELECT * FROM v; DROP VIEW v; SELECT * FROM w", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "CREATE VIEW w AS SELECT * FROM v; DROP VIEW v; SELECT * FROM w",
+        expect![[r#"
         LH0502 view `public.w` cannot be read: there is no table, topic, stream or view `v`
         its query is: SELECT * FROM v
         hint: did you mean w?
-    "#]]).await;
-    node.check("INSERT INTO w VALUES (1)", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "INSERT INTO w VALUES (1)",
+        expect![[r#"
         LH0508 `public.w` is a view and cannot be written to
         hint: write to the table or topic it reads
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -270,15 +381,21 @@ async fn time_travel_reads_what_was_and_is_never_ignored() {
 async fn files_are_written_and_read_where_they_may_be() {
     let node = Node::start().await;
     node.run("CREATE TABLE t AS SELECT v, 'x' || v AS s FROM generate_series(1, 5) AS g(v)").await;
-    node.check("COPY t TO 'out/t.parquet'; SELECT count(*), max(s) FROM 'out/t.parquet'", expect![[r#"
+    node.check(
+        "COPY t TO 'out/t.parquet'; SELECT count(*), max(s) FROM 'out/t.parquet'",
+        expect![[r#"
         COPY 5
         +----------+----------------------+
         | count(*) | max(out/t.parquet.s) |
         +----------+----------------------+
         | 5        | x5                   |
         +----------+----------------------+
-    "#]]).await;
-    node.check("COPY (SELECT v FROM t WHERE v < 3 ORDER BY v) TO 'v.csv'; SELECT * FROM 'v.csv'", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "COPY (SELECT v FROM t WHERE v < 3 ORDER BY v) TO 'v.csv'; SELECT * FROM 'v.csv'",
+        expect![[r#"
         COPY 2
         +---+
         | v |
@@ -286,22 +403,36 @@ async fn files_are_written_and_read_where_they_may_be() {
         | 1 |
         | 2 |
         +---+
-    "#]]).await;
-    node.check("COPY (SELECT 1 AS a) TO 'a.json' STORED AS JSON; SELECT * FROM 'a.json'", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "COPY (SELECT 1 AS a) TO 'a.json' STORED AS JSON; SELECT * FROM 'a.json'",
+        expect![[r#"
         COPY 1
         +---+
         | a |
         +---+
         | 1 |
         +---+
-    "#]]).await;
-    node.check("UNLOAD (SELECT v % 2 AS k, v FROM t) TO 'u' WITH (format = 'PARQUET', partitioned_by = ARRAY['k'])", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "UNLOAD (SELECT v % 2 AS k, v FROM t) TO 'u' WITH (format = 'PARQUET', partitioned_by = ARRAY['k'])",
+        expect![[r#"
         UNLOAD 5
-    "#]]).await;
-    node.check("UNLOAD (SELECT 1 AS a) TO 'u'", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "UNLOAD (SELECT 1 AS a) TO 'u'",
+        expect![[r#"
         LH0510 `u` is not empty
         hint: UNLOAD writes into an empty folder
-    "#]]).await;
+    "#]],
+    )
+    .await;
     for path in ["/etc/passwd", "../../catalog.db", "file:///etc/passwd", "s3://b/x.parquet", "/tmp/x.parquet"] {
         assert_eq!(node.fails(&format!("SELECT * FROM '{path}'")).await, "LH0512", "{path}");
         assert_eq!(node.fails(&format!("COPY t TO '{path}'")).await, "LH0512", "{path}");
@@ -319,7 +450,9 @@ async fn files_are_written_and_read_where_they_may_be() {
 #[tokio::test]
 async fn zones_are_schemas() {
     let node = Node::start().await;
-    node.check("CREATE ZONE lab; CREATE TABLE lab.t AS SELECT 1 AS a; USE lab; SELECT * FROM t; SELECT * FROM lakehead.lab.t", expect![[r#"
+    node.check(
+        "CREATE ZONE lab; CREATE TABLE lab.t AS SELECT 1 AS a; USE lab; SELECT * FROM t; SELECT * FROM lakehead.lab.t",
+        expect![[r#"
         CREATE SCHEMA
         SELECT 1
         SET
@@ -333,12 +466,20 @@ async fn zones_are_schemas() {
         +---+
         | 1 |
         +---+
-    "#]]).await;
-    node.check("DROP SCHEMA lab", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "DROP SCHEMA lab",
+        expect![[r#"
         LH0322 could not drop zone `lab`
         it holds `t`
-    "#]]).await;
-    node.check("DROP TABLE t; DROP SCHEMA lab; SHOW SCHEMAS", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "DROP TABLE t; DROP SCHEMA lab; SHOW SCHEMAS",
+        expect![[r#"
         DROP TABLE
         DROP SCHEMA
         +---------+
@@ -350,7 +491,9 @@ async fn zones_are_schemas() {
         | sandbox |
         | trusted |
         +---------+
-    "#]]).await;
+    "#]],
+    )
+    .await;
     node.check(
         "USE public; CREATE TABLE a (x INT); SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema = 'public';
          SELECT column_name, data_type FROM information_schema.columns WHERE table_name = 'a'",

@@ -53,13 +53,17 @@ async fn a_stream_is_declared_written_and_read_with_its_pseudo_columns() {
         "#]],
     )
     .await;
-    node.check("SELECT *, a._offset FROM orders a JOIN (SELECT id, _offset AS o FROM orders) b ON a.id = b.id WHERE a.id = 2", expect![[r#"
+    node.check(
+        "SELECT *, a._offset FROM orders a JOIN (SELECT id, _offset AS o FROM orders) b ON a.id = b.id WHERE a.id = 2",
+        expect![[r#"
         +----+------+----+----+---+---------+
         | id | item | at | id | o | _offset |
         +----+------+----+----+---+---------+
         | 2  |      |    | 2  | 1 | 1       |
         +----+------+----+----+---+---------+
-    "#]]).await;
+    "#]],
+    )
+    .await;
     node.check("DESCRIBE orders; SHOW STREAMS; SHOW TOPICS; SHOW CREATE STREAM orders", expect![[r#"
         +-------------+-----------------------------------------+-------------+-------------------------+
         | column_name | data_type                               | is_nullable | origin                  |
@@ -89,39 +93,67 @@ async fn a_stream_is_declared_written_and_read_with_its_pseudo_columns() {
         | public.orders | CREATE STREAM orders (id INT, item VARCHAR, at TIMESTAMP) WITH (KAFKA_TOPIC='orders.v1', VALUE_FORMAT='JSON', PARTITIONS=1) |
         +---------------+-----------------------------------------------------------------------------------------------------------------------------+
     "#]]).await;
-    node.check("SELECT _timestamp FROM orders WHERE _timestamp >= TIMESTAMP '2026-01-02' AND id = 3", expect![[r#"
+    node.check(
+        "SELECT _timestamp FROM orders WHERE _timestamp >= TIMESTAMP '2026-01-02' AND id = 3",
+        expect![[r#"
         +----------------------+
         | _timestamp           |
         +----------------------+
         | 2026-01-02T00:00:00Z |
         +----------------------+
-    "#]]).await;
-    node.check("INSERT INTO orders (_offset, id) VALUES (1, 1)", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "INSERT INTO orders (_offset, id) VALUES (1, 1)",
+        expect![[r#"
         LH0503 `orders` has no column `_offset` to write to
         hint: the log gives offsets itself
-    "#]]).await;
-    node.check("DELETE FROM orders WHERE id = 1", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "DELETE FROM orders WHERE id = 1",
+        expect![[r#"
         LH0508 DELETE on topic `orders` is not offered
         records of a topic are what happened; they are not changed afterwards
         hint: CREATE TABLE name AS SELECT … makes a table of its own
-    "#]]).await;
-    node.check("CREATE STREAM orders (a INT) WITH (KAFKA_TOPIC='orders.v1', VALUE_FORMAT='JSON')", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "CREATE STREAM orders (a INT) WITH (KAFKA_TOPIC='orders.v1', VALUE_FORMAT='JSON')",
+        expect![[r#"
         LH0510 `public.orders` exists already
         hint: topics, streams, tables and views of a zone share their names
-    "#]]).await;
-    node.check("CREATE STREAM x (a INT) WITH (KAFKA_TOPIC='none', VALUE_FORMAT='JSON')", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "CREATE STREAM x (a INT) WITH (KAFKA_TOPIC='none', VALUE_FORMAT='JSON')",
+        expect![[r#"
         LH0502 there is no topic `none`
         hint: add PARTITIONS=1 (or more) to WITH, and it is made
-    "#]]).await;
-    node.check("CREATE STREAM x (a INT) WITH (VALUE_FORMAT='JSON', PARTITIONS=1, WINDOW_TYPE='SESSION')", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "CREATE STREAM x (a INT) WITH (VALUE_FORMAT='JSON', PARTITIONS=1, WINDOW_TYPE='SESSION')",
+        expect![[r#"
         LH0508 WITH (WINDOW_TYPE = …) is not offered
         it only has a meaning for continuous queries, which are not part of this release
         hint: the time a record carries is the pseudo-column _timestamp
-    "#]]).await;
-    node.check("DROP STREAM orders DELETE TOPIC; SELECT * FROM orders", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "DROP STREAM orders DELETE TOPIC; SELECT * FROM orders",
+        expect![[r#"
         LH0502 there is no table, topic, stream or view `orders`
         hint: SHOW TABLES and SHOW TOPICS list what there is
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 /// The law of the union: whatever is committed in between, each row is there once.
@@ -133,7 +165,10 @@ async fn every_row_is_read_once_wherever_the_commit_mark_is() {
     let mut total = 0;
     for round in 0..6i64 {
         let (from, to) = (total + 1, total + 50 + round * 37);
-        node.run(&format!("INSERT INTO n (_key, v) SELECT CAST(value AS VARCHAR), value FROM generate_series({from}, {to})")).await;
+        node.run(&format!(
+            "INSERT INTO n (_key, v) SELECT CAST(value AS VARCHAR), value FROM generate_series({from}, {to})"
+        ))
+        .await;
         total = to;
         if round % 2 == 1 {
             node.lake.flush("n").await.expect("flushes");
@@ -141,7 +176,8 @@ async fn every_row_is_read_once_wherever_the_commit_mark_is() {
         let sums = format!("{total} {} {total}", total * (total + 1) / 2);
         let read = "SELECT count(*) || ' ' || sum(v) || ' ' || count(DISTINCT _partition || '-' || _offset) FROM n";
         assert_eq!(node.value(read).await, sums, "round {round}");
-        let pruned = format!("SELECT count(*) FROM n WHERE v > {} AND _offset >= 0 AND _partition IN (0, 1, 2)", total - 10);
+        let pruned =
+            format!("SELECT count(*) FROM n WHERE v > {} AND _offset >= 0 AND _partition IN (0, 1, 2)", total - 10);
         assert_eq!(node.value(&pruned).await, "10", "round {round}");
         assert_eq!(node.value("SELECT count(*) FROM n a JOIN n b ON a.v = b.v").await, total.to_string());
     }
@@ -183,7 +219,10 @@ async fn readers_beside_a_committing_writer_never_miss_or_double_a_row() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn topics_nobody_declared_have_the_columns_of_their_records() {
-    use commitlog::{Append, TopicSpec, record::{BatchBuilder, Codec}};
+    use commitlog::{
+        Append, TopicSpec,
+        record::{BatchBuilder, Codec},
+    };
     use model::{TopicName, TopicPartition};
     let node = Node::start().await;
     let name = TopicName::new("clicks").expect("a name");
@@ -194,7 +233,9 @@ async fn topics_nobody_declared_have_the_columns_of_their_records() {
         batch.push(1_700_000_000_000 + i, Some(b"k"), Some(json.as_bytes()), &[("h", b"1")]);
     }
     node.log.append(&TopicPartition::new(name, 0), batch.build(), Append::default()).await.expect("appended");
-    node.check("SELECT userId, page['url'] AS url, _key, _timestamp FROM clicks ORDER BY USERID", expect![[r#"
+    node.check(
+        "SELECT userId, page['url'] AS url, _key, _timestamp FROM clicks ORDER BY USERID",
+        expect![[r#"
         +--------+-----+------+--------------------------+
         | userId | url | _key | _timestamp               |
         +--------+-----+------+--------------------------+
@@ -202,8 +243,12 @@ async fn topics_nobody_declared_have_the_columns_of_their_records() {
         | 1      | /p1 | k    | 2023-11-14T22:13:20.001Z |
         | 2      | /p2 | k    | 2023-11-14T22:13:20.002Z |
         +--------+-----+------+--------------------------+
-    "#]]).await;
-    node.check("DESCRIBE clicks", expect![[r#"
+    "#]],
+    )
+    .await;
+    node.check(
+        "DESCRIBE clicks",
+        expect![[r#"
         +-------------+-----------------------------------------+-------------+-------------------------+
         | column_name | data_type                               | is_nullable | origin                  |
         +-------------+-----------------------------------------+-------------+-------------------------+
@@ -215,7 +260,9 @@ async fn topics_nobody_declared_have_the_columns_of_their_records() {
         | _key        | VARCHAR                                 | YES         | pseudo-column, not in * |
         | _headers    | ARRAY<STRUCT<key VARCHAR, value BYTES>> | YES         | pseudo-column, not in * |
         +-------------+-----------------------------------------+-------------+-------------------------+
-    "#]]).await;
+    "#]],
+    )
+    .await;
     node.check("EXPLAIN SELECT userid FROM clicks WHERE _offset > 1", expect![[r#"
         +---------------+-------------------------------------------------------------------------------------------------+
         | plan_type     | plan                                                                                            |
@@ -229,12 +276,16 @@ async fn topics_nobody_declared_have_the_columns_of_their_records() {
         |               |                                                                                                 |
         +---------------+-------------------------------------------------------------------------------------------------+
     "#]]).await;
-    node.check("SELECT column_name FROM information_schema.columns WHERE table_name = 'clicks'", expect![[r#"
+    node.check(
+        "SELECT column_name FROM information_schema.columns WHERE table_name = 'clicks'",
+        expect![[r#"
         +-------------+
         | column_name |
         +-------------+
         | userId      |
         | page        |
         +-------------+
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
