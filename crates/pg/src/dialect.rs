@@ -48,6 +48,15 @@ const ASYNCPG_TYPES: &str = "SELECT t.oid AS oid, 'pg_catalog' AS ns, t.typname 
     FROM pg_catalog.pg_type AS t LEFT JOIN pg_catalog.pg_type AS e ON t.typelem = e.oid \
     WHERE array_has(CAST($1 AS BIGINT[]), CAST(t.oid AS BIGINT))";
 
+const ASYNCPG_START: &str = "with recursive typeinfo_tree(";
+
+/// Types of parameters that a client must be told by PostgreSQL's own OIDs: asyncpg reads `oid[]` (1028) without asking
+/// what it is.
+pub(crate) fn known_types(sql: &str) -> Vec<u32> {
+    let start = sql.get(..ASYNCPG_START.len()).unwrap_or_default();
+    if start.eq_ignore_ascii_case(ASYNCPG_START) { vec![1028] } else { Vec::new() }
+}
+
 /// Rewrites statements.
 pub(crate) struct Dialect {
     parser: PostgresCompatibilityParser,
@@ -64,7 +73,7 @@ impl Dialect {
     pub(crate) fn rewrite<'a>(&self, sql: &'a str, settings: &ClientSettings) -> Cow<'a, str> {
         let lower = sql.to_ascii_lowercase();
         let mentions = |words: &[&str]| words.iter().any(|word| lower.contains(word));
-        if lower.starts_with("with recursive typeinfo_tree(") {
+        if lower.starts_with(ASYNCPG_START) {
             return ASYNCPG_TYPES.into();
         }
         let about_catalog = mentions(CATALOG_WORDS);
@@ -351,7 +360,7 @@ fn catalog_function(function: &Function) -> Option<Expr> {
     let name = function.name.0.last()?.as_ident()?.value.to_ascii_lowercase();
     match (name.as_str(), &function.args) {
         // Lists of privileges, options and members: there are none.
-        ("array", FunctionArguments::Subquery(_)) => Some(no_text()),
+        ("array", FunctionArguments::Subquery(_)) | ("json_build_object", _) => Some(no_text()),
         // Numbers of the items that are unnested beside it; only of keys, of which there are none.
         ("generate_subscripts", FunctionArguments::List(list)) => {
             expression(&format!("unnest({})", list.args.first()?))

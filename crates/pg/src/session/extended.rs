@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     connection::Ended,
-    dialect::cast_types,
+    dialect::{cast_types, known_types},
     error::no_such,
     params,
     rows::{Format, columns},
@@ -123,7 +123,8 @@ impl Conversation {
                 Err(error) => return Ok(Err(error)),
             }
         }
-        Ok(Ok(Statement { text: parse.sql.clone(), command, prepared, client_oids: parse.types.clone() }))
+        let client_oids = if parse.types.is_empty() { known_types(&parse.sql) } else { parse.types.clone() };
+        Ok(Ok(Statement { text: parse.sql.clone(), command, prepared, client_oids }))
     }
 
     pub(super) fn bind(&mut self, bind: Bind) {
