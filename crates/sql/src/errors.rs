@@ -270,7 +270,18 @@ fn clause(text: &str) -> String {
     ] {
         text = text.strip_prefix(prefix).unwrap_or(text);
     }
-    let text = text.trim_end_matches('.').replace("DataFusion", "the query engine");
+    let mut text = text.trim_end_matches('.').replace("DataFusion", "the query engine");
+    // Types as SQL calls them.
+    for (arrow, sql) in [
+        ("Utf8View", "VARCHAR"),
+        ("LargeUtf8", "VARCHAR"),
+        ("Utf8", "VARCHAR"),
+        ("Int64", "BIGINT"),
+        ("Int32", "INT"),
+        ("Float64", "DOUBLE"),
+    ] {
+        text = text.replace(arrow, sql);
+    }
     let mut chars = text.chars();
     match (chars.next(), chars.next()) {
         // Not for names in capitals.

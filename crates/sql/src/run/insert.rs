@@ -195,11 +195,10 @@ fn type_parameters(query: &mut Query, fields: &[FieldRef]) -> Vec<Option<DataTyp
                 std::mem::swap(argument, expr);
             }
             *expr = cast;
-            if let Some(name) = placeholder {
-                if let Some(number) = name.strip_prefix('$').and_then(|n| n.parse::<u16>().ok()).filter(|n| *n > 0) {
-                    types.resize(types.len().max(number.into()), None);
-                    types[usize::from(number) - 1] = Some(field.data_type().clone());
-                }
+            let number = placeholder.as_deref().and_then(|name| name.strip_prefix('$')?.parse::<u16>().ok());
+            if let Some(number) = number.filter(|number| *number > 0) {
+                types.resize(types.len().max(number.into()), None);
+                types[usize::from(number) - 1] = Some(field.data_type().clone());
             }
         }
     }

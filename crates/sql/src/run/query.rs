@@ -34,7 +34,7 @@ impl Run<'_> {
             false => None,
         };
         let schema: SchemaRef = typed.as_ref().unwrap_or(&plan).schema().inner().clone();
-        Ok(Described { schema: schema, param_types, gives_rows: true })
+        Ok(Described { schema, param_types, gives_rows: true })
     }
 
     /// The plan with its parameters, checked and optimized.

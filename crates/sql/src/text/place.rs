@@ -48,7 +48,7 @@ pub(crate) fn caret(sql: &str, at: Location) -> Option<String> {
     let column_index = usize::try_from(at.column).ok()?.checked_sub(1)?;
     let line = sql.split('\n').nth(line_index)?.trim_end_matches('\r');
     // A long line is shown from somewhat before the place.
-    let from = if column_index > SHOWN_CHARS_MAX / 2 { column_index - SHOWN_CHARS_MAX / 2 } else { 0 };
+    let from = column_index.saturating_sub(SHOWN_CHARS_MAX / 2);
     let shown: String =
         line.chars().skip(from).take(SHOWN_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
     Some(format!(

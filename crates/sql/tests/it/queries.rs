@@ -132,7 +132,7 @@ async fn errors_say_what_where_and_what_next() {
     node.check(
         "SELECT carrier + 1 FROM flights",
         expect![[r#"
-            LH0504 cannot coerce arithmetic expression Utf8View + Int64 to valid types
+            LH0504 cannot coerce arithmetic expression VARCHAR + BIGINT to valid types
             line 1, column 8:
               SELECT carrier + 1 FROM flights
                      ^
@@ -150,9 +150,9 @@ async fn errors_say_what_where_and_what_next() {
     node.check(
         "SELECT CAST('abc' AS INT)",
         expect![[r#"
-        LH0505 cannot cast string 'abc' to value of Int32 type
-        hint: TRY_CAST gives NULL for values that cannot be converted
-    "#]],
+            LH0505 cannot cast string 'abc' to value of INT type
+            hint: TRY_CAST gives NULL for values that cannot be converted
+        "#]],
     )
     .await;
     node.check(

@@ -232,17 +232,17 @@ async fn inserts_fit_or_change_nothing() {
     node.check(
         "INSERT INTO t VALUES ('many', 'x')",
         expect![[r#"
-        LH0505 cannot cast string 'many' to value of Int32 type
-        hint: TRY_CAST gives NULL for values that cannot be converted
-    "#]],
+            LH0505 cannot cast string 'many' to value of INT type
+            hint: TRY_CAST gives NULL for values that cannot be converted
+        "#]],
     )
     .await;
     node.check(
         "INSERT INTO t VALUES (99999999999, 'x')",
         expect![[r#"
-        LH0505 can't cast value 99999999999 to type Int32
-        hint: TRY_CAST gives NULL for values that cannot be converted
-    "#]],
+            LH0505 can't cast value 99999999999 to type INT
+            hint: TRY_CAST gives NULL for values that cannot be converted
+        "#]],
     )
     .await;
     node.check(
