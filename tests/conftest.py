@@ -97,6 +97,15 @@ class Node:
     def value(self, statement):
         return self.sql(statement)[0][0]
 
+    def in_table(self, topic):
+        """Rows of a topic that its Iceberg table holds by now."""
+        try:
+            return self.value(f'SELECT coalesce(max(total_records), 0) FROM "{topic}$snapshots"')
+        except SqlError as error:
+            if error.status == 404:  # nothing was committed yet
+                return 0
+            raise
+
     def run(self, *arguments, input=None, check=True):
         """Runs a command of the binary against this node."""
         return subprocess.run(

@@ -38,8 +38,7 @@ def test_kills_lose_nothing_and_double_nothing(make_node):
     total = len(acknowledged)
     assert node.sql("SELECT count(*), count(DISTINCT id) FROM flights") == [[total, total]]
     # In the table once, soon.
-    in_table = 'SELECT coalesce(max(total_records), 0) FROM "flights$snapshots"'
-    eventually(lambda: node.value(in_table) == total, seconds=60)
+    eventually(lambda: node.in_table("flights") == total, seconds=60)
     assert node.sql("SELECT count(*), count(DISTINCT id), min(id), max(id) FROM flights") == [[total, total, 0, total - 1]]
 
     answers_equal_duckdbs(node)

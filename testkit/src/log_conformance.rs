@@ -368,8 +368,7 @@ pub async fn wakers_fire_when_the_visible_end_moves(log: &dyn Log) {
     create(log, "t-wake", 1, &[]).await;
     let at = tp("t-wake", 0);
     let patience = Duration::from_secs(10);
-    let (bounds, appended) =
-        tokio::join!(wait_beyond(log, &at, 0, patience), append(log, &at, batch(1, &["x"])));
+    let (bounds, appended) = tokio::join!(wait_beyond(log, &at, 0, patience), append(log, &at, batch(1, &["x"])));
     appended.expect("append");
     assert_eq!(bounds.expect("bounds").high_watermark, 1, "woken, not timed out");
     let waker = Arc::new(Notify::new());
@@ -416,8 +415,9 @@ pub async fn append_time_is_given_by_the_log(log: &dyn Log) {
     read.check_crc().expect("sealed anew");
     assert!(read.header.is_log_append_time());
     assert_eq!(read.header.max_timestamp, appended.log_append_time);
-    let times: Vec<_> =
-        Records::new(&read.header, &read.decompress(1000).expect("block")).map(|r| r.expect("record").timestamp).collect();
+    let times: Vec<_> = Records::new(&read.header, &read.decompress(1000).expect("block"))
+        .map(|r| r.expect("record").timestamp)
+        .collect();
     assert_eq!(times, [appended.log_append_time; 2]);
 }
 

@@ -206,12 +206,15 @@ impl Disk for MemoryDisk {
         if !state.dirs.contains(from) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        let moved = |path: &Path| path.strip_prefix(from).ok().map(|rest| if rest == Path::new("") { to.to_owned() } else { to.join(rest) });
+        let moved = |path: &Path| {
+            path.strip_prefix(from).ok().map(|rest| if rest == Path::new("") { to.to_owned() } else { to.join(rest) })
+        };
         let dirs = std::mem::take(&mut state.dirs);
         state.dirs = dirs.into_iter().map(|dir| moved(&dir).unwrap_or(dir)).collect();
         for table in [true, false] {
             let names = if table { &mut state.names } else { &mut state.durable_names };
-            *names = std::mem::take(names).into_iter().map(|(path, inode)| (moved(&path).unwrap_or(path), inode)).collect();
+            *names =
+                std::mem::take(names).into_iter().map(|(path, inode)| (moved(&path).unwrap_or(path), inode)).collect();
         }
         Ok(())
     }

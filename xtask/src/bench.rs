@@ -29,6 +29,9 @@ pub fn run(options: &Options) -> Result<()> {
     eprintln!("release build: {:.0} s", began.elapsed().as_secs_f64());
     let python = test::virtual_environment()?;
     run::command(
-        Command::new(python).arg(script).args(&options.rest).env("LAKEHEAD", test::target_dir().join("release/lakehead")),
+        Command::new(python)
+            .arg(script)
+            .args(&options.rest)
+            .env("LAKEHEAD", test::target_dir().join("release/lakehead")),
     )
 }

@@ -56,10 +56,20 @@ pub fn virtual_environment() -> Result<PathBuf> {
         return Ok(python);
     }
     if !run::has("python3") {
-        bail!("the end-to-end tests need Python 3 (with venv); the crates' own tests run with `cargo xtask test --crates`");
+        bail!(
+            "the end-to-end tests need Python 3 (with venv); the crates' own tests run with `cargo xtask test --crates`"
+        );
     }
     run::command(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
-    run::command(Command::new(&python).args(["-m", "pip", "install", "-q", "--disable-pip-version-check", "-r", "tests/requirements.txt"]))?;
+    run::command(Command::new(&python).args([
+        "-m",
+        "pip",
+        "install",
+        "-q",
+        "--disable-pip-version-check",
+        "-r",
+        "tests/requirements.txt",
+    ]))?;
     std::fs::write(stamp, wanted)?;
     Ok(python)
 }

@@ -26,7 +26,8 @@ const RANKS: &[(&str, u8)] = &[
 ];
 
 /// Crates of which the tree must hold exactly one version (docs/decisions/0002).
-const ONE_VERSION: &[&str] = &["datafusion", "arrow", "parquet", "object_store", "sqlparser", "axum", "sqlx", "iceberg"];
+const ONE_VERSION: &[&str] =
+    &["datafusion", "arrow", "parquet", "object_store", "sqlparser", "axum", "sqlx", "iceberg"];
 
 /// Longest source file; beyond it a file has become two stories.
 const LINES_MAX: usize = 900;
@@ -56,13 +57,17 @@ fn formatting(complaints: &mut Vec<String>) {
 /// Dependencies between our crates point down.
 fn arrows(complaints: &mut Vec<String>) -> Result<()> {
     let ranks: BTreeMap<_, _> = RANKS.iter().copied().collect();
-    let metadata: Value =
-        serde_json::from_str(&run::output(Command::new("cargo").args(["metadata", "--no-deps", "--format-version=1"]))?)?;
+    let metadata: Value = serde_json::from_str(&run::output(Command::new("cargo").args([
+        "metadata",
+        "--no-deps",
+        "--format-version=1",
+    ]))?)?;
     for package in metadata["packages"].as_array().into_iter().flatten() {
         let name = package["name"].as_str().unwrap_or_default();
         let Some(rank) = ranks.get(name) else {
             if !matches!(name, "testkit" | "xtask") {
-                complaints.push(format!("crate `{name}` has no rank: give it one in ARCHITECTURE.md and xtask/src/tidy.rs"));
+                complaints
+                    .push(format!("crate `{name}` has no rank: give it one in ARCHITECTURE.md and xtask/src/tidy.rs"));
             }
             continue;
         };

@@ -11,6 +11,7 @@ pub mod topic;
 
 pub use embedded::{EmbeddedLog, LogSettings};
 pub use log::{
-    Append, Appended, Bounds, EpochEnd, Log, OffsetAt, Slice, Subscription, TimeQuery, TopicSpec, partitions, wait_beyond,
+    Append, Appended, Bounds, EpochEnd, Log, OffsetAt, Slice, Subscription, TimeQuery, TopicSpec, partitions,
+    wait_beyond,
 };
 pub use topic::{ConfigEntry, ConfigType, Topic, TopicConfig};

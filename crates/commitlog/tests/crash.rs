@@ -174,10 +174,8 @@ async fn a_full_disk_refuses_writes_and_recovers_without_restart() {
     for (round, limit) in [0, 50, 100, 1000].into_iter().enumerate() {
         disk.set_capacity(Some(disk.used() + limit));
         let before = log.bounds(&tp("t", 0)).expect("bounds").high_watermark as i32;
-        let results = join_all((0..40).map(|n| {
-            log.append(&tp("t", 0), sequenced(5, 0, before + n, 1), Append::default())
-        }))
-        .await;
+        let results =
+            join_all((0..40).map(|n| log.append(&tp("t", 0), sequenced(5, 0, before + n, 1), Append::default()))).await;
         let accepted = results.iter().take_while(|result| result.is_ok()).count();
         assert!(accepted < 40, "the disk was full at some point");
         let error = results[accepted].as_ref().expect_err("refused");
@@ -211,7 +209,8 @@ async fn a_failed_fsync_fails_the_appends_and_nothing_of_them_comes_back() {
             append(&*log, &tp("t", 0), sequenced(5, 0, n, 1)).await.expect("append");
         }
         disk.set_fault(Some(Fault::SyncFails));
-        let failed = join_all((10..15).map(|n| log.append(&tp("t", 0), sequenced(5, 0, n, 1), Append::default()))).await;
+        let failed =
+            join_all((10..15).map(|n| log.append(&tp("t", 0), sequenced(5, 0, n, 1), Append::default()))).await;
         assert!(failed.iter().all(|result| result.as_ref().is_err_and(|e| e.kind() == ErrorKind::Storage)));
         assert_eq!(log.bounds(&tp("t", 0)).expect("bounds").log_end, 10, "LOG-4");
         disk.set_fault(None);

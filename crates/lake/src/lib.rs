@@ -25,8 +25,8 @@ mod lake;
 pub mod registry;
 mod settings;
 mod status;
-mod topic;
 mod tail;
+mod topic;
 mod writer;
 
 pub use columns::{DeclaredColumn, Origin, StreamDeclaration, StreamKind, TopicTable};

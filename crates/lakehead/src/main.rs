@@ -45,13 +45,13 @@ enum Command {
 #[derive(Args, Clone)]
 struct Target {
     /// Data directory of a node on this machine; its doors are found in `run/ports.json`.
-    #[arg(long, env = "LAKEHEAD_DATA", default_value = "lakehead-data", value_name = "DIR")]
+    #[arg(long, global = true, env = "LAKEHEAD_DATA", default_value = "lakehead-data", value_name = "DIR")]
     data: std::path::PathBuf,
     /// Address of the HTTP door, instead of the data directory's.
-    #[arg(long, env = "LAKEHEAD_HTTP", value_name = "HOST:PORT")]
+    #[arg(long, global = true, env = "LAKEHEAD_HTTP", value_name = "HOST:PORT")]
     http: Option<String>,
     /// Address of the Kafka door, instead of the data directory's.
-    #[arg(long, env = "LAKEHEAD_KAFKA", value_name = "HOST:PORT")]
+    #[arg(long, global = true, env = "LAKEHEAD_KAFKA", value_name = "HOST:PORT")]
     kafka: Option<String>,
 }
 
@@ -74,10 +74,8 @@ impl Target {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log(cli.verbose, matches!(cli.command, Command::Up(_)));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .expect("the system can start threads");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the system can start threads");
     let done = runtime.block_on(async {
         match cli.command {
             Command::Up(args) => commands::up::run(args).await,

@@ -66,7 +66,8 @@ fn is_number(data_type: &DataType) -> bool {
 
 /// A value on one line, cut where it would push the others off the screen.
 fn one_line(value: &str) -> String {
-    let mut line: String = value.chars().map(|c| if c.is_control() { ' ' } else { c }).take(COLUMN_WIDTH_MAX + 1).collect();
+    let mut line: String =
+        value.chars().map(|c| if c.is_control() { ' ' } else { c }).take(COLUMN_WIDTH_MAX + 1).collect();
     if line.chars().count() > COLUMN_WIDTH_MAX {
         line = line.chars().take(COLUMN_WIDTH_MAX - 1).chain(['…']).collect();
     }

@@ -4,6 +4,7 @@
 //! doors); a door opens only when everything behind it answers, so nobody has to be told "not ready yet". Stop order is
 //! the reverse.
 
+mod limits;
 mod ports;
 mod roles;
 mod settings;
@@ -58,8 +59,10 @@ impl Node {
     pub async fn start(settings: Settings) -> Result<Self> {
         settings.check()?;
         let world = World::real();
-        ports::forget(&settings, &world)?;
+        limits::raise();
         let (house, log) = roles::stores::open(&settings, &world).await?;
+        // Only now is the directory ours: before, the file may be that of the node that is up.
+        ports::forget(&settings, &world)?;
         if settings.has(Role::Lake) {
             house.lake.start_writer();
         }

@@ -27,8 +27,8 @@ pub(crate) fn run(shared: &Shared) {
             tracing::warn!(%error, "cannot prepare a file for the write-ahead log");
         }
         let unsaved = shared.bytes_since_checkpoint();
-        let due = unsaved >= settings.checkpoint_bytes
-            || (unsaved > 0 && now() - checked >= settings.checkpoint_interval);
+        let due =
+            unsaved >= settings.checkpoint_bytes || (unsaved > 0 && now() - checked >= settings.checkpoint_interval);
         if due && failed.is_none_or(|at| now() - at >= BACK_OFF) {
             match checkpoint(shared) {
                 Ok(()) => (checked, failed) = (now(), None),

@@ -264,9 +264,8 @@ impl Log for EmbeddedLog {
 
     fn writable(&self) -> BoxFuture<'static, ()> {
         let shared = self.shared.clone();
-        let has_room = |shared: &Shared| {
-            shared.in_flight_bytes.load(Ordering::Acquire) < shared.settings.queue_bytes_max
-        };
+        let has_room =
+            |shared: &Shared| shared.in_flight_bytes.load(Ordering::Acquire) < shared.settings.queue_bytes_max;
         if has_room(&shared) {
             return Box::pin(std::future::ready(()));
         }
@@ -307,7 +306,8 @@ impl Log for EmbeddedLog {
         match time {
             TimeQuery::Earliest | TimeQuery::Latest => partition.offset_at(&self.shared.open_files, time),
             TimeQuery::MaxTimestamp | TimeQuery::AtOrAfter(_) => {
-                self.blocking_on(partition, move |partition, shared| partition.offset_at(&shared.open_files, time)).await
+                self.blocking_on(partition, move |partition, shared| partition.offset_at(&shared.open_files, time))
+                    .await
             }
         }
     }

@@ -54,7 +54,8 @@ pub(super) fn open(dir: &Path, settings: LogSettings, world: World) -> Result<Op
     let meta = Meta::open(&layout, &world)?;
     let (saved, clean) = checkpoint::load(&*disk, &layout)?;
     let present = wal_files(&world, &layout, settings.wal_file_bytes)?;
-    let wal = Arc::new(WalFiles::new(disk.clone(), layout.wal_dir(), settings.wal_file_bytes, present, saved.lsn + LSN_JUMP));
+    let wal =
+        Arc::new(WalFiles::new(disk.clone(), layout.wal_dir(), settings.wal_file_bytes, present, saved.lsn + LSN_JUMP));
     let mut shared = Shared {
         layout,
         meta,

@@ -16,7 +16,11 @@ use crate::log::Appended;
 pub(crate) enum Item {
     Batch(Box<Pending>),
     /// The start of a partition moves; logged, not written to segments.
-    LogStart { partition: Arc<Partition>, to: Offset, done: oneshot::Sender<Result<Offset>> },
+    LogStart {
+        partition: Arc<Partition>,
+        to: Offset,
+        done: oneshot::Sender<Result<Offset>>,
+    },
 }
 
 /// An admitted batch on its way.

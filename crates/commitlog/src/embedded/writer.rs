@@ -67,12 +67,7 @@ pub(crate) fn write_group(shared: &Shared, items: &mut Vec<Item>) {
 
 /// Writes batches of one partition, in order.
 #[expect(clippy::vec_box, reason = "batches travel boxed from queue to queue; unboxing would move them each time")]
-fn write_run(
-    shared: &Shared,
-    run: &mut Vec<Box<Pending>>,
-    onward: &mut Vec<Item>,
-    moved: &mut Vec<Arc<Partition>>,
-) {
+fn write_run(shared: &Shared, run: &mut Vec<Box<Pending>>, onward: &mut Vec<Item>, moved: &mut Vec<Arc<Partition>>) {
     let Some(partition) = run.first().map(|first| first.partition.clone()) else { return };
     let mut files = partition.files();
     // A cut needs the lock on files, so what is alive now stays alive until the lock is gone.

@@ -62,10 +62,8 @@ impl Header {
                 .hint("use a client of Kafka 0.11 or newer"));
         }
         if header.batch_length < (HEADER_BYTES - LENGTH_PREFIX_BYTES) as i32 || header.last_offset_delta < 0 {
-            return Err(Error::new(BATCH_CORRUPT, "a record batch contradicts itself").detail(format!(
-                "length {}, last offset delta {}",
-                header.batch_length, header.last_offset_delta
-            )));
+            return Err(Error::new(BATCH_CORRUPT, "a record batch contradicts itself")
+                .detail(format!("length {}, last offset delta {}", header.batch_length, header.last_offset_delta)));
         }
         Ok(header)
     }

@@ -189,7 +189,10 @@ impl<'a> Iterator for Records<'a> {
         self.left -= 1;
         Some(record.ok_or_else(|| {
             (self.left, self.rest) = (0, &[]);
-            unreadable(self.base_offset, format!("the bytes end or contradict themselves {left} records before its end"))
+            unreadable(
+                self.base_offset,
+                format!("the bytes end or contradict themselves {left} records before its end"),
+            )
         }))
     }
 }

@@ -57,7 +57,8 @@ pub async fn sql(address: &str, statement: &str) -> Result<Answer> {
     if !status.is_success() {
         return Err(error_of(&body).unwrap_or_else(|| anyhow!("HTTP {status}")));
     }
-    let reader = StreamReader::try_new(std::io::Cursor::new(body), None).context("the answer is not an Arrow stream")?;
+    let reader =
+        StreamReader::try_new(std::io::Cursor::new(body), None).context("the answer is not an Arrow stream")?;
     let schema = reader.schema();
     let batches = reader.collect::<Result<Vec<_>, _>>().context("the answer broke off")?;
     Ok(Answer { schema, batches })

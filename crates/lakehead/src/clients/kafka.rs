@@ -149,9 +149,8 @@ impl KafkaClient {
     pub async fn delete_topic(&mut self, name: &str) -> Result<()> {
         let request = DeleteTopicsRequest::default()
             .with_timeout_ms(30_000)
-            .with_topics(vec![DeleteTopicState::default().with_name(Some(topic_name(name)))])
-            .with_topic_names(vec![topic_name(name)]);
-        let response = self.call(request, 5).await?;
+            .with_topics(vec![DeleteTopicState::default().with_name(Some(topic_name(name)))]);
+        let response = self.call(request, 6).await?;
         let topic = response.responses.first().ok_or_else(|| anyhow!("the broker did not answer for the topic"))?;
         check(topic.error_code, topic.error_message.as_deref())
     }
@@ -254,7 +253,8 @@ fn check(code: i16, message: Option<&str>) -> Result<()> {
     if code == 0 {
         return Ok(());
     }
-    let name = kafka_protocol::ResponseError::try_from_code(code).map_or_else(String::new, |error| format!("{error:?}"));
+    let name =
+        kafka_protocol::ResponseError::try_from_code(code).map_or_else(String::new, |error| format!("{error:?}"));
     match message {
         Some(message) => bail!("{message} (Kafka error {code} {name})"),
         None => bail!("Kafka error {code} {name}"),

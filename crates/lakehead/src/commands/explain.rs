@@ -26,7 +26,10 @@ pub fn run(args: &ExplainArgs) -> Result<()> {
     println!("HTTP status   {}", code.kind.http_status());
     println!("SQLSTATE      {}", code.kind.sqlstate());
     println!("Kafka error   {}{kafka}", code.kind.kafka_code());
-    println!("try again?    {}", if code.kind.is_retryable() { "yes, later it may work" } else { "no, change something first" });
+    println!(
+        "try again?    {}",
+        if code.kind.is_retryable() { "yes, later it may work" } else { "no, change something first" }
+    );
     Ok(())
 }
 

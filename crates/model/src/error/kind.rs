@@ -89,10 +89,25 @@ impl ErrorKind {
     pub fn http_status(self) -> u16 {
         use ErrorKind::*;
         match self {
-            InvalidRequest | Syntax | InvalidValue | Unresolved | TopicNameInvalid | PartitionsInvalid
-            | ReplicationFactorInvalid | ReplicaAssignmentInvalid | ConfigInvalid | CorruptMessage | InvalidRecord
-            | InvalidTimestamp | UnsupportedCompression | RequiredAcksInvalid | GroupIdInvalid
-            | InconsistentGroupProtocol | InvalidSessionTimeout | MemberIdRequired | OffsetMetadataTooLarge => 400,
+            InvalidRequest
+            | Syntax
+            | InvalidValue
+            | Unresolved
+            | TopicNameInvalid
+            | PartitionsInvalid
+            | ReplicationFactorInvalid
+            | ReplicaAssignmentInvalid
+            | ConfigInvalid
+            | CorruptMessage
+            | InvalidRecord
+            | InvalidTimestamp
+            | UnsupportedCompression
+            | RequiredAcksInvalid
+            | GroupIdInvalid
+            | InconsistentGroupProtocol
+            | InvalidSessionTimeout
+            | MemberIdRequired
+            | OffsetMetadataTooLarge => 400,
             Forbidden | PolicyViolation => 403,
             NotFound | TopicNotFound | TopicIdUnknown | GroupIdNotFound | SubjectNotFound | VersionNotFound
             | SchemaNotFound => 404,
@@ -190,8 +205,15 @@ impl ErrorKind {
         use ErrorKind::*;
         matches!(
             self,
-            Conflict | Timeout | Unavailable | DiskFull | Storage | LimitExceeded | RebalanceInProgress
-                | CoordinatorNotAvailable | NotEnoughReplicas
+            Conflict
+                | Timeout
+                | Unavailable
+                | DiskFull
+                | Storage
+                | LimitExceeded
+                | RebalanceInProgress
+                | CoordinatorNotAvailable
+                | NotEnoughReplicas
         )
     }
 }

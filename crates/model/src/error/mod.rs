@@ -4,8 +4,8 @@
 //! (`LHnnnn`) is stable, has a help page (`lakehead explain LHnnnn`) and fixes the [`ErrorKind`], which alone decides the
 //! HTTP status, the Kafka error code, the SQLSTATE and whether trying again can help.
 
-mod kind;
 pub mod codes;
+mod kind;
 
 use std::{borrow::Cow, fmt};
 

@@ -37,9 +37,8 @@ impl SettingsFile {
     }
 
     pub fn parse(text: &str) -> Result<Self> {
-        toml::from_str(text).map_err(|error| {
-            Error::new(SETTINGS_INVALID, "`lakehead.toml` cannot be used").detail(error.to_string())
-        })
+        toml::from_str(text)
+            .map_err(|error| Error::new(SETTINGS_INVALID, "`lakehead.toml` cannot be used").detail(error.to_string()))
     }
 
     pub fn overlay(self, settings: &mut Settings) {

@@ -63,7 +63,9 @@ pub(super) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
             Token::Word(word) if word.quote_style.is_none() => match word.value.to_ascii_uppercase().as_str() {
                 "AND" | "OR" => (level.operators, level.logical) = (0, level.logical + 1),
                 "UNION" | "INTERSECT" | "EXCEPT" | "MINUS" => level.set_operations += 1,
-                "SELECT" => *level = Level { set_operations: level.set_operations, is_case: level.is_case, ..Level::default() },
+                "SELECT" => {
+                    *level = Level { set_operations: level.set_operations, is_case: level.is_case, ..Level::default() }
+                }
                 "JOIN" => level.joins += 1,
                 "CASE" => levels.push(Level { is_case: true, ..Level::default() }),
                 "END" if level.is_case && depth > 1 => drop(levels.pop()),

@@ -67,6 +67,9 @@ impl MetadataTable {
                 long("parent_id"),
                 long("sequence_number"),
                 text("operation"),
+                long("added_records"),
+                long("total_records"),
+                long("total_data_files"),
                 text("manifest_list"),
                 text("summary"),
             ],
@@ -204,12 +207,17 @@ impl MetadataProvider {
             let sorted: BTreeMap<_, _> = s.summary().additional_properties.iter().collect();
             serde_json::to_string(&sorted).expect("a map of strings is JSON")
         };
+        let number =
+            |s: &iceberg::spec::SnapshotRef, key: &str| s.summary().additional_properties.get(key)?.parse::<i64>().ok();
         Ok(vec![
             times(all.iter().map(|s| s.timestamp_ms())),
             longs(all.iter().map(|s| Some(s.snapshot_id()))),
             longs(all.iter().map(|s| s.parent_snapshot_id())),
             longs(all.iter().map(|s| Some(s.sequence_number()))),
             texts(all.iter().map(|s| Some(s.summary().operation.as_str().to_owned()))),
+            longs(all.iter().map(|s| number(s, "added-records"))),
+            longs(all.iter().map(|s| number(s, "total-records"))),
+            longs(all.iter().map(|s| number(s, "total-data-files"))),
             texts(all.iter().map(|s| Some(s.manifest_list().to_owned()))),
             texts(all.iter().map(|s| Some(summary(&s)))),
         ])

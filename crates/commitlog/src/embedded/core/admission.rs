@@ -30,7 +30,10 @@ pub(crate) fn check_batch(bytes: &Bytes, how: Append, config: &TopicConfig, now:
                 .detail(format!("it says it has {size} bytes, {} came", bytes.len())));
         }
         size if size < bytes.len() => {
-            return Err(invalid(format!("exactly one batch is taken at a time; {} bytes follow it", bytes.len() - size)));
+            return Err(invalid(format!(
+                "exactly one batch is taken at a time; {} bytes follow it",
+                bytes.len() - size
+            )));
         }
         _ => {}
     }
@@ -39,8 +42,11 @@ pub(crate) fn check_batch(bytes: &Bytes, how: Append, config: &TopicConfig, now:
             .detail(format!("the topic's max.message.bytes is {}", config.batch_bytes_max)));
     }
     if bytes.len() as u64 > config.segment_bytes {
-        return Err(Error::new(BATCH_LARGER_THAN_SEGMENT, format!("a record batch of {} bytes is too large", bytes.len()))
-            .detail(format!("the topic's segment.bytes is {}", config.segment_bytes)));
+        return Err(Error::new(
+            BATCH_LARGER_THAN_SEGMENT,
+            format!("a record batch of {} bytes is too large", bytes.len()),
+        )
+        .detail(format!("the topic's segment.bytes is {}", config.segment_bytes)));
     }
     if !header.crc_matches(bytes) {
         return Err(Error::new(BATCH_CORRUPT, "a record batch arrived damaged")

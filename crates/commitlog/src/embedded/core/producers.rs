@@ -78,15 +78,17 @@ impl Producers {
         // Sequences wrap: what lies less than half the range behind is old.
         let behind = (i64::from(last.last_sequence) - i64::from(last_sequence)) & i64::from(i32::MAX);
         if behind < i64::from(i32::MAX) / 2 && first_sequence <= last_sequence {
-            return Err(Error::new(SEQUENCE_DUPLICATE, format!("producer {pid} sent an old batch again"))
-                .detail(format!("sequences {first_sequence} to {last_sequence}; the last was {}", last.last_sequence)));
+            return Err(Error::new(SEQUENCE_DUPLICATE, format!("producer {pid} sent an old batch again")).detail(
+                format!("sequences {first_sequence} to {last_sequence}; the last was {}", last.last_sequence),
+            ));
         }
         Err(out_of_order(pid, first_sequence, &format!("expected was {expected}")))
     }
 
     /// Remembers a batch, which has been checked and has its offset.
     pub(crate) fn note(&mut self, header: &Header, now: TimestampMs) {
-        let producer = self.0.entry(header.producer_id).or_insert_with(|| Producer { batches: VecDeque::new(), used_at: now });
+        let producer =
+            self.0.entry(header.producer_id).or_insert_with(|| Producer { batches: VecDeque::new(), used_at: now });
         producer.used_at = now;
         if producer.batches.len() == KEPT_MAX {
             producer.batches.pop_front();
@@ -104,7 +106,10 @@ impl Producers {
     /// Notes a batch found in the log, unless it is known.
     pub(crate) fn replay(&mut self, header: &Header, now: TimestampMs) {
         let known = self.0.get(&header.producer_id).and_then(|producer| producer.batches.back());
-        if header.producer_id >= 0 && !header.is_control() && known.is_none_or(|last| last.last_offset < header.base_offset) {
+        if header.producer_id >= 0
+            && !header.is_control()
+            && known.is_none_or(|last| last.last_offset < header.base_offset)
+        {
             self.note(header, now);
         }
     }

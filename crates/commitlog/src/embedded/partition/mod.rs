@@ -86,7 +86,13 @@ pub(crate) struct Dirt {
 static SLOTS: AtomicU64 = AtomicU64::new(0);
 
 impl Partition {
-    pub(crate) fn new(topic: &Arc<RwLock<Arc<Topic>>>, topic_dir: &std::path::Path, number: PartitionId, core: Core, since: TimestampMs) -> Self {
+    pub(crate) fn new(
+        topic: &Arc<RwLock<Arc<Topic>>>,
+        topic_dir: &std::path::Path,
+        number: PartitionId,
+        core: Core,
+        since: TimestampMs,
+    ) -> Self {
         let now = topic.read().clone();
         Self {
             name: TopicPartition::new(now.name.clone(), number),
@@ -300,7 +306,8 @@ impl Partition {
             if last.base_offset <= place.segment {
                 break;
             }
-            last.remove(&*open.disk).map_err(|error| Error::io(format!("cannot remove {}", last.path().display()), &error))?;
+            last.remove(&*open.disk)
+                .map_err(|error| Error::io(format!("cannot remove {}", last.path().display()), &error))?;
             files.dirty.retain(|dirty| !Arc::ptr_eq(dirty, last));
             segments.pop();
         }

@@ -33,7 +33,9 @@ impl<'a> Scan<'a> {
         let position = self.position;
         let header = match Header::parse(self.bytes(position, HEADER_BYTES)?) {
             Ok(header) if position + header.size() as u64 <= self.end => header,
-            Ok(header) => return Err(self.corrupt(position, format!("a batch of {} bytes does not fit", header.size()))),
+            Ok(header) => {
+                return Err(self.corrupt(position, format!("a batch of {} bytes does not fit", header.size())));
+            }
             Err(error) => return Err(self.corrupt(position, error.to_string())),
         };
         self.position += header.size() as u64;
@@ -52,9 +54,9 @@ impl<'a> Scan<'a> {
             let want = CHUNK_BYTES.max(len).min((self.end - position) as usize);
             self.buffer.clear();
             self.buffer_at = position;
-            self.file.read_onto(&mut self.buffer, want, position).map_err(|error| {
-                Error::io(format!("cannot read {} at {position}", self.name.display()), &error)
-            })?;
+            self.file
+                .read_onto(&mut self.buffer, want, position)
+                .map_err(|error| Error::io(format!("cannot read {} at {position}", self.name.display()), &error))?;
         }
         let from = (position - self.buffer_at) as usize;
         Ok(&self.buffer[from..(from + len).min(self.buffer.len())])

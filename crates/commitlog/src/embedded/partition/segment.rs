@@ -240,11 +240,7 @@ impl Segment {
         let max_before = self.max_timestamp.load(Ordering::Relaxed);
         let mut index = self.index.write();
         let Index::Live(live) = &mut *index else { return };
-        live.entries.push(Entry {
-            relative: (end - self.base_offset) as u32,
-            position: self.len() as u32,
-            max_before,
-        });
+        live.entries.push(Entry { relative: (end - self.base_offset) as u32, position: self.len() as u32, max_before });
         match live.save(&*open.disk, &layout::index_of(&self.path), self.base_offset) {
             Ok(()) => *index = Index::Sealed,
             Err(error) => {
@@ -297,7 +293,9 @@ impl Segment {
         if offset <= self.base_offset {
             return Ok(Some(0));
         }
-        if let Some((_, position)) = self.ends.lock().ends.iter().find(|(end, position)| *end == offset && *position > 0) {
+        if let Some((_, position)) =
+            self.ends.lock().ends.iter().find(|(end, position)| *end == offset && *position > 0)
+        {
             return Ok(Some(*position));
         }
         let relative = u32::try_from(offset - self.base_offset).unwrap_or(u32::MAX);
@@ -342,7 +340,9 @@ impl Segment {
         // The file is advisory and has no checksum: look whether there is such a batch.
         let mut scan = Scan::new(self.file(open)?, &self.path, u64::from(entry.position), self.len());
         match scan.next() {
-            Ok(Some((_, header))) if header.base_offset == self.base_offset + i64::from(entry.relative) => Ok(Some(entry)),
+            Ok(Some((_, header))) if header.base_offset == self.base_offset + i64::from(entry.relative) => {
+                Ok(Some(entry))
+            }
             _ => {
                 tracing::warn!(file = %self.path.display(), "index is wrong and made anew");
                 let _ = open.disk.remove_file(&layout::index_of(&self.path));

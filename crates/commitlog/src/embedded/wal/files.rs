@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use model::{Error, PartitionId, Offset, Result, TopicId};
+use model::{Error, Offset, PartitionId, Result, TopicId};
 use parking_lot::Mutex;
 use world::{Disk, DiskFile, OpenMode};
 
@@ -51,7 +51,13 @@ struct Full {
 impl WalFiles {
     /// `present`: numbers of the files that are there, and whether each can be used again. All are kept until
     /// [`WalFiles::free_before`] says that nobody needs them.
-    pub(crate) fn new(disk: Arc<dyn Disk>, dir: PathBuf, file_bytes: u64, present: Vec<(u64, bool)>, next: Lsn) -> Self {
+    pub(crate) fn new(
+        disk: Arc<dyn Disk>,
+        dir: PathBuf,
+        file_bytes: u64,
+        present: Vec<(u64, bool)>,
+        next: Lsn,
+    ) -> Self {
         let next_number = present.iter().map(|(number, _)| number + 1).max().unwrap_or(0);
         let full = present.into_iter().map(|(number, reusable)| Full { number, end: next, reusable }).collect();
         let shared = Mutex::new(Shared { full, next_number, durable: next, used: next, ..Shared::default() });
@@ -197,7 +203,11 @@ impl Wal {
                 if let Some(current) = self.current.take()
                     && current.begin.is_none()
                 {
-                    self.files.shared.lock().full.push_back(Full { number: current.number, end: self.next, reusable: false });
+                    self.files.shared.lock().full.push_back(Full {
+                        number: current.number,
+                        end: self.next,
+                        reusable: false,
+                    });
                 } else {
                     self.next = first;
                 }

@@ -53,9 +53,8 @@ pub(crate) fn replay(
     for at in needed..files.len() {
         let file = &files[at];
         let void_from = files[at + 1..].iter().map(|later| later.header.void_from).min().unwrap_or(Lsn::MAX);
-        let (end, whole) = read_file(file, |logged, lsn| {
-            if lsn >= from && lsn < void_from { each(logged) } else { Ok(()) }
-        })?;
+        let (end, whole) =
+            read_file(file, |logged, lsn| if lsn >= from && lsn < void_from { each(logged) } else { Ok(()) })?;
         let until = files.get(at + 1).map_or(end, |later| later.header.first_lsn);
         // A file was begun only when all entries of the one before were durable, or void.
         if end < until.min(void_from) && !whole && until > from {

@@ -64,7 +64,10 @@ pub async fn run(args: FlightsArgs) -> Result<()> {
     let outcome = show(&args, &node, began).await;
     if outcome.is_ok() && !args.exit {
         println!("\nThe node stays up. Try:");
-        println!("  lakehead sql --data {} \"SELECT dest, count(*) FROM flights GROUP BY dest ORDER BY 2 DESC LIMIT 5\"", data.display());
+        println!(
+            "  lakehead sql --data {} \"SELECT dest, count(*) FROM flights GROUP BY dest ORDER BY 2 DESC LIMIT 5\"",
+            data.display()
+        );
         if let Some(pg) = node.addresses().pg {
             println!("  psql -h {} -p {} -U lakehead lakehead", pg.ip(), pg.port());
         }
@@ -101,11 +104,11 @@ async fn show(args: &FlightsArgs, node: &Node, began: Instant) -> Result<()> {
 
     step("Look at the end result");
     let counted = count(&http, "SELECT count(*) FROM flights").await?;
-    let committed = count(&http, "SELECT coalesce(max(\"total_records\"), 0) FROM \"flights$snapshots\"").await.ok();
+    // There is no table before the first commit, and then nothing is in it.
+    let committed =
+        count(&http, "SELECT coalesce(max(total_records), 0) FROM \"flights$snapshots\"").await.unwrap_or(0);
     done(&format!("the topic `flights` is the table `flights`: {counted} rows, acknowledged {flights}"));
-    if let Some(committed) = committed {
-        done(&format!("{committed} of them are in Iceberg already, the rest is read from the log's tail"));
-    }
+    done(&format!("{committed} of them are in Iceberg already, the rest is read from the log's tail"));
     if counted != flights {
         bail!("{flights} flights were acknowledged, but SQL sees {counted}");
     }
@@ -117,13 +120,12 @@ async fn show(args: &FlightsArgs, node: &Node, began: Instant) -> Result<()> {
 #[expect(clippy::disallowed_methods, reason = "measured for people, decides nothing")]
 async fn ask(http: &str, sent: &AtomicU64) -> Result<usize> {
     const FLIGHTS_TOTAL: u64 = 27_004;
-    let questions = sql::statements(QUESTIONS)?;
+    let questions = questions();
     let mut pause = tokio::time::interval(Duration::from_millis(20));
-    for (number, question) in (1u64..).zip(&questions) {
+    for (number, (title, statement)) in (1u64..).zip(&questions) {
         while sent.load(Ordering::Relaxed) < FLIGHTS_TOTAL * number / (questions.len() as u64 + 1) {
             pause.tick().await;
         }
-        let (title, statement) = titled(question);
         let asked = Instant::now();
         let answer = http::sql(http, statement).await?;
         let took = asked.elapsed();
@@ -135,20 +137,22 @@ async fn ask(http: &str, sent: &AtomicU64) -> Result<usize> {
     Ok(questions.len())
 }
 
-/// A question's comment and its statement.
-fn titled(question: &str) -> (String, &str) {
-    let start = question.find("--").map_or(question, |at| &question[at..]);
-    match start.split_once('\n') {
-        Some((comment, statement)) if comment.starts_with("--") => {
-            (comment.trim_start_matches('-').trim().to_owned(), statement)
-        }
-        _ => (String::new(), question),
-    }
+/// The questions: each comment is the title of the statement after it.
+fn questions() -> Vec<(&'static str, &'static str)> {
+    let parts = QUESTIONS.split(";\n").map(str::trim).filter(|part| !part.is_empty());
+    parts.map(|part| part.trim_start_matches("-- ").split_once('\n').unwrap_or(("", part))).collect()
 }
 
 /// Sends the rows of a CSV file as JSON records and counts those acknowledged.
 #[expect(clippy::disallowed_methods, reason = "paces the demonstration")]
-async fn stream(kafka: &str, topic: &str, csv_gz: &[u8], rate: u64, key: Option<&str>, sent: &AtomicU64) -> Result<u64> {
+async fn stream(
+    kafka: &str,
+    topic: &str,
+    csv_gz: &[u8],
+    rate: u64,
+    key: Option<&str>,
+    sent: &AtomicU64,
+) -> Result<u64> {
     let mut text = Vec::new();
     GzDecoder::new(csv_gz).read_to_end(&mut text)?;
     let mut reader = csv::Reader::from_reader(text.as_slice());
@@ -250,8 +254,7 @@ fn is_running(folder: &std::path::Path) -> bool {
         let ports: Value = serde_json::from_str(&text).ok()?;
         ports.as_object()?.values().find_map(Value::as_str)?.parse().ok()
     };
-    published()
-        .is_some_and(|door| std::net::TcpStream::connect_timeout(&door, Duration::from_millis(500)).is_ok())
+    published().is_some_and(|door| std::net::TcpStream::connect_timeout(&door, Duration::from_millis(500)).is_ok())
 }
 
 fn step(text: &str) {

@@ -23,10 +23,40 @@ const HELP: &str = "\
 A statement ends with `;` and may span lines. Tab completes names. Ctrl-C stops a running query.";
 
 const KEYWORDS: &[&str] = &[
-    "SELECT", "FROM", "WHERE", "GROUP BY", "ORDER BY", "HAVING", "LIMIT", "JOIN", "LEFT JOIN", "ON", "WITH", "AS",
-    "INSERT INTO", "VALUES", "CREATE STREAM", "CREATE TABLE", "CREATE VIEW", "DROP", "SHOW TABLES", "SHOW TOPICS",
-    "DESCRIBE", "EXPLAIN", "EXPLAIN ANALYZE", "COPY", "COUNT(*)", "DISTINCT", "CASE WHEN", "FOR VERSION AS OF",
-    "FOR TIMESTAMP AS OF", "_partition", "_offset", "_timestamp", "_key", "_headers",
+    "SELECT",
+    "FROM",
+    "WHERE",
+    "GROUP BY",
+    "ORDER BY",
+    "HAVING",
+    "LIMIT",
+    "JOIN",
+    "LEFT JOIN",
+    "ON",
+    "WITH",
+    "AS",
+    "INSERT INTO",
+    "VALUES",
+    "CREATE STREAM",
+    "CREATE TABLE",
+    "CREATE VIEW",
+    "DROP",
+    "SHOW TABLES",
+    "SHOW TOPICS",
+    "DESCRIBE",
+    "EXPLAIN",
+    "EXPLAIN ANALYZE",
+    "COPY",
+    "COUNT(*)",
+    "DISTINCT",
+    "CASE WHEN",
+    "FOR VERSION AS OF",
+    "FOR TIMESTAMP AS OF",
+    "_partition",
+    "_offset",
+    "_timestamp",
+    "_key",
+    "_headers",
 ];
 
 pub async fn run(address: &str, rows_max: usize) -> Result<()> {
@@ -145,15 +175,16 @@ impl Completer for Names {
 
     fn complete(&self, line: &str, position: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
         let before = &line[..position];
-        let start = before.rfind(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$')).map_or(0, |at| {
-            at + before[at..].chars().next().map_or(1, char::len_utf8)
-        });
+        let start = before
+            .rfind(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
+            .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
         let word = before[start..].to_lowercase();
         if word.is_empty() {
             return Ok((start, Vec::new()));
         }
         let names = self.names.lock().expect("no one panics with the names in hand");
-        let words = names.iter().map(|name| Cow::Borrowed(name.as_str())).chain(KEYWORDS.iter().map(|k| Cow::Borrowed(*k)));
+        let words =
+            names.iter().map(|name| Cow::Borrowed(name.as_str())).chain(KEYWORDS.iter().map(|k| Cow::Borrowed(*k)));
         let mut fitting: Vec<String> =
             words.filter(|name| name.to_lowercase().starts_with(&word)).map(Cow::into_owned).collect();
         fitting.sort();
