@@ -11,21 +11,30 @@ import pytest
 CLIENTS = pathlib.Path(__file__).parent / "clients"
 
 
-def run(node, command, **options):
-    environment = {**os.environ, "LAKEHEAD_KAFKA": node.kafka, "LAKEHEAD_HTTP": node.http, "LAKEHEAD_PG": node.ports["pg"]}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, **options)
+def run(node, *command):
+    environment = {**os.environ, "LAKEHEAD_KAFKA": node.kafka, "LAKEHEAD_HTTP": node.ports["http"], "LAKEHEAD_PG": node.ports["pg"]}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
 
 
-@pytest.mark.parametrize("script", sorted(CLIENTS.glob("*.py")), ids=lambda script: script.stem)
-def test_python_client(node, script):
-    run(node, [sys.executable, str(script)])
+@pytest.mark.parametrize("client", ["confluent", "kafka_python", "aiokafka_", "registry", "http_sql", "psycopg_"])
+def test_python_client(node, client):
+    run(node, sys.executable, str(CLIENTS / f"{client}.py"))
 
 
-@pytest.mark.parametrize("script", sorted(CLIENTS.glob("*.sh")), ids=lambda script: script.stem)
-def test_program(node, script):
-    needs = [line.removeprefix("# needs:").split() for line in script.read_text().splitlines() if line.startswith("# needs:")]
-    for program in (program for line in needs for program in line):
-        if not shutil.which(program):
-            pytest.skip(f"{program} is not installed")
-    run(node, ["bash", str(script)])
+@pytest.mark.parametrize("client, needs", [("kcat", ["kcat"]), ("kafkajs", ["node", "npm"]), ("java", ["java", "mvn"])])
+def test_kafka_program(node, client, needs):
+    skip_without(needs)
+    run(node, "bash", str(CLIENTS / "run.sh"), client)
+
+
+def test_psql(node):
+    skip_without(["psql"])
+    node.sql("CREATE TABLE IF NOT EXISTS shown (id BIGINT, name VARCHAR)")
+    run(node, "bash", str(CLIENTS / "psql.sh"), "shown")
+
+
+def skip_without(needs):
+    missing = [program for program in needs if not shutil.which(program)]
+    if missing:
+        pytest.skip(f"{', '.join(missing)} not installed")
