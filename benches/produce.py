@@ -47,7 +47,8 @@ def main():
 
 def measure(broker, side, partitions, size, records):
     topic = f"bench-{partitions}-{size}"
-    AdminClient({"bootstrap.servers": broker.kafka}).create_topics([NewTopic(topic, partitions, 1)])[topic].result(120)
+    admin = AdminClient({"bootstrap.servers": broker.kafka})
+    admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(120)
     produce(broker, topic, size, max(1, records // 10), -1)  # both sides warm
     if side == "consume":
         produce(broker, topic, size, records, -1)

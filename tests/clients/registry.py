@@ -17,7 +17,7 @@ from confluent_kafka.serialization import MessageField, SerializationContext
 
 from common import ADDRESS, check, name, ok, until
 
-HTTP = os.environ.get("LAKEHEAD_HTTP", "http://127.0.0.1:8080")
+HTTP = "http://" + os.environ.get("LAKEHEAD_HTTP", "127.0.0.1:8080").removeprefix("http://")
 
 
 def avro(*fields):
