@@ -25,11 +25,14 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<()> {
-    if !options.e2e {
+    // One build for both halves: `cargo test` also builds the binary, and asking for it alone would build the
+    // dependencies a second time with fewer features.
+    if options.e2e {
+        run::cargo(&["test", "--workspace", "--quiet", "--no-run"])?;
+    } else {
         run::cargo(&["test", "--workspace", "--quiet"])?;
     }
     if !options.crates {
-        run::cargo(&["build", "--package", "lakehead"])?;
         let python = virtual_environment()?;
         run::command(
             Command::new(python)
