@@ -105,7 +105,11 @@ fn files(complaints: &mut Vec<String>) -> Result<()> {
             if lines > LINES_MAX {
                 complaints.push(format!("{path}: {lines} lines; beyond {LINES_MAX} a file has become two stories"));
             }
-            if !text.starts_with("//!") && !text.starts_with("#!") && !path.contains("/tests/") && !path.ends_with("/tests.rs") {
+            if !text.starts_with("//!")
+                && !text.starts_with("#!")
+                && !path.contains("/tests/")
+                && !path.ends_with("/tests.rs")
+            {
                 complaints.push(format!("{path}: starts without `//!`: say what the file is for"));
             }
         }
