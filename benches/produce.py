@@ -20,7 +20,9 @@ def main():
     options.add_argument("--partitions", type=int, nargs="+", default=[1, 16, 256, 1024])
     options.add_argument("--sizes", type=int, nargs="+", default=[100, 1024])
     options.add_argument("--megabytes", type=int, default=400, help="payload of each measurement")
+    options.add_argument("--broker-only", action="store_true", help="without the lake, which decodes and commits every record meanwhile")
     options = options.parse_args()
+    settings = 'roles = ["broker"]\n' if options.broker_only else ""
     disk = measure_disk()
     rows = []
     for size in options.sizes:
@@ -29,8 +31,8 @@ def main():
             measured = {}
             for name, start in (
                 ("kafka", Kafka),
-                ("lakehead, no fsync", lambda: Lakehead("--unsafe-ack-before-fsync")),
-                ("lakehead", Lakehead),
+                ("lakehead, no fsync", lambda: Lakehead("--unsafe-ack-before-fsync", settings=settings)),
+                ("lakehead", lambda: Lakehead(settings=settings)),
             ):
                 with start() as broker:
                     measured[name] = measure(broker, options.side, partitions, size, records)
