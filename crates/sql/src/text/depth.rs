@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use datafusion::sql::{
     parser::Statement as DfStatement,
     sqlparser::{
-        ast::{BinaryOperator, Expr, Value, VisitMut, VisitorMut},
+        ast::{BinaryOperator, Expr, Query, Value, VisitMut, VisitorMut},
         tokenizer::{Token, TokenWithSpan},
     },
 };
@@ -133,11 +133,16 @@ pub(super) fn balance(statement: &mut DfStatement) {
         DfStatement::Explain(explain) => balance(&mut explain.statement),
         DfStatement::CopyTo(copy) => {
             if let datafusion::sql::parser::CopyToSource::Query(query) = &mut copy.source {
-                let _ = query.visit(&mut Balance);
+                balance_query(query);
             }
         }
         DfStatement::CreateExternalTable(_) | DfStatement::Reset(_) => {}
     }
+}
+
+/// The same for a lone query.
+pub(super) fn balance_query(query: &mut Query) {
+    let _ = query.visit(&mut Balance);
 }
 
 struct Balance;

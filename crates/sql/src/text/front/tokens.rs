@@ -1,0 +1,83 @@
+//! What is done to the tokens of a statement before it is parsed.
+
+use datafusion::sql::sqlparser::{
+    keywords::Keyword,
+    tokenizer::{Token, TokenWithSpan, Word},
+};
+use model::Result;
+
+use super::words::continuous_error;
+
+/// Name of the function that carries a snapshot id or tag through the parser: `FOR VERSION AS OF 'v1'`.
+pub(crate) const VERSION_FUNCTION: &str = "lakehead_version";
+
+/// `… EMIT CHANGES` and ksqlDB's window clause, before sqlparser stumbles over them.
+pub(super) fn refuse_continuous(tokens: &[TokenWithSpan]) -> Result<()> {
+    let word = |index: usize, words: &[&str]| {
+        matches!(tokens.get(index).map(|t| &t.token), Some(Token::Word(w))
+            if w.quote_style.is_none() && words.iter().any(|word| w.value.eq_ignore_ascii_case(word)))
+    };
+    for index in 0..tokens.len() {
+        if word(index, &["EMIT"])
+            && word(index + 1, &["CHANGES", "FINAL"])
+            && (tokens.len() == index + 2 || word(index + 2, &["LIMIT"]))
+        {
+            return Err(continuous_error("a query with EMIT"));
+        }
+        if word(index, &["WINDOW"])
+            && word(index + 1, &["TUMBLING", "HOPPING", "SESSION"])
+            && tokens.get(index + 2).is_some_and(|t| t.token == Token::LParen)
+        {
+            return Err(continuous_error("a query with WINDOW TUMBLING, HOPPING or SESSION")
+                .hint("group by date_bin(INTERVAL '1 minute', _timestamp) instead"));
+        }
+    }
+    Ok(())
+}
+
+/// `FOR TIMESTAMP AS OF e` becomes `FOR SYSTEM_TIME AS OF e`, `FOR VERSION AS OF v` becomes
+/// `FOR SYSTEM_TIME AS OF lakehead_version(v)`: the one form of a versioned table that takes any expression.
+pub(super) fn rewrite_versions(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
+    let word = |index: usize, word: &str| {
+        matches!(tokens.get(index).map(|t| &t.token), Some(Token::Word(w))
+            if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(word))
+    };
+    let mut rewritten = Vec::with_capacity(tokens.len());
+    let mut index = 0;
+    while let Some(token) = tokens.get(index) {
+        let versioned = (word(index, "FOR") && word(index + 2, "AS") && word(index + 3, "OF"))
+            .then(|| (word(index + 1, "VERSION"), word(index + 1, "TIMESTAMP")));
+        match (versioned, tokens.get(index + 4)) {
+            (Some((true, _)), Some(version)) => {
+                let like = |token: Token| TokenWithSpan { token, span: version.span };
+                rewritten.push(token.clone());
+                rewritten.push(like(keyword("SYSTEM_TIME", Keyword::SYSTEM_TIME)));
+                rewritten.extend_from_slice(&tokens[index + 2..index + 4]);
+                rewritten.push(like(keyword(VERSION_FUNCTION, Keyword::NoKeyword)));
+                rewritten.push(like(Token::LParen));
+                // A tag may be written as a word.
+                rewritten.push(match &version.token {
+                    Token::Word(tag) => like(Token::SingleQuotedString(tag.value.clone())),
+                    _ => version.clone(),
+                });
+                rewritten.push(like(Token::RParen));
+                index += 5;
+            }
+            (Some((_, true)), _) => {
+                rewritten.push(token.clone());
+                rewritten.push(TokenWithSpan { token: keyword("SYSTEM_TIME", Keyword::SYSTEM_TIME), span: token.span });
+                rewritten.extend_from_slice(&tokens[index + 2..index + 4]);
+                index += 4;
+            }
+            _ => {
+                rewritten.push(token.clone());
+                index += 1;
+            }
+        }
+    }
+    rewritten
+}
+
+fn keyword(value: &str, keyword: Keyword) -> Token {
+    Token::Word(Word { value: value.to_owned(), quote_style: None, keyword })
+}
