@@ -119,7 +119,7 @@ async fn append_all(parts: &Parts, state: &TopicState, at: &TopicPartition, reje
             parts.log.append(&to, full.build(), Append { internal: true }).await?;
         }
     }
-    if batch.len() > 0 {
+    if !batch.is_empty() {
         parts.log.append(&to, batch.build(), Append { internal: true }).await?;
     }
     Ok(())
