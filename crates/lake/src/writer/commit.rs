@@ -20,7 +20,7 @@ use crate::{
     columns::{fit::fit, resolve::property},
     lake::Parts,
     tail::read::{Reader, advance, step},
-    topic::{TopicState, WriterState},
+    topic::{PartitionTail, TopicState, WriterState},
 };
 
 /// Several times the usual size: what one commit takes at most, the rest goes with the next one.
@@ -248,8 +248,7 @@ pub(crate) async fn flush(parts: &Parts, state: &Arc<TopicState>) -> Result<()> 
             }
         }
         commit(parts, state).await?;
-        let reached =
-            |(partition, goal): (&Arc<crate::topic::PartitionTail>, &i64)| partition.tail(|t| t.mark) >= *goal;
+        let reached = |(partition, goal): (&Arc<PartitionTail>, &i64)| partition.tail(|t| t.mark) >= *goal;
         if state.partitions.iter().zip(&goals).all(reached) {
             return Ok(());
         }
@@ -257,7 +256,7 @@ pub(crate) async fn flush(parts: &Parts, state: &Arc<TopicState>) -> Result<()> 
 }
 
 /// Where decoding goes on for the writer: it steps over what is gone.
-pub(crate) fn log_start(parts: &Parts, partition: &crate::topic::PartitionTail, end: i64) -> Result<i64> {
+pub(crate) fn log_start(parts: &Parts, partition: &PartitionTail, end: i64) -> Result<i64> {
     Ok(parts.log.bounds(&partition.at)?.log_start.max(end))
 }
 
