@@ -6,6 +6,7 @@
 pub mod embedded;
 pub mod groups;
 pub mod log;
+mod partitioner;
 pub mod record;
 pub mod topic;
 
@@ -14,4 +15,5 @@ pub use log::{
     Append, Appended, Bounds, EpochEnd, Log, OffsetAt, Slice, Subscription, TimeQuery, TopicSpec, partitions,
     wait_beyond,
 };
+pub use partitioner::partition_of;
 pub use topic::{ConfigEntry, ConfigType, Topic, TopicConfig};

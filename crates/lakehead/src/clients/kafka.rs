@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::{Bytes, BytesMut};
-use commitlog::record::{BatchBuilder, Codec};
+use commitlog::{
+    partition_of,
+    record::{BatchBuilder, Codec},
+};
 use kafka_protocol::{
     messages::{
         BrokerId, CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest,
@@ -210,12 +213,12 @@ impl Producer {
         Ok(Self { client, topic: topic.to_owned(), batches, next: 0 })
     }
 
-    /// Adds a record; sends when the batch of its partition is full. Keyed records go where Kafka's clients send them
-    /// (murmur2), the others in turn.
+    /// Adds a record; sends when the batch of its partition is full. Keyed records go where Kafka's clients send them,
+    /// the others in turn.
     pub async fn send(&mut self, timestamp_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<()> {
         let partitions = self.batches.len();
         let at = match key {
-            Some(key) => (murmur2(key) & 0x7fff_ffff) as usize % partitions,
+            Some(key) => partition_of(key, partitions),
             None => self.next % partitions,
         };
         let batch = &mut self.batches[at];
@@ -258,46 +261,5 @@ fn check(code: i16, message: Option<&str>) -> Result<()> {
     match message {
         Some(message) => bail!("{message} (Kafka error {code} {name})"),
         None => bail!("Kafka error {code} {name}"),
-    }
-}
-
-/// Hash of Kafka's default partitioner (`org.apache.kafka.common.utils.Utils.murmur2`).
-fn murmur2(bytes: &[u8]) -> u32 {
-    const M: u32 = 0x5bd1_e995;
-    let mut hash = 0x9747_b28c_u32 ^ u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-    let mut words = bytes.chunks_exact(4);
-    for word in &mut words {
-        let mut k = u32::from_le_bytes(word.try_into().expect("chunks of four")).wrapping_mul(M);
-        k ^= k >> 24;
-        hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
-    }
-    let rest = words.remainder();
-    if !rest.is_empty() {
-        for (place, byte) in rest.iter().enumerate() {
-            hash ^= u32::from(*byte) << (8 * place);
-        }
-        hash = hash.wrapping_mul(M);
-    }
-    hash ^= hash >> 13;
-    hash = hash.wrapping_mul(M);
-    hash ^ (hash >> 15)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::murmur2;
-
-    /// Values from Kafka's own `UtilsTest.testMurmur2`.
-    #[test]
-    fn keys_go_where_kafkas_clients_send_them() {
-        for (key, hash) in [
-            ("21", -973_932_308),
-            ("foobar", -790_332_482),
-            ("a-little-bit-long-string", -985_981_536),
-            ("a-little-bit-longer-string", -1_486_304_829),
-            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
-        ] {
-            assert_eq!(murmur2(key.as_bytes()) as i32, hash, "{key}");
-        }
     }
 }

@@ -11,7 +11,7 @@ use arrow::{
 };
 use bytes::Bytes;
 use commitlog::{
-    Append,
+    Append, partition_of,
     record::{BatchBuilder, Codec},
 };
 use datafusion::execution::SendableRecordBatchStream;
@@ -234,52 +234,4 @@ fn headers_of(headers: Option<&ArrayRef>, row: usize) -> Vec<(String, Bytes)> {
         .zip(values.iter())
         .filter_map(|(key, value)| Some((key?.to_owned(), Bytes::copy_from_slice(value.unwrap_or_default()))))
         .collect()
-}
-
-/// The partition of a key, as Kafka's default partitioner chooses it.
-fn partition_of(key: &[u8], partitions: usize) -> usize {
-    (murmur2(key) & 0x7fff_ffff) as usize % partitions
-}
-
-/// `org.apache.kafka.common.utils.Utils.murmur2`
-fn murmur2(bytes: &[u8]) -> u32 {
-    const M: u32 = 0x5bd1_e995;
-    let mut hash = 0x9747_b28c ^ bytes.len() as u32;
-    let mut words = bytes.chunks_exact(4);
-    for word in &mut words {
-        let mut k = u32::from_le_bytes([word[0], word[1], word[2], word[3]]).wrapping_mul(M);
-        k ^= k >> 24;
-        hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
-    }
-    let rest = words.remainder();
-    if !rest.is_empty() {
-        for (index, byte) in rest.iter().enumerate() {
-            hash ^= u32::from(*byte) << (8 * index);
-        }
-        hash = hash.wrapping_mul(M);
-    }
-    hash ^= hash >> 13;
-    hash = hash.wrapping_mul(M);
-    hash ^ (hash >> 15)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn keys_go_where_javas_partitioner_sends_them() {
-        // From Kafka's UtilsTest.testMurmur2.
-        let cases: [(&str, i32); 6] = [
-            ("21", -973932308),
-            ("foobar", -790332482),
-            ("a-little-bit-long-string", -985981536),
-            ("a-little-bit-longer-string", -1486304829),
-            ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971),
-            ("abc", 479470107),
-        ];
-        for (key, hash) in cases {
-            assert_eq!(murmur2(key.as_bytes()) as i32, hash, "{key}");
-        }
-    }
 }
