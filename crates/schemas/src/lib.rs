@@ -4,6 +4,7 @@
 //! * [`encode`]: Arrow rows → payloads.
 //! * [`infer`]: a sample of payloads → format and columns; widening of inferred columns.
 //! * [`registry`]: the Confluent Schema Registry as a state machine over the records of `_schemas`.
+//! * [`sql`], [`text`]: how types, names and values are written.
 //! * [`avro`], [`json_schema`]: the two schema languages: parsing, canonical form, compatibility, columns.
 
 pub mod avro;
@@ -14,6 +15,7 @@ pub mod infer;
 pub mod json_schema;
 pub mod registry;
 mod schema;
+pub mod sql;
 pub mod text;
 
 pub use format::Format;

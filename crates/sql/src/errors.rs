@@ -3,6 +3,7 @@
 use arrow::error::ArrowError;
 use datafusion::{common::SchemaError, error::DataFusionError, sql::sqlparser::tokenizer::Location};
 use model::{Error, error::codes};
+use schemas::sql::quoted;
 
 use crate::text::{caret, parser_error};
 
@@ -216,13 +217,6 @@ pub(crate) fn table_not_found<'a>(name: &str, known: impl Iterator<Item = &'a st
         Some(near) => error.hint(format!("did you mean {}?", quoted(near))),
         None => error.hint("SHOW TABLES and SHOW TOPICS list what there is"),
     }
-}
-
-/// `name` as it must be written in SQL.
-pub(crate) fn quoted(name: &str) -> String {
-    let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
 /// The one of `known` that `name` was probably meant to be.

@@ -16,10 +16,10 @@ use axum::{
     http::{HeaderMap, header},
 };
 use model::{Error, Result, error::codes};
+use schemas::sql::type_name;
 use serde_json::json;
 use sql::Outcome;
 
-use super::types;
 use crate::error;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +129,7 @@ impl Writer {
                     .schema
                     .fields()
                     .iter()
-                    .map(|f| json!({"name": f.name(), "type": types::name(f.data_type())}))
+                    .map(|f| json!({"name": f.name(), "type": type_name(f.data_type())}))
                     .collect();
                 format!("{{\"columns\":{},\"rows\":[", serde_json::Value::from(columns)).into()
             }

@@ -6,7 +6,6 @@
 
 mod format;
 mod request;
-mod types;
 
 use std::{pin::Pin, time::Duration};
 

@@ -15,7 +15,8 @@ use arrow::{
 };
 use model::{Error, Result, error::codes};
 
-use super::fault::{Fault, Outcome, type_name};
+use super::fault::{Fault, Outcome};
+use crate::sql::type_name;
 
 /// One column being filled.
 pub(crate) struct Column {

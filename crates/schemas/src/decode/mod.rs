@@ -17,13 +17,12 @@ use arrow::{
 };
 use model::{Error, Result, error::codes};
 
-pub use self::fault::type_name;
 use self::{
     column::Column,
     fault::{Fault, Outcome, abridged},
     json::scan::Scan,
 };
-use crate::{Format, SchemaSource};
+use crate::{Format, SchemaSource, sql::type_name};
 
 /// How payloads are read.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{json, not_encodable};
 use crate::{
     avro::{Kind, Logical, Schema, TypeId},
-    decode::type_name,
+    sql::type_name,
     text::parse_decimal,
 };
 

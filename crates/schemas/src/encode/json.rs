@@ -14,7 +14,7 @@ use base64::{Engine as _, engine::general_purpose};
 use model::Result;
 
 use super::not_encodable;
-use crate::{decode::type_name, text::format_decimal};
+use crate::{sql::type_name, text::format_decimal};
 
 pub(super) fn object(out: &mut Vec<u8>, fields: &Fields, arrays: &[ArrayRef], row: usize) -> Result<()> {
     out.push(b'{');

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use model::{Error, Result, error::codes};
 
 pub use self::schema::{avro_schema, json_schema};
-use crate::{Format, ParsedSchema, RegisteredSchema, decode::type_name};
+use crate::{Format, ParsedSchema, RegisteredSchema, sql::type_name};
 
 /// Writes payloads of one format from one set of columns.
 pub struct Encoder {

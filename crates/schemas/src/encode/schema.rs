@@ -4,7 +4,7 @@ use arrow::datatypes::{DataType, Field, Fields, Schema};
 use model::{Error, Result, error::codes};
 use serde_json::{Map, Value, json};
 
-use crate::decode::type_name;
+use crate::sql::type_name;
 
 /// An Avro schema for `columns`: a record called `full_name`, or the bare type of the only column if not `wrapped`.
 /// Everything may be null. Characters that Avro's names do not have become `_`.

@@ -1,12 +1,13 @@
 use arrow::datatypes::TimeUnit;
 
 use super::*;
+use crate::sql;
 
 fn columns(sample: &[&str]) -> String {
     let schemas = |_: i32| None;
     let inferred = infer(sample.iter().map(|text| Some(text.as_bytes())), &schemas).expect("payloads");
     let columns =
-        inferred.columns.fields().iter().map(|f| format!("{} {}", f.name(), decode::type_name(f.data_type())));
+        inferred.columns.fields().iter().map(|f| format!("{} {}", f.name(), sql::type_name(f.data_type())));
     format!("{}: {}", inferred.format, columns.collect::<Vec<_>>().join(", "))
 }
 
@@ -85,7 +86,7 @@ fn widening_adds_and_promotes_but_never_narrows() {
 
     let applied = apply(&existing, &widening.changes);
     let names: Vec<_> =
-        applied.fields().iter().map(|f| format!("{} {}", f.name(), decode::type_name(f.data_type()))).collect();
+        applied.fields().iter().map(|f| format!("{} {}", f.name(), sql::type_name(f.data_type()))).collect();
     assert_eq!(
         names,
         ["i BIGINT", "l BIGINT", "f DOUBLE", "t TIMESTAMP", "s STRUCT<x BIGINT, y VARCHAR>", "z BOOLEAN"]
@@ -99,6 +100,6 @@ fn merging_takes_payloads_of_both() {
     let b = schema(vec![Field::new("z", DataType::Boolean, true), Field::new("x", DataType::Float64, true)]);
     let merged = merge(&a, &b);
     let names: Vec<_> =
-        merged.fields().iter().map(|f| format!("{} {}", f.name(), decode::type_name(f.data_type()))).collect();
+        merged.fields().iter().map(|f| format!("{} {}", f.name(), sql::type_name(f.data_type()))).collect();
     assert_eq!(names, ["x DOUBLE", "y VARCHAR", "z BOOLEAN"]);
 }

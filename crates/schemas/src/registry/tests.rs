@@ -286,7 +286,7 @@ fn references_are_followed_and_protected() {
     assert_eq!(registry.referenced_by("address", VersionSpec::Latest).unwrap(), [id]);
     assert_eq!(registry.schema(id, false).unwrap().references.len(), 1);
     let columns = registry.registered(id).unwrap().parsed.columns().unwrap();
-    assert_eq!(crate::decode::type_name(columns.field(0).data_type()), "STRUCT<city VARCHAR>");
+    assert_eq!(crate::sql::type_name(columns.field(0).data_type()), "STRUCT<city VARCHAR>");
     assert_eq!(error_code(&registry.delete_subject("address", false).unwrap_err()), 42206);
 
     let point = json(r#"{"type":"object","properties":{"x":{"type":"number"}}}"#);
@@ -297,7 +297,7 @@ fn references_are_followed_and_protected() {
     };
     let id = register(&mut registry, "line", &line).unwrap();
     let columns = registry.registered(id).unwrap().parsed.columns().unwrap();
-    assert_eq!(crate::decode::type_name(columns.field(0).data_type()), "STRUCT<x DOUBLE>");
+    assert_eq!(crate::sql::type_name(columns.field(0).data_type()), "STRUCT<x DOUBLE>");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use datafusion::sql::{
     },
 };
 use model::{Error, ErrorKind, Result, TableName, error::codes};
+use schemas::sql::quoted;
 use tables::{NewTable, PartitionBy, SchemaChange, Table, iceberg::Transform};
 
 use super::{
@@ -191,7 +192,7 @@ impl Run<'_> {
         };
         let wrong = |is: &str, write: &str| {
             Err(Error::new(codes::SQL_INVALID, format!("`{name}` is a {is}"))
-                .hint(format!("write {write} {}", errors::quoted(&name.name))))
+                .hint(format!("write {write} {}", quoted(&name.name))))
         };
         match (what, self.engine().relation(&name).await?) {
             (_, None) if if_exists => {
@@ -216,7 +217,7 @@ impl Run<'_> {
                     return Err(Error::new(codes::SQL_INVALID, format!("`{name}` is a topic without a declaration"))
                         .hint(format!(
                             "{tag} {} DELETE TOPIC deletes the topic with its records",
-                            errors::quoted(&name.name)
+                            quoted(&name.name)
                         )));
                 }
                 if delete_topic {
@@ -316,7 +317,7 @@ impl Run<'_> {
         };
         if self.engine().parts.catalog.names().namespace(&zone).is_none() {
             return Err(Error::new(codes::SQL_TABLE_NOT_FOUND, format!("there is no zone `{zone}`"))
-                .hint(format!("CREATE SCHEMA {} makes it", errors::quoted(&zone))));
+                .hint(format!("CREATE SCHEMA {} makes it", quoted(&zone))));
         }
         let why = match () {
             _ if name.is_empty() => "it is empty",

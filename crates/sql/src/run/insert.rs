@@ -16,6 +16,7 @@ use datafusion::{
 };
 use lake::{TopicTable, columns::pseudo};
 use model::{Error, Result, TableName, error::codes};
+use schemas::sql::quoted;
 use tables::Table;
 
 use super::Run;
@@ -138,7 +139,7 @@ fn columns(named: &[Ident], own: &Fields, settable: &[FieldRef], table: &TableNa
             );
             return Err(match folded(ident).as_str() {
                 pseudo::OFFSET => error.hint("the log gives offsets itself"),
-                _ => error.hint(format!("DESCRIBE {} shows its columns", errors::quoted(&table.name))),
+                _ => error.hint(format!("DESCRIBE {} shows its columns", quoted(&table.name))),
             });
         };
         if columns.iter().any(|known| known.name() == field.name()) {

@@ -7,9 +7,10 @@ use catalog::EntryKind;
 use datafusion::sql::sqlparser::ast::Ident;
 use lake::{StreamKind, TopicTable};
 use model::{Error, Result, TableName, error::codes};
+use schemas::sql::{quoted, type_name};
 use tables::{Table, iceberg::Transform};
 
-use super::{Run, write::shown};
+use super::Run;
 use crate::{
     Outcome,
     bind::folded,
@@ -223,7 +224,7 @@ impl Run<'_> {
         let name = self.binder().resolve(name)?;
         let text = match self.engine().relation(&name).await? {
             Some(Relation::View(view)) => {
-                let columns: Vec<String> = view.columns.iter().map(|column| errors::quoted(column)).collect();
+                let columns: Vec<String> = view.columns.iter().map(|column| quoted(column)).collect();
                 let columns = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
                 format!("CREATE VIEW {}{columns} AS {}", written(&name), view.sql)
             }
@@ -253,7 +254,7 @@ fn kind(kind: StreamKind) -> &'static str {
 
 fn row(field: &Field, origin: &str) -> [Option<String>; 4] {
     let nullable = if field.is_nullable() { "YES" } else { "NO" };
-    [Some(field.name().clone()), Some(shown(field.data_type())), Some(nullable.to_owned()), Some(origin.to_owned())]
+    [Some(field.name().clone()), Some(type_name(field.data_type())), Some(nullable.to_owned()), Some(origin.to_owned())]
 }
 
 fn columns(schema: &SchemaRef, origin: &str) -> Vec<[Option<String>; 4]> {
@@ -276,7 +277,7 @@ fn topic_columns(topic: &TopicTable) -> Vec<[Option<String>; 4]> {
 }
 
 fn written(name: &TableName) -> String {
-    format!("{}.{}", errors::quoted(&name.namespace), errors::quoted(&name.name))
+    format!("{}.{}", quoted(&name.namespace), quoted(&name.name))
 }
 
 fn create_table(name: &TableName, table: &Table) -> String {
@@ -286,7 +287,7 @@ fn create_table(name: &TableName, table: &Table) -> String {
         .iter()
         .map(|field| {
             let not_null = if field.is_nullable() { "" } else { " NOT NULL" };
-            format!("  {} {}{not_null}", errors::quoted(field.name()), shown(field.data_type()))
+            format!("  {} {}{not_null}", quoted(field.name()), type_name(field.data_type()))
         })
         .collect();
     let mut text = format!("CREATE TABLE {} (\n{}\n)", written(name), columns.join(",\n"));
@@ -304,8 +305,7 @@ fn partitions(table: &Table) -> Vec<String> {
     fields
         .iter()
         .map(|field| {
-            let column =
-                schema.field_by_id(field.source_id).map_or_else(|| field.name.clone(), |f| errors::quoted(&f.name));
+            let column = schema.field_by_id(field.source_id).map_or_else(|| field.name.clone(), |f| quoted(&f.name));
             match field.transform {
                 Transform::Identity => column,
                 Transform::Bucket(n) => format!("bucket({n}, {column})"),
@@ -321,7 +321,7 @@ fn create_stream(name: &TableName, topic: &TopicTable) -> String {
     let columns: Vec<String> = fields
         .map(|(index, field)| {
             let key = if index < topic.key_columns { " KEY" } else { "" };
-            format!("  {} {}{key}", errors::quoted(field.name()), shown(field.data_type()))
+            format!("  {} {}{key}", quoted(field.name()), type_name(field.data_type()))
         })
         .collect();
     format!(

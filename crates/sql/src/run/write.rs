@@ -9,6 +9,7 @@ use datafusion::{
 };
 use futures::TryStreamExt;
 use model::{Error, Result, error::codes};
+use schemas::sql::type_name;
 use tables::{Append, Table, iceberg::DataFile};
 
 use super::Run;
@@ -58,9 +59,9 @@ impl Run<'_> {
                 Ok(expr) => Ok(expr.alias(field.name())),
                 Err(_) => Err(Error::new(
                     codes::SQL_ROW_SHAPE,
-                    format!("column `{}` takes {}", field.name(), shown(field.data_type())),
+                    format!("column `{}` takes {}", field.name(), type_name(field.data_type())),
                 )
-                .detail(format!("the value is {}, which cannot be converted", shown(&from)))),
+                .detail(format!("the value is {}, which cannot be converted", type_name(&from)))),
             }
         });
         let exprs = exprs.collect::<Result<Vec<_>>>()?;
@@ -101,7 +102,7 @@ pub(super) fn storable(name: &str, data_type: &DataType) -> Result<DataType> {
         | DataType::LargeListView(_) => {
             return Err(Error::new(
                 codes::SQL_TYPE,
-                format!("column `{name}` is {}, which a table cannot store", shown(data_type)),
+                format!("column `{name}` is {}, which a table cannot store", type_name(data_type)),
             )
             .hint("cast it, for example to VARCHAR"));
         }
@@ -120,50 +121,4 @@ pub(super) fn storable_schema(schema: &Schema) -> Result<Schema> {
         Ok(Field::new(field.name(), storable(field.name(), field.data_type())?, field.is_nullable()))
     });
     Ok(Schema::new(fields.collect::<Result<Vec<_>>>()?))
-}
-
-/// A type as SQL writes it.
-pub(crate) fn shown(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Null => "NULL".to_owned(),
-        DataType::Boolean => "BOOLEAN".to_owned(),
-        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 => "INT".to_owned(),
-        DataType::Int64 | DataType::UInt32 => "BIGINT".to_owned(),
-        DataType::UInt64 => "DECIMAL(20, 0)".to_owned(),
-        DataType::Float16 | DataType::Float32 => "REAL".to_owned(),
-        DataType::Float64 => "DOUBLE".to_owned(),
-        DataType::Decimal32(p, s)
-        | DataType::Decimal64(p, s)
-        | DataType::Decimal128(p, s)
-        | DataType::Decimal256(p, s) => {
-            format!("DECIMAL({p}, {s})")
-        }
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "VARCHAR".to_owned(),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => {
-            "BYTES".to_owned()
-        }
-        DataType::Date32 | DataType::Date64 => "DATE".to_owned(),
-        DataType::Time32(_) | DataType::Time64(_) => "TIME".to_owned(),
-        DataType::Timestamp(_, None) => "TIMESTAMP".to_owned(),
-        DataType::Timestamp(_, Some(_)) => "TIMESTAMPTZ".to_owned(),
-        DataType::Interval(_) | DataType::Duration(_) => "INTERVAL".to_owned(),
-        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
-            format!("ARRAY<{}>", shown(item.data_type()))
-        }
-        DataType::Struct(fields) => {
-            let fields: Vec<String> = fields
-                .iter()
-                .map(|field| format!("{} {}", crate::errors::quoted(field.name()), shown(field.data_type())))
-                .collect();
-            format!("STRUCT<{}>", fields.join(", "))
-        }
-        DataType::Map(entries, _) => match entries.data_type() {
-            DataType::Struct(kv) if kv.len() == 2 => {
-                format!("MAP<{}, {}>", shown(kv[0].data_type()), shown(kv[1].data_type()))
-            }
-            _ => "MAP".to_owned(),
-        },
-        DataType::Dictionary(_, value) => shown(value),
-        other => other.to_string(),
-    }
 }
