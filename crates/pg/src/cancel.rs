@@ -1,6 +1,6 @@
 //! Who may cancel what: each connection has a process id and a secret, and whoever knows both may cancel its statement.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -29,8 +29,8 @@ impl Cancels {
         loop {
             entries.last_pid = entries.last_pid.checked_add(1).unwrap_or(1);
             let pid = entries.last_pid;
-            if !entries.by_pid.contains_key(&pid) {
-                entries.by_pid.insert(pid, (secret, sender));
+            if let Entry::Vacant(free) = entries.by_pid.entry(pid) {
+                free.insert((secret, sender));
                 return CancelKey { pid, secret, cancelled };
             }
         }

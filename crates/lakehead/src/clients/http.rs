@@ -64,18 +64,6 @@ pub async fn sql(address: &str, statement: &str) -> Result<Answer> {
     Ok(Answer { schema, batches })
 }
 
-/// `GET path` as JSON.
-pub async fn get_json(address: &str, path: &str) -> Result<Value> {
-    let request = Request::get(path).header("accept", "application/json").body(Full::new(Bytes::new()))?;
-    let response = send(address, request).await?;
-    let status = response.status();
-    let body = response.into_body().collect().await?.to_bytes();
-    if !status.is_success() {
-        return Err(error_of(&body).unwrap_or_else(|| anyhow!("HTTP {status}")));
-    }
-    Ok(serde_json::from_slice(&body)?)
-}
-
 async fn send(address: &str, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
     let stream = TcpStream::connect(address)
         .await

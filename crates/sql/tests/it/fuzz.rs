@@ -108,7 +108,7 @@ async fn fuzz(seed: u64, rounds: usize) -> Vec<String> {
     let mut dice = Dice(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     let mut internal = Vec::new();
     for index in 0..rounds {
-        let sql = if index < SEEDS.len() { SEEDS[index].to_owned() } else { mutate(&mut dice) };
+        let sql = SEEDS.get(index).map_or_else(|| mutate(&mut dice), |seed| (*seed).to_owned());
         let run = async {
             match node.session.run(&sql).await {
                 Err(error) => Some(error),
