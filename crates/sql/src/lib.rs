@@ -18,7 +18,7 @@
 //!   `DECIMAL(38, 0)` where that could happen. Casts and division fail instead.
 //! * Each statement takes effect by itself: BEGIN and ROLLBACK are accepted and say that they do nothing. INSERT into a
 //!   table, CTAS, DELETE and UPDATE are one commit each; INSERT into a topic is durable when it returns, record by record.
-//! * SQL reads and writes files only in the exports directory and in directories the administrator named.
+//! * SQL reads and writes files below the exports directory and nowhere else.
 
 mod bind;
 mod engine;

@@ -17,10 +17,8 @@ pub struct SqlSettings {
     pub statement_bytes_max: usize,
     /// A query that runs longer is cancelled, unless the session says otherwise (`SET statement_timeout`).
     pub timeout: Option<Duration>,
-    /// `COPY … TO` writes below this directory only, and files named in SQL are read from it.
+    /// `COPY … TO` and `UNLOAD` write below this directory only, and `FROM 'file.parquet'` reads only from there.
     pub exports_dir: PathBuf,
-    /// Further directories whose files SQL may read (`CREATE EXTERNAL TABLE`, `FROM 'file.parquet'`). Empty by default.
-    pub read_dirs: Vec<PathBuf>,
 }
 
 impl SqlSettings {
@@ -34,7 +32,6 @@ impl SqlSettings {
             statement_bytes_max: 1 << 20,
             timeout: None,
             exports_dir: data_dir.join("exports"),
-            read_dirs: Vec::new(),
         }
     }
 }

@@ -1,7 +1,6 @@
 //! Files SQL may touch.
 //!
-//! Doors are open to whoever can reach them, so SQL gets at no file but those in directories meant for it: it writes below
-//! the exports directory, and reads from there and from directories the administrator named.
+//! Doors are open to whoever can reach them, so SQL reads and writes files below the exports directory and nowhere else.
 
 use std::{
     path::{Component, Path, PathBuf},
@@ -25,7 +24,7 @@ pub(crate) async fn listing(engine: &Engine, state: &SessionState, path: &str) -
     let resolved = readable(engine, path)?;
     let not_found = || {
         Error::new(codes::SQL_TABLE_NOT_FOUND, format!("there is no file `{path}`"))
-            .hint("paths are looked up below the exports directory and the directories in sql.read_dirs")
+            .hint("paths are looked up below the exports directory of the data directory")
     };
     let is_dir = resolved.is_dir();
     if !is_dir && !resolved.is_file() {
@@ -99,20 +98,14 @@ fn format_of(name: &str) -> Result<(Arc<dyn FileFormat>, &'static str)> {
     })
 }
 
-/// `path` if it may be read: relative ones below the exports directory, absolute ones in an allowed directory.
+/// `path` if it may be read: it lies below the exports directory.
 fn readable(engine: &Engine, path: &str) -> Result<PathBuf> {
-    let settings = engine.settings();
-    let dirs = || std::iter::once(settings.exports_dir.clone()).chain(settings.read_dirs.iter().cloned());
+    let exports = &engine.settings().exports_dir;
     let wanted = plain(path)?;
-    let full = if wanted.is_absolute() { wanted } else { settings.exports_dir.join(wanted) };
+    let full = if wanted.is_absolute() { wanted } else { exports.join(wanted) };
     // Links are followed before the comparison, so none leads out.
-    let Ok(real) = full.canonicalize() else {
-        return if allowed(&full, dirs()) { Ok(full) } else { Err(forbidden(path)) };
-    };
-    match allowed(&real, dirs()) {
-        true => Ok(real),
-        false => Err(forbidden(path)),
-    }
+    let real = full.canonicalize().unwrap_or(full);
+    if allowed(&real, exports) { Ok(real) } else { Err(forbidden(path)) }
 }
 
 /// `path` if it may be written: below the exports directory.
@@ -123,13 +116,13 @@ pub(super) fn writable(engine: &Engine, path: &str) -> Result<PathBuf> {
     disk.create_dir_all(exports).map_err(failed)?;
     let wanted = plain(path)?;
     let full = if wanted.is_absolute() { wanted } else { exports.join(wanted) };
-    if !allowed(&full, std::iter::once(exports.clone())) {
+    if !allowed(&full, exports) {
         return Err(forbidden(path));
     }
     let parent = full.parent().ok_or_else(|| forbidden(path))?;
     disk.create_dir_all(parent).map_err(failed)?;
     let real = parent.canonicalize().map_err(failed)?;
-    if !allowed(&real, std::iter::once(exports.clone())) {
+    if !allowed(&real, exports) {
         return Err(forbidden(path));
     }
     let name = full.file_name().ok_or_else(|| forbidden(path))?;
@@ -150,8 +143,8 @@ fn plain(path: &str) -> Result<PathBuf> {
     Ok(candidate)
 }
 
-fn allowed(path: &Path, dirs: impl Iterator<Item = PathBuf>) -> bool {
-    dirs.into_iter().any(|dir| path.starts_with(&dir) || dir.canonicalize().is_ok_and(|dir| path.starts_with(dir)))
+fn allowed(path: &Path, dir: &Path) -> bool {
+    path.starts_with(dir) || dir.canonicalize().is_ok_and(|dir| path.starts_with(dir))
 }
 
 fn forbidden(path: &str) -> Error {

@@ -23,7 +23,7 @@ codes! {
     SQL_CANCELLED = "LH0511" Cancelled "the query was cancelled"
         "The client, or an administrator, took the query back, or the connection it ran on was closed. Statements that write either happened as a whole or not at all.";
     SQL_PATH_FORBIDDEN = "LH0512" Forbidden "SQL may not touch that path"
-        "For safety SQL writes files only below the exports directory of the data directory and reads only from there and from the directories named in `sql.read_dirs`. Use a relative path, or have the administrator add the directory.";
+        "For safety SQL reads and writes files only below `exports/` in the data directory. Use a path relative to it, and put files there that SQL should read.";
     SQL_PARAMETER = "LH0513" InvalidValue "a parameter is missing or wrong"
         "The statement has placeholders (`$1`, `?`) that were not all given values, or a value cannot become the type the placeholder needs. The detail names the placeholder.";
     SQL_CONTINUOUS = "LH0514" Unsupported "continuous queries are not part of this release"
