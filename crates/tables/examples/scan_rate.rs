@@ -5,6 +5,8 @@
 //! scan_rate DIR run                      # median of seven runs per query, in milliseconds
 //! scan_rate DIR files                    # the table's Parquet files, for another engine to read
 //! ```
+//!
+//! `VIEWS=1` reads text as Arrow's string views, as SQL does.
 
 use std::{path::Path, sync::Arc};
 
