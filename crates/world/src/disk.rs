@@ -32,12 +32,6 @@ pub trait Disk: Send + Sync + 'static {
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()>;
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
-    /// Makes the bytes of all `files` and the names in all `dirs` durable, at a cost that need not grow with their number.
-    fn sync_many(&self, files: &[Arc<dyn DiskFile>], dirs: &[PathBuf]) -> io::Result<()> {
-        files.iter().try_for_each(|file| file.sync_data())?;
-        dirs.iter().try_for_each(|dir| self.sync_dir(dir))
-    }
-
     /// Claims `path` for this process until the guard is dropped; `None` if another has it.
     fn lock(&self, path: &Path) -> io::Result<Option<DiskLock>>;
 
@@ -98,6 +92,11 @@ pub trait DiskFile: Send + Sync + 'static {
     fn is_cached(&self, _offset: u64, _len: usize) -> bool {
         true
     }
+    /// Sends these bytes to the device and waits until it has taken them. Promises nothing: it only spreads out the work of
+    /// the next [`DiskFile::sync_data`], so that others do not wait behind all of it at once.
+    fn write_back(&self, _offset: u64, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
     /// Bytes (and the length needed to find them) are on disk when this returns.
     fn sync_data(&self) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
@@ -108,11 +107,6 @@ pub trait DiskFile: Send + Sync + 'static {
     /// Reserves room up to `len` and makes the file at least that long (zeros), so that later writes neither run out
     /// of space nor change the file's size.
     fn allocate(&self, len: u64) -> io::Result<()>;
-
-    /// The file of the system behind this one, if there is one.
-    fn as_file(&self) -> Option<&fs::File> {
-        None
-    }
 
     fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         match self.read_at(buf, offset)? {
@@ -172,17 +166,6 @@ impl Disk for RealDisk {
         fs::File::open(dir)?.sync_all()
     }
 
-    fn sync_many(&self, files: &[Arc<dyn DiskFile>], dirs: &[PathBuf]) -> io::Result<()> {
-        // Each sync flushes the device's cache; past a few, flushing the file system once is cheaper.
-        match files.iter().find_map(|file| file.as_file()) {
-            Some(any) if files.len() + dirs.len() > SYNC_ONE_BY_ONE_MAX => Ok(rustix::fs::syncfs(any)?),
-            _ => {
-                files.iter().try_for_each(|file| file.sync_data())?;
-                dirs.iter().try_for_each(|dir| self.sync_dir(dir))
-            }
-        }
-    }
-
     fn lock(&self, path: &Path) -> io::Result<Option<DiskLock>> {
         let file = fs::OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
         match file.try_lock() {
@@ -192,9 +175,6 @@ impl Disk for RealDisk {
         }
     }
 }
-
-/// Files and directories that are synced singly by [`Disk::sync_many`].
-const SYNC_ONE_BY_ONE_MAX: usize = 8;
 
 fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     match result {
@@ -270,8 +250,21 @@ impl DiskFile for RealFile {
         len == 0 || (probe(offset) && probe(offset + len as u64 - 1))
     }
 
-    fn as_file(&self) -> Option<&fs::File> {
-        Some(&self.0)
+    #[cfg(target_os = "linux")]
+    fn write_back(&self, offset: u64, len: u64) -> io::Result<()> {
+        use std::os::fd::AsRawFd;
+        let (Ok(offset), Ok(len)) = (i64::try_from(offset), i64::try_from(len)) else { return Ok(()) };
+        let wait = libc::SYNC_FILE_RANGE_WAIT_BEFORE | libc::SYNC_FILE_RANGE_WRITE | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+        // SAFETY: takes no pointers, and the descriptor is open as long as `self` is.
+        match unsafe { libc::sync_file_range(self.0.as_raw_fd(), offset, len, wait) } {
+            0 => Ok(()),
+            // A file system that has no such thing does without. Everything else `sync_data` would report as well,
+            // but only to the first who asks: it must not get lost here.
+            _ => match io::Error::last_os_error() {
+                error if matches!(error.raw_os_error(), Some(libc::ESPIPE | libc::EINVAL | libc::ENOSYS)) => Ok(()),
+                error => Err(error),
+            },
+        }
     }
 
     fn sync_data(&self) -> io::Result<()> {
@@ -330,7 +323,8 @@ mod tests {
         file.read_onto(&mut read, 1 << 20, 5).expect("read");
         assert_eq!(read, parts.concat());
         assert!(file.is_cached(5, read.len()));
-        RealDisk.sync_many(&vec![file; 20], &[dir.path().to_owned()]).expect("sync");
+        file.write_back(0, 1 << 20).expect("write back");
+        file.sync_data().expect("sync");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod clock;
 mod disk;
+mod memory;
 mod random;
 mod tasks;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::{Disk, DiskFile, DiskLock, OpenMode, RealDisk, fsync_dir_of};
+pub use memory::small_pages;
 pub use random::{Random, SystemRandom};
 pub use tasks::{TaskKind, Tasks};
 
@@ -25,7 +27,7 @@ pub struct World {
 }
 
 impl World {
-    /// The real one. Tasks run on the current Tokio runtime.
+    /// The real one. Tasks run on the Tokio runtime that is current now.
     pub fn real() -> Self {
         Self {
             clock: Arc::new(SystemClock::new()),

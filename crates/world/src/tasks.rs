@@ -2,6 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
+use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// What a task is for. One line per kind says what stopping it means.
@@ -22,22 +23,35 @@ pub enum TaskKind {
 pub struct Tasks {
     stop: CancellationToken,
     tracker: TaskTracker,
+    /// The runtime all this was made on, if it was.
+    home: Option<Handle>,
 }
 
 impl Tasks {
     pub fn new() -> Self {
-        Self { stop: CancellationToken::new(), tracker: TaskTracker::new() }
+        Self { stop: CancellationToken::new(), tracker: TaskTracker::new(), home: Handle::try_current().ok() }
     }
 
-    /// Runs `task` on the current runtime. Connections and queries are dropped at stop; the others watch
-    /// [`Tasks::stopping`] themselves and finish the step they are in.
-    #[expect(clippy::disallowed_methods, reason = "this is where tasks come from")]
+    /// Runs `task` on the runtime these tasks were made on, whoever asks: what a query starts outlives it, and must not
+    /// share its threads. Connections and queries are dropped at stop; the others watch [`Tasks::stopping`] themselves and
+    /// finish the step they are in.
     pub fn spawn<F>(&self, kind: TaskKind, task: F) -> tokio::task::JoinHandle<()>
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        match &self.home {
+            Some(home) => self.spawn_on(home, kind, task),
+            None => self.spawn_on(&Handle::current(), kind, task),
+        }
+    }
+
+    /// [`Tasks::spawn`] on another runtime.
+    pub fn spawn_on<F>(&self, runtime: &Handle, kind: TaskKind, task: F) -> tokio::task::JoinHandle<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let stop = self.stop.clone();
-        tokio::spawn(self.tracker.track_future(async move {
+        runtime.spawn(self.tracker.track_future(async move {
             match kind {
                 TaskKind::Listener | TaskKind::Connection | TaskKind::Query => {
                     stop.run_until_cancelled(task).await;

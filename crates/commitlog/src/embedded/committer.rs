@@ -51,9 +51,14 @@ fn commit(shared: &Shared, wal: &mut Wal, mut group: VecDeque<Item>) {
                 }
             })
             .collect();
+        let file = wal.file_number();
         match wal.log(&writes) {
             Ok(count) => {
                 drop(writes);
+                if wal.file_number() != file {
+                    // It prepares the next one.
+                    shared.keeper.nudge();
+                }
                 for item in group.drain(..count) {
                     complete(shared, item, &mut moved);
                 }

@@ -17,6 +17,8 @@
 mod checkpoint;
 mod committer;
 mod core;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod keeper;
 mod layout;
 mod meta;

@@ -2,7 +2,10 @@
 
 mod format;
 
-use std::sync::atomic::Ordering;
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 use model::{Error, Result};
 
@@ -10,7 +13,12 @@ pub(crate) use format::{Checkpoint, Saved};
 
 use world::Disk;
 
-use super::{LogSettings, layout::Layout, partition::Partition, shared::Shared};
+use super::{
+    LogSettings,
+    layout::Layout,
+    partition::{Dirt, Partition},
+    shared::Shared,
+};
 
 /// Spare files of the write-ahead log that are kept.
 pub(crate) fn spare_files_max(settings: &LogSettings) -> usize {
@@ -33,37 +41,11 @@ pub(crate) fn checkpoint(shared: &Shared) -> Result<()> {
     }
     let dirty: Vec<_> =
         partitions.iter().filter_map(|partition| Some((partition.clone(), partition.take_dirt()?))).collect();
-    let mut files = Vec::new();
-    let mut dirs = Vec::new();
-    let mut collect = || -> Result<()> {
-        for (partition, dirt) in &dirty {
-            for segment in &dirt.segments {
-                segment.save_index(&shared.open_files);
-                match segment.file(&shared.open_files) {
-                    Ok(file) => files.push(file),
-                    Err(error) if !partition.is_deleted() => return Err(error),
-                    Err(_) => {}
-                }
-            }
-            if partition.is_deleted() {
-                continue;
-            }
-            if dirt.new_names {
-                dirs.push(partition.dir().to_owned());
-                dirs.extend(partition.dir().parent().map(ToOwned::to_owned));
-            }
-        }
-        Ok(())
-    };
-    let synced = collect().and_then(|()| {
-        dirs.sort();
-        dirs.dedup();
-        shared
-            .world
-            .disk
-            .sync_many(&files, &dirs)
-            .map_err(|error| Error::io("cannot bring segment files to disk", &error))
+    let synced = dirty.iter().try_for_each(|(partition, dirt)| match sync(shared, dirt) {
+        Err(error) if !partition.is_deleted() => Err(error),
+        _ => Ok(()),
     });
+    let synced = synced.and_then(|()| sync_names(shared, &dirty));
     if let Err(error) = synced.and_then(|()| write(shared, &checkpoint, false)) {
         for (partition, dirt) in dirty {
             if partition.is_deleted() {
@@ -80,6 +62,29 @@ pub(crate) fn checkpoint(shared: &Shared) -> Result<()> {
     shared.checkpoint_bytes.store(written, Ordering::Relaxed);
     shared.wal.free_before(lsn, spare_files_max(&shared.settings));
     Ok(())
+}
+
+/// Brings the bytes of segments to disk. Each file is synced for itself: syncing the file system would wait for everybody's
+/// files, and make everybody wait.
+fn sync(shared: &Shared, dirt: &Dirt) -> Result<()> {
+    dirt.segments.iter().try_for_each(|segment| {
+        segment.save_index(&shared.open_files);
+        segment.sync(&shared.open_files)
+    })
+}
+
+/// Brings the names of new files to disk.
+fn sync_names(shared: &Shared, dirty: &[(Arc<Partition>, Dirt)]) -> Result<()> {
+    let mut dirs = BTreeSet::new();
+    for (partition, dirt) in dirty {
+        if dirt.new_names && !partition.is_deleted() {
+            dirs.insert(partition.dir());
+            dirs.extend(partition.dir().parent());
+        }
+    }
+    dirs.into_iter()
+        .try_for_each(|dir| shared.world.disk.sync_dir(dir))
+        .map_err(|error| Error::io("cannot bring names of segment files to disk", &error))
 }
 
 /// The partition as it is, if there is anything to say.

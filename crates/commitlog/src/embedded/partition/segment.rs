@@ -26,6 +26,9 @@ use crate::{
 /// Index entries that may be missing in the file.
 const UNSAVED_ENTRIES_MAX: usize = 64;
 
+/// What the device is given at once in the background.
+const SYNCED_AT_ONCE_BYTES: u64 = 256 << 10;
+
 /// A batch as it goes to disk: header with offset and epoch, and the records as they came.
 pub(crate) struct Stored {
     pub(crate) head: [u8; HEADER_BYTES],
@@ -64,6 +67,8 @@ pub(crate) struct Segment {
     used: AtomicBool,
     /// Bytes of whole batches; the file may be longer for a moment.
     len: AtomicU64,
+    /// Bytes that have been brought to disk; what lies behind them may not be.
+    synced: AtomicU64,
     /// Largest timestamp in it, [`NO_MAX`] if not known.
     max_timestamp: AtomicI64,
     index: RwLock<Index>,
@@ -96,6 +101,7 @@ impl Segment {
             file: Mutex::new(None),
             used: AtomicBool::new(true),
             len: AtomicU64::new(0),
+            synced: AtomicU64::new(0),
             max_timestamp: AtomicI64::new(NO_MAX),
             index: RwLock::new(Index::Live(Live::default())),
             ends: Mutex::default(),
@@ -173,6 +179,22 @@ impl Segment {
         Ok(())
     }
 
+    /// Brings all its batches to disk, piece by piece: whoever syncs something else meanwhile waits for one piece at most.
+    pub(crate) fn sync(self: &Arc<Self>, open: &OpenFiles) -> Result<()> {
+        let file = self.file(open)?;
+        let to = self.len();
+        let mut at = self.synced.load(Ordering::Relaxed).min(to);
+        let failed = |error| self.io("sync", &error);
+        while at < to {
+            let piece = SYNCED_AT_ONCE_BYTES.min(to - at);
+            file.write_back(at, piece).map_err(failed)?;
+            at += piece;
+        }
+        file.sync_data().map_err(failed)?;
+        self.synced.store(to, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Removes everything from `position` on.
     pub(super) fn truncate(self: &Arc<Self>, open: &OpenFiles, position: u64) -> Result<()> {
         let file = self.file(open)?;
@@ -213,6 +235,7 @@ impl Segment {
     /// Writes all batches once more over themselves.
     pub(super) fn rewrite(self: &Arc<Self>, open: &OpenFiles) -> Result<()> {
         let file = self.file(open)?;
+        self.synced.store(0, Ordering::Relaxed);
         let mut scan = self.scan_from(open, 0, self.len())?;
         while let Some((position, header)) = scan.next()? {
             let batch = scan.batch(position, &header)?;

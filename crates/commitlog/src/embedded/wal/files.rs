@@ -48,6 +48,9 @@ struct Full {
     reusable: bool,
 }
 
+/// What the device is given at once while a spare file is made: appends wait behind no more than this.
+const PREPARED_AT_ONCE_BYTES: usize = 256 << 10;
+
 impl WalFiles {
     /// `present`: numbers of the files that are there, and whether each can be used again. All are kept until
     /// [`WalFiles::free_before`] says that nobody needs them.
@@ -126,11 +129,12 @@ impl WalFiles {
         let made = (|| {
             let file = self.disk.open(&path, OpenMode::ReadWrite)?;
             file.allocate(self.file_bytes)?;
-            let zeros = vec![0; 1 << 20];
+            let zeros = vec![0; PREPARED_AT_ONCE_BYTES];
             let mut at = 0;
             while at < self.file_bytes {
                 let len = (self.file_bytes - at).min(zeros.len() as u64);
                 file.write_all_at(&zeros[..len as usize], at)?;
+                file.write_back(at, len)?;
                 at += len;
             }
             file.sync_data()?;
@@ -184,6 +188,11 @@ const COPIED_BYTES_MAX: usize = 2048;
 impl Wal {
     pub(crate) fn new(files: Arc<WalFiles>, next: Lsn) -> Self {
         Self { files, current: None, next, void_from: Lsn::MAX }
+    }
+
+    /// Number of the file in use.
+    pub(crate) fn file_number(&self) -> Option<u64> {
+        self.current.as_ref().map(|current| current.number)
     }
 
     /// Logs a prefix of `writes`, as many as fit into one file, and returns once they are on disk. On failure none of
