@@ -234,6 +234,32 @@ async fn a_failed_fsync_fails_the_appends_and_nothing_of_them_comes_back() {
     }
 }
 
+/// After a failed fsync the system believes its pages clean: the next checkpoint must not free the write-ahead log on the
+/// strength of that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_that_fails_loses_nothing_when_the_next_succeeds() {
+    for cut in 0..6u64 {
+        let disk = MemoryDisk::new();
+        let log = open(&disk).await;
+        create(&*log, "t", 2, &[]).await;
+        for n in 0..30 {
+            append(&*log, &tp("t", 0), numbered(n)).await.expect("append");
+        }
+        disk.set_fault(Some(Fault::SyncFails));
+        let error = log.checkpoint().await.expect_err("the disk does not sync");
+        assert_eq!(error.kind(), ErrorKind::Storage);
+        disk.set_fault(None);
+        for n in 30..40 {
+            append(&*log, &tp("t", 0), numbered(n)).await.expect("append");
+        }
+        log.checkpoint().await.expect("works again");
+        let log = open(&disk.power_cut(cut)).await;
+        let records = read_all(&*log, &tp("t", 0)).await;
+        assert_dense(&records, 0);
+        assert_eq!(records.len(), 40, "LOG-1, cut {cut}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damage_before_the_synced_point_is_reported_not_cut() {
     let disk = MemoryDisk::new();
