@@ -48,3 +48,28 @@ fn wrap(text: &str, width: usize) -> String {
     }
     lines.join("\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn help_pages_name_commands_that_exist() {
+        let cli = crate::Cli::command();
+        for code in codes::all() {
+            for (_, said) in code.help.match_indices("`lakehead ").map(|(at, _)| code.help.split_at(at)) {
+                let said = said.split('`').nth(1).unwrap_or_default();
+                let mut command = &cli;
+                for word in said.split(' ').skip(1).filter(|word| !word.starts_with('-')) {
+                    let Some(found) = command.find_subcommand(word) else {
+                        assert!(!command.has_subcommands(), "{} names `{said}`", code.name);
+                        break;
+                    };
+                    command = found;
+                }
+            }
+        }
+    }
+}

@@ -1,7 +1,7 @@
 //! LH00xx: everywhere.
 codes! {
     INTERNAL = "LH0001" Internal "Lakehead itself went wrong"
-        "This is a defect in Lakehead, not in your request. Nothing acknowledged is lost. Please report the message with the log around it; `lakehead doctor` collects what is needed.";
+        "This is a defect in Lakehead, not in your request. Nothing acknowledged is lost. Please report the message with the log around it (`lakehead -v up` logs more).";
     STORAGE_FAILED = "LH0002" Storage "the disk or object store failed"
         "A read or write failed below Lakehead. The detail names the path and the system's own message. Check the disk, its mount and its permissions. Acknowledged records are on disk; the request that failed was not acknowledged and may be sent again.";
     DISK_FULL = "LH0003" DiskFull "no room left on the disk"
@@ -11,7 +11,7 @@ codes! {
     SHUTTING_DOWN = "LH0005" Unavailable "the node is stopping"
         "The node was asked to stop and takes no new work. Connect again once it is back.";
     SETTINGS_INVALID = "LH0006" InvalidRequest "a setting is wrong"
-        "The detail names the setting and what it may be. Settings come from flags, then `LAKEHEAD_…` variables, then `lakehead.toml` in the data directory.";
+        "The detail names the setting and what it may be. Settings come from flags, then from `lakehead.toml` in the data directory.";
     ADDRESS_UNAVAILABLE = "LH0007" Unavailable "a door cannot open its address"
         "Another program already listens there, or the address is not of this machine. Choose another with the door's flag (`--kafka`, `--http`, `--pg`); port 0 picks a free one.";
     EXPOSURE_REFUSED = "LH0008" Forbidden "a door would be open to the network without authentication"

@@ -9,13 +9,13 @@ codes! {
     HTTP_BODY_TOO_LARGE = "LH0904" MessageTooLarge "the request's body is too large"
         "Bodies are limited so that one client cannot fill the node's memory. Send large data through the Kafka door, or split the statement.";
     HTTP_ORIGIN_REFUSED = "LH0905" Forbidden "a web page from elsewhere tried to use this node"
-        "The `Host` or `Origin` of the request is not this node's own address. Browsers send requests of any web page to any address, so such requests are refused. Use the address the node printed (127.0.0.1, [::1] or localhost), or name further hosts in the settings.";
+        "The `Host` or `Origin` of the request is not this node's own address. Browsers send requests of any web page to any address, so such requests are refused. Use the address the node printed, or localhost.";
     HTTP_TOO_BUSY = "LH0906" Unavailable "too many requests at once"
         "The node works on a limited number of HTTP requests at a time so that its memory stays bounded. The same request will work once others are done; the `Retry-After` header says when to try.";
     HTTP_BODY_TIMEOUT = "LH0907" Timeout "the request's body did not arrive in time"
         "The client sent the head of a request and then took too long to send its body. Check the network between client and node, and send the request again.";
     HTTP_QUERY_TIMEOUT = "LH0908" Timeout "the query took too long for this door"
-        "The query did not finish within the time the HTTP door allows and was cancelled. Narrow it with a WHERE clause or LIMIT, or run it through the PostgreSQL door or `lakehead sql`, which set no limit by default.";
+        "The query did not finish within the time the HTTP door allows and was cancelled. Narrow it with a WHERE clause or LIMIT, or run it through the PostgreSQL door, which sets no limit by default.";
     HTTP_NOT_ACCEPTABLE = "LH0909" InvalidRequest "no answer in a format the client accepts"
         "The `Accept` header names only formats this address does not give. `POST /sql` answers as application/json, application/x-ndjson, text/csv or application/vnd.apache.arrow.stream.";
     HTTP_RESULT_UNSENDABLE = "LH0910" InvalidValue "the result cannot be written in the format asked for"

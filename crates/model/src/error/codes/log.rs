@@ -31,7 +31,7 @@ codes! {
     PRODUCER_EPOCH_OLD = "LH0115" InvalidProducerEpoch "a newer producer has taken over"
         "Another producer with the same id and a higher epoch has written to this partition. This one is out of date and must be closed; open a new producer to go on.";
     LOG_BUSY = "LH0116" Timeout "more is being written than the disk takes"
-        "Too many bytes wait to be written, so the append was refused before anything of it was kept. Producers try again on their own. If it lasts, the disk is slower than the load: compare `lakehead doctor` with the rate of your producers.";
+        "Too many bytes wait to be written, so the append was refused before anything of it was kept. Producers try again on their own. If it lasts, the disk is slower than the load.";
     RECORD_UNREADABLE = "LH0117" CorruptMessage "records in a batch cannot be decoded"
         "The batch's checksum is right, but its records do not decompress or do not follow the format, so the producer wrote it wrong. The detail says where. Other batches of the partition are not affected.";
     GROUP_NOT_FOUND = "LH0150" GroupIdNotFound "there is no such group"

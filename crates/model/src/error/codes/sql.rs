@@ -11,7 +11,7 @@ codes! {
     SQL_VALUE = "LH0505" InvalidValue "a value cannot be used that way"
         "A row held a value the statement cannot work with: division by zero, a text that is no number, a date that does not exist, a number too large for its type. The detail names it. Guard it with `NULLIF(divisor, 0)` or `TRY_CAST`, or filter such rows out.";
     SQL_MEMORY = "LH0506" LimitExceeded "the query needs more memory or spill space than it may have"
-        "All queries share a memory budget, and sorts, joins and aggregates spill to disk beyond it, up to a limit. This query asked for more than both. Nothing else was harmed. Select fewer columns or rows, aggregate before joining, check for a join without a condition, or raise `sql.memory` and `sql.spill` in the settings.";
+        "All queries share a memory budget, and sorts, joins and aggregates spill to disk beyond it, up to a limit. This query asked for more than both. Nothing else was harmed. Select fewer columns or rows, aggregate before joining, check for a join without a condition, or raise `query_memory_bytes` in the settings.";
     SQL_TIMEOUT = "LH0507" Timeout "the query ran longer than allowed"
         "The query was stopped at its time limit. Raise it for this session with `SET statement_timeout = '5min'` (0: none), or make the query smaller: filter by time, partition or offset.";
     SQL_UNSUPPORTED = "LH0508" Unsupported "Lakehead does not do this in SQL"
