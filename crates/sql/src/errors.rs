@@ -123,7 +123,7 @@ fn of_arrow(arrow: ArrowError) -> Error {
 fn memory(text: &str) -> Error {
     Error::new(codes::SQL_MEMORY, "the query needs more memory than it may have")
         .detail(text.to_owned())
-        .hint("select fewer columns or rows, aggregate before joining, or raise `sql.memory` in the settings")
+        .hint("select fewer columns or rows, aggregate before joining, or raise `query_memory_bytes` in the settings")
 }
 
 fn of_schema(schema: &SchemaError) -> Error {
