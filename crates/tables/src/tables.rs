@@ -20,6 +20,7 @@ use crate::{
     Append, Manifests, NewTable, Rewrite, RowDelta, SchemaChange, Table, TableWriter, WriterOptions,
     commit::{self, AppendWork, EvolveWork, PropertiesWork, RewriteWork, RowDeltaWork, Work},
     error::{corrupt, internal, unwrap_or},
+    readers::{Reading, Readers},
     storage::{self, Stage},
     write::write_position_deletes,
 };
@@ -38,6 +39,7 @@ struct Inner {
     newest: Mutex<HashMap<TableName, Arc<Table>>>,
     /// Held while committing, so that our own tasks queue up instead of racing. Gone when nobody holds it.
     locks: Mutex<HashMap<TableName, Weak<tokio::sync::Mutex<()>>>>,
+    readers: Arc<Readers>,
     /// When each table's folder was last searched for files that nothing refers to.
     orphans_sought: Mutex<HashMap<TableName, TimestampMs>>,
     #[cfg(test)]
@@ -54,6 +56,7 @@ impl Tables {
             world,
             newest: Mutex::default(),
             locks: Mutex::default(),
+            readers: Arc::default(),
             orphans_sought: Mutex::default(),
             #[cfg(test)]
             failpoint: Mutex::default(),
@@ -80,6 +83,15 @@ impl Tables {
     /// The same files, as Iceberg's own reader wants them.
     pub fn file_io(&self) -> &FileIO {
         &self.0.file_io
+    }
+
+    /// To be held by whoever loads states of tables and reads their files: until it is dropped, none of these is deleted.
+    pub fn reading(&self) -> Reading {
+        self.0.readers.begin(self.0.world.clock.now_ms())
+    }
+
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.0.readers
     }
 
     /// The newest state of a table, or `None` if there is no such table.

@@ -13,12 +13,12 @@ const BATCHES_MAX: usize = 32;
 const CONCURRENCY: usize = 8;
 
 impl Tables {
-    /// Deletes files whose grace time is over; call again soon if there is [`SweepReport::more`]. A file that cannot be
-    /// deleted stays on the list.
+    /// Deletes files whose grace time is over and that nobody may be reading (see [`Tables::reading`]); call again soon if
+    /// there is [`SweepReport::more`]. A file that cannot be deleted stays on the list.
     pub async fn sweep(&self, now: TimestampMs) -> Result<SweepReport> {
         let mut report = SweepReport::default();
         for _ in 0..BATCHES_MAX {
-            let due = self.catalog().due_deletes(now, BATCH).await?;
+            let due = self.catalog().due_deletes(self.readers().deletable_by(now), BATCH).await?;
             report.more = due.len() == BATCH as usize;
             let failed = report.failed;
             self.delete_all(due, &mut report).await?;

@@ -221,6 +221,25 @@ async fn readers_have_until_the_grace_time_is_over() {
 }
 
 #[tokio::test]
+async fn what_a_reader_may_want_stays_until_it_is_done() {
+    let (f, clock) = timed().await;
+    f.create().await;
+    f.append(0..5).await;
+    let reading = f.tables.reading();
+    let pinned = f.append(5..10).await;
+    clock.advance(Duration::from_secs(1));
+    f.maintain(&MaintenancePolicy { snapshots_max: 1, ..eager() }).await;
+    clock.advance(10 * DAY);
+    let later = f.tables.reading();
+    assert_eq!(f.tables.sweep(f.world.clock.now_ms()).await.expect("sweep").deleted, 0);
+    assert_eq!(f.ids_of(&pinned).await, (0..10).collect::<Vec<_>>(), "a query under way still reads");
+    drop(reading);
+    assert!(f.tables.sweep(f.world.clock.now_ms()).await.expect("sweep").deleted > 0, "who came later is no hindrance");
+    assert_eq!(f.ids().await, (0..10).collect::<Vec<_>>());
+    drop(later);
+}
+
+#[tokio::test]
 async fn old_snapshots_expire_and_the_newest_stays() {
     let (f, clock) = timed().await;
     f.create().await;
