@@ -25,6 +25,7 @@ use world::World;
 use crate::{
     Session, SessionOptions, SqlSettings, errors,
     relation::{CATALOG, Zones},
+    workers::Workers,
 };
 
 /// What an engine is made of.
@@ -42,11 +43,12 @@ pub struct EngineParts {
 /// Runs SQL for many sessions.
 pub struct Engine {
     pub(crate) parts: EngineParts,
+    pub(crate) workers: Workers,
     base: SessionContext,
 }
 
 impl Engine {
-    /// Cheap: reads nothing but empties the spill directory.
+    /// Cheap: reads nothing, but empties the spill directory and starts the threads queries run on.
     pub fn new(parts: EngineParts) -> Result<Arc<Self>> {
         let settings = &parts.settings;
         let disk = &parts.world.disk;
@@ -55,6 +57,7 @@ impl Engine {
         )?;
         let runtime = runtime(&parts)?;
         let config = config(settings);
+        let workers = Workers::start(&parts.world)?;
         Ok(Arc::new_cyclic(|engine: &Weak<Self>| {
             let state = SessionStateBuilder::new()
                 .with_config(config)
@@ -64,7 +67,7 @@ impl Engine {
             let base = SessionContext::new_with_state(state);
             base.register_catalog(CATALOG, Arc::new(Zones::new(engine.clone(), parts.catalog.clone())));
             crate::functions::register(&base);
-            Self { parts, base }
+            Self { parts, workers, base }
         }))
     }
 

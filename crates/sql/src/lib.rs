@@ -31,10 +31,11 @@ mod session;
 mod settings;
 mod stream;
 mod text;
+mod workers;
 
 pub use engine::{Engine, EngineParts};
 pub use outcome::Outcome;
-pub use session::{Prepared, Session, SessionOptions};
+pub use session::{Headings, Prepared, Session, SessionOptions};
 pub use settings::SqlSettings;
 
 pub use arrow;

@@ -15,6 +15,7 @@ use crate::{
     Engine, Outcome,
     run::Run,
     text::{self, Parsed},
+    workers::Ticket,
 };
 
 /// Prepared statements one session may hold.
@@ -27,11 +28,27 @@ pub struct SessionOptions {
     pub namespace: String,
     /// What the client calls itself, for logs.
     pub client: String,
+    /// What columns without a name are called.
+    pub headings: Headings,
+}
+
+/// What columns without a name are called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Headings {
+    /// Their text: `SELECT 1, count(*)` gives `1` and `count(*)`. Names differ.
+    #[default]
+    Text,
+    /// As PostgreSQL calls them: `?column?` and `count`. Several columns may have one name.
+    Postgres,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { namespace: model::TableName::DEFAULT_NAMESPACE.to_owned(), client: "sql".to_owned() }
+        Self {
+            namespace: model::TableName::DEFAULT_NAMESPACE.to_owned(),
+            client: "sql".to_owned(),
+            headings: Headings::Text,
+        }
     }
 }
 
@@ -81,26 +98,41 @@ impl Session {
     /// this returns; rows of queries are pinned and stream when read.
     pub async fn run(&self, sql: &str) -> Result<Vec<Outcome>> {
         self.check_length(sql)?;
-        let sql: Arc<str> = sql.into();
-        let mut outcomes = Vec::new();
-        for piece in text::split(&sql)? {
-            let parsed = text::parse(&sql, &piece)?;
-            outcomes.push(Run::new(self, sql.clone(), &parsed).execute(None).await?);
-        }
-        Ok(outcomes)
+        let (session, sql) = (self.clone(), Arc::<str>::from(sql));
+        let work = |mut ticket: Ticket| async move {
+            let pieces = text::split(&sql)?;
+            ticket.alone = pieces.len() == 1;
+            let mut outcomes = Vec::new();
+            for piece in pieces {
+                let parsed = text::parse(&sql, &piece)?;
+                outcomes.push(Run::new(&session, sql.clone(), &parsed, &ticket).execute(None).await?);
+            }
+            Ok(outcomes)
+        };
+        self.0.engine.workers.run(work).await
     }
 
     /// The one statement of `sql` (an error if there are several), with `params` for `$1…` or `?`.
     pub async fn run_one(&self, sql: &str, params: Vec<ScalarValue>) -> Result<Outcome> {
-        let (sql, parsed) = self.one(sql)?;
-        Run::new(self, sql, &parsed).execute(Some(params)).await
+        self.check_length(sql)?;
+        let (session, sql) = (self.clone(), Arc::<str>::from(sql));
+        let work = |ticket| async move {
+            let parsed = one(&sql)?;
+            Run::new(&session, sql, &parsed, &ticket).execute(Some(params)).await
+        };
+        self.0.engine.workers.run(work).await
     }
 
     /// Checks one statement and says what it takes and gives, without running it. `param_types` are the types the
     /// client gave, as far as it did.
     pub async fn prepare(&self, sql: &str, param_types: &[Option<DataType>]) -> Result<Prepared> {
-        let (sql, parsed) = self.one(sql)?;
-        self.prepare_parsed(sql, parsed, param_types).await
+        self.check_length(sql)?;
+        let (session, sql, param_types) = (self.clone(), Arc::<str>::from(sql), param_types.to_vec());
+        let work = |ticket| async move {
+            let parsed = one(&sql)?;
+            session.prepare_parsed(sql, parsed, &param_types, &ticket).await
+        };
+        self.0.engine.workers.run(work).await
     }
 
     pub(crate) async fn prepare_parsed(
@@ -108,8 +140,9 @@ impl Session {
         sql: Arc<str>,
         parsed: Parsed,
         param_types: &[Option<DataType>],
+        ticket: &Ticket,
     ) -> Result<Prepared> {
-        let described = Run::new(self, sql.clone(), &parsed).describe(param_types).await?;
+        let described = Run::new(self, sql.clone(), &parsed, ticket).describe(param_types).await?;
         Ok(Prepared {
             session: self.clone(),
             sql,
@@ -181,18 +214,6 @@ impl Session {
         Ok(())
     }
 
-    fn one(&self, sql: &str) -> Result<(Arc<str>, Parsed)> {
-        self.check_length(sql)?;
-        let sql: Arc<str> = sql.into();
-        let pieces = text::split(&sql)?;
-        let [piece] = pieces.as_slice() else {
-            let what = if pieces.is_empty() { "there is no statement" } else { "there is more than one statement" };
-            return Err(Error::new(codes::SQL_SYNTAX, what).hint("send one statement"));
-        };
-        let parsed = text::parse(&sql, piece)?;
-        Ok((sql, parsed))
-    }
-
     fn check_length(&self, sql: &str) -> Result<()> {
         let limit = self.0.engine.settings().statement_bytes_max;
         if sql.len() <= limit {
@@ -201,6 +222,15 @@ impl Session {
         Err(Error::new(codes::SQL_TOO_LARGE, format!("the statement has {} bytes; {limit} are allowed", sql.len()))
             .hint("send data through parameters, several INSERTs or the Kafka door"))
     }
+}
+
+fn one(sql: &str) -> Result<Parsed> {
+    let pieces = text::split(sql)?;
+    let [piece] = pieces.as_slice() else {
+        let what = if pieces.is_empty() { "there is no statement" } else { "there is more than one statement" };
+        return Err(Error::new(codes::SQL_SYNTAX, what).hint("send one statement"));
+    };
+    text::parse(sql, piece)
 }
 
 fn unknown_prepared(name: &str) -> Error {
@@ -235,6 +265,13 @@ impl Prepared {
     }
 
     pub async fn execute(&self, params: Vec<ScalarValue>) -> Result<Outcome> {
+        let prepared = self.clone();
+        let work = |ticket| async move { prepared.execute_here(params, &ticket).await };
+        self.session.0.engine.workers.run(work).await
+    }
+
+    /// [`Prepared::execute`] as part of a call that is on its worker already.
+    pub(crate) async fn execute_here(&self, params: Vec<ScalarValue>, ticket: &Ticket) -> Result<Outcome> {
         if params.len() < self.param_types.len() {
             let missing = params.len() + 1;
             return Err(Error::new(codes::SQL_PARAMETER, format!("parameter ${missing} is missing")).detail(format!(
@@ -255,6 +292,6 @@ impl Prepared {
                 _ => Ok(value),
             })
             .collect::<Result<Vec<_>>>()?;
-        Run::new(&self.session, self.sql.clone(), &self.parsed).execute(Some(params)).await
+        Run::new(&self.session, self.sql.clone(), &self.parsed, ticket).execute(Some(params)).await
     }
 }

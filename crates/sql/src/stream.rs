@@ -15,6 +15,7 @@ use datafusion::{
 };
 use futures::{FutureExt, Stream, StreamExt};
 use model::{Error, error::codes};
+use tables::Reading;
 
 use crate::errors;
 
@@ -24,15 +25,23 @@ pub(crate) struct Guarded {
     schema: SchemaRef,
     deadline: Option<(Pin<Box<tokio::time::Sleep>>, Duration)>,
     sql: Arc<str>,
+    /// The files it reads stay as long.
+    _reading: Arc<Reading>,
 }
 
 impl Guarded {
-    pub(crate) fn new(inner: SendableRecordBatchStream, sql: Arc<str>, timeout: Option<Duration>) -> Self {
+    pub(crate) fn new(
+        inner: SendableRecordBatchStream,
+        sql: Arc<str>,
+        timeout: Option<Duration>,
+        reading: Arc<Reading>,
+    ) -> Self {
         Self {
             schema: inner.schema(),
             inner: Some(inner),
             deadline: timeout.map(|timeout| (Box::pin(tokio::time::sleep(timeout)), timeout)),
             sql,
+            _reading: reading,
         }
     }
 

@@ -20,7 +20,7 @@ mod simple;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use model::{Error, error::codes};
-use sql::{Session, SessionOptions};
+use sql::{Headings, Session, SessionOptions};
 use tokio::{net::TcpStream, sync::OwnedSemaphorePermit};
 
 use self::{block::Block, cursor::Portal, extended::Statement};
@@ -239,6 +239,7 @@ impl Door {
         self.engine.session(SessionOptions {
             namespace: namespace.unwrap_or(model::TableName::DEFAULT_NAMESPACE).to_owned(),
             client: settings.get("application_name").filter(|name| !name.is_empty()).unwrap_or("pg").to_owned(),
+            headings: Headings::Postgres,
         })
     }
 }

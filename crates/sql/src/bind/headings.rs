@@ -1,38 +1,73 @@
 //! What columns without a name are called.
 //!
 //! DataFusion calls `SELECT 1 + a` `Int64(1) + t.a`, and refuses `SELECT a, CAST(a AS INT)` because both are called `a`.
-//! Columns of the outermost query that have literals in them are called by their text instead, and equal ones are told
-//! apart.
+//! Columns of the outermost query are called by their text instead (`1 + a`), and equal ones are told apart (`a_1`); or,
+//! where clients expect it, as PostgreSQL calls them: by the function (`count`), the type of a cast (`int4`), else
+//! `?column?`. There several columns may have one name, which the engine does not allow: it gets names with a number
+//! behind [`MARK`], which [`shown`] takes away again.
 
-use std::{collections::HashSet, ops::ControlFlow};
+use std::{borrow::Cow, collections::HashSet, ops::ControlFlow, sync::Arc};
 
+use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::sql::{
     parser::Statement as DfStatement,
-    sqlparser::ast::{Expr, Ident, Select, SelectItem, SetExpr, Statement, Value, Visit, Visitor},
+    sqlparser::ast::{
+        AccessExpr, DataType, Expr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, Statement, Subscript,
+        TrimWhereField, Value, Visit, Visitor,
+    },
 };
 
 use super::folded;
+use crate::Headings;
 
 const CHARS_MAX: usize = 60;
+/// Between a name and what tells it from others of the same name.
+const MARK: char = '\u{1f}';
 
-pub(super) fn rewrite(statement: &mut DfStatement) {
+pub(super) fn rewrite(statement: &mut DfStatement, style: Headings) {
     let DfStatement::Statement(statement) = statement else { return };
     let Statement::Query(query) = statement.as_mut() else { return };
-    let mut body = query.body.as_mut();
-    loop {
-        match body {
-            SetExpr::SetOperation { left, .. } => body = left.as_mut(),
-            SetExpr::Select(select) => return name(select),
-            _ => return,
+    let sorted = sorts_by_expression(query);
+    if let Some(select) = first_select(&mut query.body) {
+        // ORDER BY must repeat the expressions of SELECT DISTINCT as they are.
+        if select.distinct.is_none() || !sorted {
+            name(select, style);
         }
     }
 }
 
-fn name(select: &mut Select) {
-    // ORDER BY must repeat the expressions of SELECT DISTINCT as they are.
-    if select.distinct.is_some() {
-        return;
+/// The schema a client sees, if it differs.
+pub(crate) fn shown(schema: &SchemaRef) -> Option<SchemaRef> {
+    if !schema.fields().iter().any(|field| field.name().contains(MARK)) {
+        return None;
     }
+    let fields = schema.fields().iter().map(|field| match field.name().split_once(MARK) {
+        Some((name, _)) => Arc::new(field.as_ref().clone().with_name(name)),
+        None => field.clone(),
+    });
+    Some(Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone())))
+}
+
+fn first_select(mut body: &mut SetExpr) -> Option<&mut Select> {
+    loop {
+        match body {
+            SetExpr::SetOperation { left, .. } => body = left.as_mut(),
+            SetExpr::Select(select) => return Some(select),
+            _ => return None,
+        }
+    }
+}
+
+fn sorts_by_expression(query: &Query) -> bool {
+    match query.order_by.as_ref().map(|order| &order.kind) {
+        None | Some(OrderByKind::All(_)) => false,
+        Some(OrderByKind::Expressions(exprs)) => exprs
+            .iter()
+            .any(|by| !matches!(by.expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_))),
+    }
+}
+
+fn name(select: &mut Select, style: Headings) {
     let mut taken: HashSet<String> = HashSet::new();
     for item in &select.projection {
         match item {
@@ -41,31 +76,48 @@ fn name(select: &mut Select) {
             _ => {}
         }
     }
+    // A column must not take a name these clauses mean something else by, or one that `*` brings along.
+    let mut elsewhere = Identifiers::default();
+    let _ = select.group_by.visit(&mut elsewhere);
+    let _ = select.having.visit(&mut elsewhere);
+    let _ = select.qualify.visit(&mut elsewhere);
+    let wild = select
+        .projection
+        .iter()
+        .any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
     let mut seen: HashSet<String> = HashSet::new();
     for item in &mut select.projection {
         let SelectItem::UnnamedExpr(expr) = item else { continue };
-        let heading = match &*expr {
+        let heading = match (column(expr), style) {
             // Selected twice: the engine wants names that differ.
-            Expr::Identifier(_) | Expr::CompoundIdentifier(_) => {
-                let name = column(expr).unwrap_or_default();
-                match seen.insert(expr.to_string().to_lowercase()) {
-                    true => continue,
-                    false => (1..).map(|n| format!("{name}_{n}")).find(|name| !taken.contains(name)),
+            (Some(_), _) if seen.insert(expr.to_string().to_lowercase()) => continue,
+            (Some(name), _) => name,
+            (None, Headings::Text) => match &*expr {
+                // As in PostgreSQL a cast column keeps its name; the engine would take it for the column itself.
+                Expr::Cast { expr: inner, .. } => {
+                    column(inner).filter(|name| !taken.contains(name)).unwrap_or_else(|| text(expr))
                 }
-            }
-            // As in PostgreSQL a cast column keeps its name; the engine would take it for the column itself.
-            Expr::Cast { expr: inner, .. } => {
-                column(inner).filter(|name| !taken.contains(name)).or_else(|| Some(text(expr)))
-            }
-            expr if has_literal(expr) => Some(text(expr)),
-            _ => None,
+                expr => text(expr),
+            },
+            (None, Headings::Postgres) => figure(expr).map_or("?column?".into(), |(name, _)| name.into_owned()),
         };
-        if let Some(heading) = heading
-            && taken.insert(heading.clone())
-        {
-            let expr = expr.clone();
-            *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', heading) };
-        }
+        let free = match style {
+            Headings::Text => !taken.contains(&heading),
+            Headings::Postgres => !wild && !taken.contains(&heading) && !elsewhere.0.contains(&heading),
+        };
+        let told_apart = |n: u32| match style {
+            Headings::Text => format!("{heading}_{n}"),
+            Headings::Postgres => format!("{heading}{MARK}{n}"),
+        };
+        let alias = match free {
+            true => heading,
+            false => {
+                (1..).map(told_apart).find(|name| !taken.contains(name)).expect("there are more numbers than columns")
+            }
+        };
+        taken.insert(alias.clone());
+        let expr = expr.clone();
+        *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', alias) };
     }
 }
 
@@ -81,14 +133,101 @@ fn text(expr: &Expr) -> String {
     expr.to_string().chars().take(CHARS_MAX).collect()
 }
 
-fn has_literal(expr: &Expr) -> bool {
-    struct Literal;
-    impl Visitor for Literal {
-        type Break = ();
+#[derive(Default)]
+struct Identifiers(HashSet<String>);
 
-        fn pre_visit_value(&mut self, value: &Value) -> ControlFlow<()> {
-            if matches!(value, Value::Placeholder(_)) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-        }
+impl Visitor for Identifiers {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        self.0.extend(column(expr));
+        ControlFlow::Continue(())
     }
-    expr.visit(&mut Literal).is_break()
+}
+
+/// How sure PostgreSQL is of a name: a cast or CASE goes by what is inside only if that has a name proper.
+#[derive(PartialEq)]
+enum Name {
+    Proper,
+    Makeshift,
+}
+
+/// PostgreSQL's `FigureColname`.
+fn figure(expr: &Expr) -> Option<(Cow<'static, str>, Name)> {
+    let proper = |name: &'static str| Some((Cow::Borrowed(name), Name::Proper));
+    let inside = |expr: &Expr| figure(expr).filter(|(_, name)| *name == Name::Proper);
+    match expr {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => Some((column(expr)?.into(), Name::Proper)),
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let field = access_chain.iter().rev().find_map(|access| match access {
+                AccessExpr::Dot(field) => column(field),
+                AccessExpr::Subscript(Subscript::Index { .. } | Subscript::Slice { .. }) => None,
+            });
+            field.map(|field| (field.into(), Name::Proper)).or_else(|| figure(root))
+        }
+        Expr::Function(function) => {
+            let name = function.name.0.last()?.as_ident().map(folded)?;
+            Some((name.into(), Name::Proper))
+        }
+        Expr::Cast { expr, data_type, .. } => inside(expr).or_else(|| Some((type_name(data_type), Name::Makeshift))),
+        Expr::TypedString(typed) => Some((type_name(&typed.data_type), Name::Makeshift)),
+        Expr::Interval(_) => Some(("interval".into(), Name::Makeshift)),
+        Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => Some(("bool".into(), Name::Makeshift)),
+        Expr::Nested(expr) | Expr::Collate { expr, .. } => figure(expr),
+        Expr::Case { else_result, .. } => {
+            else_result.as_deref().and_then(inside).or(Some(("case".into(), Name::Makeshift)))
+        }
+        Expr::Subquery(query) => match first_projected(&query.body)? {
+            SelectItem::ExprWithAlias { alias, .. } => Some((folded(alias).into(), Name::Proper)),
+            SelectItem::UnnamedExpr(expr) => figure(expr),
+            _ => None,
+        },
+        Expr::Exists { .. } => proper("exists"),
+        Expr::Array(_) => proper("array"),
+        Expr::Tuple(_) => proper("row"),
+        Expr::Extract { .. } => proper("extract"),
+        Expr::Ceil { .. } => proper("ceil"),
+        Expr::Floor { .. } => proper("floor"),
+        Expr::Position { .. } => proper("position"),
+        Expr::Substring { .. } => proper("substring"),
+        Expr::Overlay { .. } => proper("overlay"),
+        Expr::AtTimeZone { .. } => proper("timezone"),
+        Expr::Trim { trim_where, .. } => proper(match trim_where {
+            Some(TrimWhereField::Leading) => "ltrim",
+            Some(TrimWhereField::Trailing) => "rtrim",
+            Some(TrimWhereField::Both) | None => "btrim",
+        }),
+        _ => None,
+    }
+}
+
+fn first_projected(body: &SetExpr) -> Option<&SelectItem> {
+    match body {
+        SetExpr::SetOperation { left, .. } => first_projected(left),
+        SetExpr::Query(query) => first_projected(&query.body),
+        SetExpr::Select(select) => select.projection.first(),
+        _ => None,
+    }
+}
+
+/// What PostgreSQL's catalog calls a type.
+fn type_name(data_type: &DataType) -> Cow<'static, str> {
+    let text = data_type.to_string().to_lowercase();
+    let name = text.split('(').next().unwrap_or_default().trim();
+    match name {
+        "int" | "integer" => "int4".into(),
+        "bigint" => "int8".into(),
+        "smallint" => "int2".into(),
+        "real" => "float4".into(),
+        "double" | "double precision" | "float" => "float8".into(),
+        "boolean" => "bool".into(),
+        "decimal" | "dec" => "numeric".into(),
+        "character varying" | "char varying" | "string" => "varchar".into(),
+        "char" | "character" => "bpchar".into(),
+        "bytes" | "binary" | "varbinary" => "bytea".into(),
+        "timestamp" if text.ends_with("with time zone") => "timestamptz".into(),
+        "timestamp with time zone" => "timestamptz".into(),
+        "timestamp without time zone" => "timestamp".into(),
+        name => name.to_owned().into(),
+    }
 }

@@ -33,11 +33,12 @@ use model::{Error, Result, TableName, error::codes};
 use parking_lot::Mutex;
 use tables::{Table, Version};
 
+pub(crate) use headings::shown as shown_headings;
 pub(crate) use params::{constant, number as number_params};
 
 use self::{context::Context, scopes::Written};
 use crate::{
-    Engine, errors,
+    Engine, Headings, errors,
     relation::{self, CATALOG, Pseudo, Relation, TopicProvider, ViewDefinition},
     text::{self, Statement, VERSION_FUNCTION},
 };
@@ -56,6 +57,7 @@ pub(crate) struct Binder<'a> {
     views: usize,
     /// The text errors point into.
     text: Option<&'a str>,
+    headings: Headings,
     /// The table that is called [`rows_name`]: with the place of each row.
     rows_of: Option<Arc<Table>>,
 }
@@ -85,12 +87,18 @@ pub(crate) struct Source {
 
 impl<'a> Binder<'a> {
     pub(crate) fn new(engine: &'a Engine, state: &'a SessionState, namespace: &str) -> Self {
-        Self { engine, state, namespace: namespace.into(), pins: Arc::default(), views: 0, text: None, rows_of: None }
+        Self { engine, state, namespace: namespace.into(), pins: Arc::default(), views: 0, text: None, headings: Headings::Text, rows_of: None }
     }
 
     /// Errors show their place in `text`.
     pub(crate) fn with_text(mut self, text: &'a str) -> Self {
         self.text = Some(text);
+        self
+    }
+
+    /// Says what columns without a name are called.
+    pub(crate) fn with_headings(mut self, headings: Headings) -> Self {
+        self.headings = headings;
         self
     }
 
@@ -118,7 +126,7 @@ impl<'a> Binder<'a> {
                 names::place_versions(&mut statement, &sources);
                 number_params(&mut statement);
                 if self.views == 0 {
-                    headings::rewrite(&mut statement);
+                    headings::rewrite(&mut statement, self.headings);
                 }
                 let context = Context::new(self.state, &self.namespace, sources);
                 SqlToRel::new_with_options(&context, parser_options(self.state))

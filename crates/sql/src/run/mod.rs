@@ -23,12 +23,14 @@ use datafusion::{
 };
 use futures::FutureExt;
 use model::{Error, Result, error::codes};
+use tables::Reading;
 
 use crate::{
     Engine, Outcome, Session,
     bind::Binder,
     errors, stream,
     text::{Parsed, Statement},
+    workers::{Interrupt, Ticket},
 };
 
 /// One statement about to run.
@@ -39,6 +41,10 @@ pub(crate) struct Run<'a> {
     parsed: &'a Parsed,
     state: SessionState,
     namespace: String,
+    ticket: &'a Ticket,
+    interrupt: Interrupt,
+    /// From before anything is pinned until the last row was read.
+    reading: Arc<Reading>,
 }
 
 /// What a statement takes and gives.
@@ -49,8 +55,11 @@ pub(crate) struct Described {
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(session: &'a Session, sql: Arc<str>, parsed: &'a Parsed) -> Self {
-        Self { session, sql, parsed, state: session.context().state(), namespace: session.namespace() }
+    pub(crate) fn new(session: &'a Session, sql: Arc<str>, parsed: &'a Parsed, ticket: &'a Ticket) -> Self {
+        let interrupt = Interrupt::new(ticket, session.settings().timeout);
+        let reading = Arc::new(session.engine().parts.tables.reading());
+        let (state, namespace) = (session.context().state(), session.namespace());
+        Self { session, sql, parsed, state, namespace, ticket, interrupt, reading }
     }
 
     fn engine(&self) -> &Arc<Engine> {
@@ -113,14 +122,14 @@ impl<'a> Run<'a> {
             Statement::Prepare { name, types, statement } => {
                 let inner = Parsed { statement: statement.as_ref().clone(), ..self.parsed.clone() };
                 let types: Vec<_> = types.iter().cloned().map(Some).collect();
-                let prepared = self.session.prepare_parsed(self.sql.clone(), inner, &types).await?;
+                let prepared = self.session.prepare_parsed(self.sql.clone(), inner, &types, self.ticket).await?;
                 self.session.keep_prepared(crate::bind::folded(name), prepared)?;
                 Ok(Outcome::done("PREPARE"))
             }
             Statement::Execute { name, arguments } => {
                 let prepared = self.session.prepared(&crate::bind::folded(name))?;
                 let values = arguments.iter().map(|argument| self.constant(argument)).collect::<Result<Vec<_>>>()?;
-                Box::pin(prepared.execute(values)).await
+                Box::pin(prepared.execute_here(values, self.ticket)).await
             }
             Statement::Deallocate { name } => {
                 self.session.forget_prepared(name.as_ref().map(crate::bind::folded).as_deref())?;

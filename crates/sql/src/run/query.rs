@@ -1,18 +1,35 @@
 //! SELECT and EXPLAIN.
 
-use arrow::datatypes::{DataType, SchemaRef};
-use datafusion::{
-    common::ParamValues, execution::SendableRecordBatchStream, logical_expr::LogicalPlan,
-    physical_plan::execute_stream, scalar::ScalarValue, sql::parser::Statement as DfStatement,
+use arrow::{
+    array::{RecordBatch, RecordBatchOptions},
+    datatypes::{DataType, SchemaRef},
 };
+use datafusion::{
+    common::ParamValues,
+    execution::SendableRecordBatchStream,
+    logical_expr::LogicalPlan,
+    physical_plan::{execute_stream, stream::RecordBatchStreamAdapter},
+    scalar::ScalarValue,
+    sql::parser::Statement as DfStatement,
+};
+use futures::StreamExt;
 use model::{Error, Result, error::codes};
 
 use super::{Described, Run, param_types};
-use crate::{Outcome, functions::plain, stream::Guarded, text};
+use crate::{
+    Outcome,
+    bind::shown_headings,
+    functions::plain,
+    stream::Guarded,
+    text,
+    workers::{Rows, interruptible},
+};
 
 impl Run<'_> {
     pub(super) async fn query(&self, statement: &DfStatement, params: Vec<ScalarValue>) -> Result<Outcome> {
-        let plan = plain(self.binder().plan(statement.clone(), self.parsed.named).await?)?;
+        let headings = self.session.options().headings;
+        let plan = self.binder().with_headings(headings).plan(statement.clone(), self.parsed.named).await?;
+        let plan = plain(plan)?;
         let explains = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
         let rows = self.stream(plan, params).await?;
         Ok(Outcome::rows(if explains { "EXPLAIN" } else { "SELECT" }, self.guard(rows)))
@@ -23,7 +40,9 @@ impl Run<'_> {
         statement: &DfStatement,
         given: &[Option<DataType>],
     ) -> Result<Described> {
-        let plan = plain(self.binder().plan(statement.clone(), self.parsed.named).await?)?;
+        let headings = self.session.options().headings;
+        let plan = self.binder().with_headings(headings).plan(statement.clone(), self.parsed.named).await?;
+        let plan = plain(plan)?;
         let param_types = param_types(&plan, given)?;
         // Coercion, which happens while optimizing, may change the types of columns.
         let typed = match param_types.iter().all(Option::is_some) {
@@ -34,6 +53,7 @@ impl Run<'_> {
             false => None,
         };
         let schema: SchemaRef = typed.as_ref().unwrap_or(&plan).schema().inner().clone();
+        let schema = shown_headings(&schema).unwrap_or(schema);
         Ok(Described { schema, param_types, gives_rows: true })
     }
 
@@ -59,12 +79,27 @@ impl Run<'_> {
     ) -> Result<SendableRecordBatchStream> {
         let plan = self.optimized(plan, params)?;
         let physical = self.state.query_planner().create_physical_plan(&plan, &self.state).await;
-        let physical = physical.map_err(|e| self.map(e))?;
+        let physical =
+            physical.and_then(|physical| interruptible(physical, &self.interrupt)).map_err(|e| self.map(e))?;
         execute_stream(physical, self.state.task_ctx()).map_err(|e| self.map(e))
     }
 
-    /// Time limit and errors, for rows that go to a client.
+    /// Time limit, errors and the way to the door, for rows that go to a client.
     pub(super) fn guard(&self, rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
-        Box::pin(Guarded::new(rows, self.sql.clone(), self.session.settings().timeout))
+        let rows = Guarded::new(rows, self.sql.clone(), self.session.settings().timeout, self.reading.clone());
+        let rows = renamed(Box::pin(rows));
+        Box::pin(Rows::new(rows, self.ticket.clone(), self.interrupt.clone()))
     }
+}
+
+/// `rows` under the names a client sees.
+fn renamed(rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
+    let Some(schema) = shown_headings(&rows.schema()) else { return rows };
+    let batch_schema = schema.clone();
+    let rows = rows.map(move |batch| {
+        let batch = batch?;
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        Ok(RecordBatch::try_new_with_options(batch_schema.clone(), batch.columns().to_vec(), &options)?)
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, rows))
 }

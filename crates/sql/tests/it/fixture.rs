@@ -13,6 +13,7 @@ use tables::Tables;
 use world::World;
 
 pub struct Node {
+    pub engine: Arc<Engine>,
     pub session: Session,
     pub lake: Arc<Lake>,
     pub log: Arc<dyn Log>,
@@ -58,8 +59,9 @@ impl Node {
             world,
             settings: sql_settings,
         };
-        let session = Engine::new(parts).expect("engine").session(SessionOptions::default());
-        Self { session, lake, log, dir }
+        let engine = Engine::new(parts).expect("engine");
+        let session = engine.session(SessionOptions::default());
+        Self { engine, session, lake, log, dir }
     }
 
     /// Runs a script and compares all it gives with `expected`.

@@ -379,3 +379,59 @@ async fn settings_are_the_sessions_own() {
     )
     .await;
 }
+
+fn names(outcome: &sql::Outcome) -> Vec<String> {
+    outcome.schema.fields().iter().map(|field| field.name().clone()).collect()
+}
+
+#[tokio::test]
+async fn columns_without_a_name_are_called_by_their_text() {
+    let node = Node::start().await;
+    node.run("CREATE TABLE t (a INT, b VARCHAR)").await;
+    for (sql, expected) in [
+        ("SELECT 1", vec!["1"]),
+        ("SELECT 1, 1", vec!["1", "1_1"]),
+        ("SELECT DISTINCT 'x', a + 1 FROM t", vec!["'x'", "a + 1"]),
+        ("SELECT count(*), sum(t.a), max(a) FROM t", vec!["count(*)", "sum(t.a)", "max(a)"]),
+        ("SELECT a, CAST(a AS BIGINT), a FROM t", vec!["a", "CAST(a AS BIGINT)", "a_1"]),
+        ("SELECT upper(b) FROM t GROUP BY upper(b) ORDER BY upper(b)", vec!["upper(b)"]),
+        ("SELECT b, count(*) FROM t GROUP BY b HAVING count(*) > 1 ORDER BY count(*) DESC", vec!["b", "count(*)"]),
+    ] {
+        let outcome = node.session.run_one(sql, Vec::new()).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        assert_eq!(names(&outcome), expected, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn postgres_clients_see_postgres_names() {
+    let node = Node::start().await;
+    node.run("CREATE TABLE t (a INT, b VARCHAR, count INT)").await;
+    let options = sql::SessionOptions { headings: sql::Headings::Postgres, ..Default::default() };
+    let session = node.engine.session(options);
+    for (sql, expected) in [
+        ("SELECT 1", vec!["?column?"]),
+        ("SELECT 1, 'x', a + 1 FROM t", vec!["?column?", "?column?", "?column?"]),
+        ("SELECT count(*), count(a), sum(a) FROM t", vec!["count", "count", "sum"]),
+        ("SELECT DISTINCT upper(b) FROM t ORDER BY upper", vec!["upper"]),
+        ("SELECT DISTINCT upper(b) FROM t ORDER BY 1", vec!["upper"]),
+        (
+            "SELECT a::bigint, CAST(1 AS INT), '1'::text, b::varchar, true FROM t",
+            vec!["a", "int4", "text", "b", "bool"],
+        ),
+        ("SELECT a, a FROM t", vec!["a", "a"]),
+        ("SELECT CASE WHEN a > 1 THEN 1 END, CASE WHEN a > 1 THEN 1 ELSE a END FROM t", vec!["case", "a"]),
+        ("SELECT (SELECT max(a) FROM t), EXISTS (SELECT 1), -a FROM t", vec!["max", "exists", "?column?"]),
+        ("SELECT coalesce(a, 0), extract(year FROM now()), trim(b) FROM t", vec!["coalesce", "extract", "btrim"]),
+        ("SELECT *, upper(b) FROM t", vec!["a", "b", "count", "upper"]),
+        ("SELECT b, count(*) FROM t GROUP BY b ORDER BY count DESC", vec!["b", "count"]),
+        ("SELECT count, count(*) FROM t GROUP BY count HAVING count > 1", vec!["count", "count"]),
+        ("SELECT 1 UNION SELECT 2", vec!["?column?"]),
+        ("SELECT max(a) FROM t ORDER BY max(a)", vec!["max"]),
+    ] {
+        let prepared = session.prepare(sql, &[]).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        let outcome = session.run_one(sql, Vec::new()).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+        assert_eq!(names(&outcome), expected, "{sql}");
+        assert_eq!(prepared.schema().fields(), outcome.schema.fields(), "{sql}");
+        outcome.collect().await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    }
+}

@@ -53,6 +53,91 @@ async fn rows_stream_and_dropping_them_stops_the_query() {
     assert_eq!(node.value("SELECT 1").await, "1");
 }
 
+/// Each works for hours, and gives its reader nothing before it is done.
+const BUSY: [&str; 4] = [
+    "SELECT count(DISTINCT a.value % 7 + b.value % 11) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b",
+    "SELECT count(*) FROM generate_series(1, 1000000) a JOIN generate_series(1, 1000000) b ON a.value + b.value < 0",
+    "SELECT max(a.value) FROM generate_series(1, 1000000) a LEFT JOIN generate_series(1, 1000000) b ON a.value + b.value < 0",
+    "SELECT count(*) FROM generate_series(1, 1000000) a JOIN generate_series(1, 1000000) b \
+     ON a.value % 2 = b.value % 2 AND a.value + b.value < 0",
+];
+
+fn memory_in_use(node: &Node) -> usize {
+    node.engine.context().runtime_env().memory_pool.reserved()
+}
+
+async fn frees_its_memory(node: &Node, sql: &str) {
+    let freed = async {
+        while memory_in_use(node) > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(2), freed).await.unwrap_or_else(|_| panic!("{sql} goes on"));
+}
+
+#[tokio::test]
+async fn a_busy_query_is_freed_when_nobody_waits_for_it() {
+    let node = Node::start().await;
+    for sql in BUSY {
+        let rows = async { node.session.run_one(sql, Vec::new()).await.expect("starts").collect().await };
+        assert!(tokio::time::timeout(Duration::from_millis(700), rows).await.is_err(), "{sql} is not done");
+        frees_its_memory(&node, sql).await;
+        // The same where no rows are on their way yet.
+        let writes = format!(
+            "CREATE TABLE t AS {}",
+            sql.replacen("SELECT ", "SELECT 1 AS one, ", 1).replacen(") FROM", ") AS n FROM", 1)
+        );
+        let written = node.session.run(&writes);
+        assert!(tokio::time::timeout(Duration::from_millis(700), written).await.is_err(), "{writes} is not done");
+        frees_its_memory(&node, &writes).await;
+    }
+}
+
+#[tokio::test]
+async fn a_busy_query_hears_of_its_time_limit() {
+    let node = Node::start_with(|settings| settings.target_partitions = 1).await;
+    node.run("SET statement_timeout = '300ms'").await;
+    for sql in BUSY {
+        let code = tokio::time::timeout(Duration::from_secs(3), node.fails(sql)).await.expect("in time");
+        assert_eq!(code, "LH0507", "{sql}");
+        frees_its_memory(&node, sql).await;
+    }
+}
+
+#[tokio::test]
+async fn busy_queries_leave_room_for_others() {
+    let node = Node::start().await;
+    let mut busy = Vec::new();
+    for sql in BUSY.iter().chain(&BUSY) {
+        busy.push(node.session.run_one(sql, Vec::new()).await.expect("starts"));
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for _ in 0..5 {
+        let answer = tokio::time::timeout(Duration::from_secs(2), node.value("SELECT 1"));
+        assert_eq!(answer.await.expect("in time"), "1");
+    }
+    drop(busy);
+    frees_its_memory(&node, "all").await;
+}
+
+#[tokio::test]
+async fn a_query_runs_ahead_of_its_reader_by_a_few_batches_only() {
+    let node = Node::start().await;
+    let sql = "SELECT value, repeat('x', 1000) FROM generate_series(1, 1000000000)";
+    let mut rows = node.session.run_one(sql, Vec::new()).await.expect("starts").stream.expect("rows");
+    let before = rows.next().await.expect("a batch").expect("no error").num_rows();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(before > 0);
+    // What waits is a few batches; the rest is not made before it is asked for, in order.
+    let mut last = 0;
+    for _ in 0..10 {
+        let batch = rows.next().await.expect("a batch").expect("no error");
+        let values = batch.column(0).as_any().downcast_ref::<arrow::array::Int64Array>().expect("numbers");
+        assert!(values.value(0) > last);
+        last = values.value(batch.num_rows() - 1);
+    }
+}
+
 #[tokio::test]
 async fn long_statements_are_refused() {
     let node = Node::start().await;
