@@ -12,7 +12,7 @@ use super::{
 /// Everything that keeps `reader` from reading what `writer` wrote; empty if nothing does. `labels` are what messages
 /// call the two: `["new", "old"]`.
 pub fn unreadable(reader: &Schema, writer: &Schema, labels: [&str; 2]) -> Vec<String> {
-    let mut check = Check { reader, writer, known: HashMap::new(), depth: 0 };
+    let mut check = Check { reader, writer, known: HashMap::new(), depth: 0, bytes_left: FAULTS_BYTES_MAX };
     let mut path = Vec::new();
     let faults = check.types(reader.root(), writer.root(), &mut path);
     faults.iter().take(FAULTS_MAX).map(|fault| fault.text(labels)).collect()
@@ -22,6 +22,8 @@ const FAULTS_MAX: usize = 100;
 /// Named types can chain without nesting in the text.
 const DEPTH_MAX: usize = 128;
 const PAIRS_MAX: usize = 100_000;
+/// Faults of a type are faults of everything that uses it, so all that is kept for all pairs is limited.
+const FAULTS_BYTES_MAX: usize = 16 << 20;
 
 struct Check<'a> {
     reader: &'a Schema,
@@ -29,6 +31,8 @@ struct Check<'a> {
     /// Pairs looked at: what was found, nothing while they are being looked at.
     known: HashMap<(TypeId, TypeId), Vec<Fault>>,
     depth: usize,
+    /// For the faults in `known`.
+    bytes_left: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -96,6 +100,12 @@ fn fault(rule: Rule, path: &Path, info: impl Into<String>) -> Fault {
     Fault { rule, path: format!("/{}", path.join("/")), info: info.into() }
 }
 
+/// Adds as many as will ever be shown.
+fn add(found: &mut Vec<Fault>, faults: impl IntoIterator<Item = Fault>) {
+    let room = FAULTS_MAX.saturating_sub(found.len());
+    found.extend(faults.into_iter().take(room));
+}
+
 impl Check<'_> {
     fn types(&mut self, r: TypeId, w: TypeId, path: &mut Path) -> Vec<Fault> {
         if let Some(known) = self.known.get(&(r, w)) {
@@ -107,8 +117,13 @@ impl Check<'_> {
         // Recursive types: a pair met again inside itself counts as readable.
         self.known.insert((r, w), Vec::new());
         self.depth += 1;
-        let found = self.fresh(r, w, path);
+        let mut found = self.fresh(r, w, path);
         self.depth -= 1;
+        let bytes = found.iter().map(|fault| size_of::<Fault>() + fault.path.len() + fault.info.len()).sum();
+        match self.bytes_left.checked_sub(bytes) {
+            Some(left) => self.bytes_left = left,
+            None => found = vec![fault(Rule::TooComplex, &Vec::new(), "")],
+        }
         if !found.is_empty() {
             self.known.insert((r, w), found.clone());
         }
@@ -145,10 +160,12 @@ impl Check<'_> {
                         ));
                         path.pop();
                         // The nearest branch's own faults say which field is to blame.
-                        found
-                            .extend(faults.into_iter().filter(|fault| !matches!(fault.rule, Rule::MissingUnionBranch)));
+                        add(
+                            &mut found,
+                            faults.into_iter().filter(|fault| !matches!(fault.rule, Rule::MissingUnionBranch)),
+                        );
                     } else {
-                        found.extend(faults);
+                        add(&mut found, faults);
                     }
                 }
                 found
@@ -219,7 +236,7 @@ impl Check<'_> {
             let aliases = field.aliases.iter().map(String::as_str);
             let source = [field.name.as_str()].into_iter().chain(aliases).find_map(|name| by_name.get(name));
             match source {
-                Some(source) => found.extend(self.within("type", field.schema, source.schema, path)),
+                Some(source) => add(&mut found, self.within("type", field.schema, source.schema, path)),
                 None if field.default.is_none() => {
                     found.push(fault(Rule::ReaderFieldMissingDefaultValue, path, &field.name));
                 }
@@ -258,4 +275,25 @@ fn promotes(reader: &Kind, writer: &Kind) -> bool {
 
 fn label(kind: &Kind) -> String {
     kind.label().to_ascii_uppercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_that_use_each_other_do_not_multiply_their_faults() {
+        let schema = |more: &str| {
+            let record = |i: usize| {
+                let earlier: String = (0..i).map(|j| format!(r#","r{j}""#)).collect();
+                format!(r#"{{"type":"record","name":"r{i}","fields":[{{"name":"n","type":["null"{earlier}]}}{more}]}}"#)
+            };
+            let records: Vec<_> = (0..30).map(record).collect();
+            Schema::parse(&format!("[{}]", records.join(",")), &[]).expect("a schema")
+        };
+        let (old, new) = (schema(""), schema(r#",{"name":"x","type":"int"}"#));
+        let found = unreadable(&new, &old, ["new", "old"]);
+        assert!((1..=FAULTS_MAX).contains(&found.len()));
+        assert!(unreadable(&old, &new, ["old", "new"]).is_empty());
+    }
 }

@@ -22,6 +22,8 @@ pub fn narrowings(original: &Schema, update: &Schema, labels: [&str; 2]) -> Vec<
 }
 
 const FAULTS_MAX: usize = 100;
+/// What a message shows of a path, from its end.
+const PATH_BYTES_MAX: usize = 2000;
 const STEPS_MAX: usize = 200_000;
 const DEPTH_MAX: usize = 128;
 
@@ -99,8 +101,15 @@ fn takes_everything(value: &Value) -> bool {
 }
 
 impl Diff {
+    /// Keeps no more than will be shown: a schema with long names has more faults than memory.
     fn report(&mut self, rule: &'static str) {
-        self.found.push(Fault { rule, path: self.path.join("/") });
+        if self.found.len() < FAULTS_MAX {
+            let mut path = self.path.join("/");
+            if path.len() > PATH_BYTES_MAX {
+                path.replace_range(..path.ceil_char_boundary(path.len() - PATH_BYTES_MAX), "…");
+            }
+            self.found.push(Fault { rule, path });
+        }
     }
 
     fn report_at(&mut self, step: &str, rule: &'static str) {
@@ -511,4 +520,33 @@ fn matching(fits: &[Vec<bool>], new: usize) -> usize {
     }
     let mut taken = vec![None; new];
     (0..fits.len()).filter(|&old| place(old, fits, &mut taken, &mut vec![false; new])).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Definitions whose objects have the next one's under three names each, so that there are 3^depth leaves.
+    fn unfolding(depth: usize, name: &str, leaf: &str) -> Schema {
+        let object = |i: usize| {
+            let next = i + 1;
+            let property = |j: usize| format!(r##""{name}{j}":{{"$ref":"#/definitions/n{next}"}}"##);
+            format!(r#""n{i}":{{"properties":{{{}}}}}"#, (0..3).map(property).collect::<Vec<_>>().join(","))
+        };
+        let definitions: Vec<_> = (0..depth).map(object).collect();
+        let text = format!(
+            r##"{{"$ref":"#/definitions/n0","definitions":{{{},"n{depth}":{{"type":"{leaf}"}}}}}}"##,
+            definitions.join(",")
+        );
+        Schema::parse(&text, &[]).expect("a schema")
+    }
+
+    #[test]
+    fn messages_are_bounded_however_far_a_schema_unfolds() {
+        let name = "x".repeat(1000);
+        let (old, new) = (unfolding(9, &name, "integer"), unfolding(9, &name, "string"));
+        let found = narrowings(&old, &new, ["old", "new"]);
+        assert_eq!(found.len(), FAULTS_MAX);
+        assert!(found.iter().all(|message| message.len() < PATH_BYTES_MAX + 300));
+    }
 }
