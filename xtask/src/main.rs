@@ -1,6 +1,7 @@
 //! `cargo xtask`: everything one can do to this repository besides building it.
 
 mod bench;
+mod fuzz;
 mod run;
 mod test;
 mod tidy;
@@ -23,6 +24,8 @@ enum Task {
     Lint,
     /// All tests: crates first, then end to end with real clients.
     Test(test::Options),
+    /// Throw bytes at every parser of outside bytes.
+    Fuzz(fuzz::Options),
     /// Measure against a peer in the same run.
     Bench(bench::Options),
 }
@@ -33,6 +36,7 @@ fn main() -> Result<()> {
         Task::Tidy => tidy::run(),
         Task::Lint => run::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
         Task::Test(options) => test::run(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Bench(options) => bench::run(&options),
     }
 }

@@ -123,10 +123,8 @@ impl Frames {
             }
         }
         let claimed = i32::from_be_bytes(self.buffer[..4].try_into().expect("four bytes"));
-        let length = usize::try_from(claimed).map_err(|_| End::FrameSize(i64::from(claimed)))?;
-        if length < 8 || length > self.shared.settings.request_bytes_max {
-            return Err(End::FrameSize(i64::from(claimed)));
-        }
+        let length =
+            frame_bytes(claimed, self.shared.settings.request_bytes_max).ok_or(End::FrameSize(i64::from(claimed)))?;
         let mut permitted = length.min(FIRST_PERMIT_BYTES);
         let mut permit = self.permit(0, permitted).await?;
         while self.buffer.len() < length + 4 {
@@ -179,6 +177,11 @@ impl Frames {
             _ => Err(End::Crowded),
         }
     }
+}
+
+/// Bytes of a frame by the length it claims, if such a frame is allowed. The first part of a header takes eight.
+pub(crate) fn frame_bytes(claimed: i32, bytes_max: usize) -> Option<usize> {
+    usize::try_from(claimed).ok().filter(|length| (8..=bytes_max).contains(length))
 }
 
 /// The answering side: ends when the queue is closed and empty, or with a connection that cannot go on.

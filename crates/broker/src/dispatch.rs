@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 
 use crate::{
     fetch,
-    frame::{Header, Reader, Response},
+    frame::{Header, Read, Reader, Response},
     handlers::{admin, configs, group_admin, groups, metadata, offsets, produce, topics},
     server::Shared,
     shape, versions,
@@ -77,17 +77,14 @@ pub(crate) fn dispatch(
     shared.stats.request(which);
     let (key, version) = (offer.key, header.version);
     let malformed = |e| bad("malformed request", &header, format!("{e}"));
-    let client_id = reader.text(false).map_err(malformed)?.unwrap_or_default().to_owned();
-    if key.request_header_version(version) >= 2 {
-        reader.tags().map_err(malformed)?;
-    }
+    let client_id = rest_of_header(&mut reader, key, version).map_err(malformed)?;
     let body = frame.split_off(reader.position());
     let context =
         Context { shared: shared.clone(), client: client.clone(), version, correlation: header.correlation, client_id };
     match key {
         ApiKey::Produce => return produce::produce(context, &body).map_err(malformed),
         ApiKey::Fetch => return fetch::fetch(context, &body).map_err(malformed),
-        _ => shape::check(key, version, &body).map_err(malformed)?,
+        _ => shape::check(key, version, &body).map(drop).map_err(malformed)?,
     }
 
     macro_rules! to {
@@ -132,6 +129,15 @@ pub(crate) fn dispatch(
         ApiKey::DescribeLogDirs => to!(admin::describe_log_dirs, kafka::DescribeLogDirsRequest),
         _ => return Err(bad("request not offered", &header, "no handler".to_owned())),
     })
+}
+
+/// What a header holds after [`Header`]; returns the client's id, empty if null.
+pub(crate) fn rest_of_header(reader: &mut Reader<'_>, key: ApiKey, version: i16) -> Read<String> {
+    let client_id = reader.text(false)?.unwrap_or_default().to_owned();
+    if key.request_header_version(version) >= 2 {
+        reader.tags()?;
+    }
+    Ok(client_id)
 }
 
 pub(crate) fn ready(outcome: Outcome) -> Pin<Box<Answering>> {

@@ -14,6 +14,8 @@ mod connection;
 mod dispatch;
 mod fetch;
 mod frame;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod handlers;
 mod server;
 mod settings;

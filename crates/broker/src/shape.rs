@@ -118,11 +118,12 @@ fn shape(key: ApiKey) -> Option<Shape> {
     })
 }
 
-/// Walks the body of a request; `Ok` means the codec may decode it.
-pub(crate) fn check(key: ApiKey, version: i16, body: &Bytes) -> Read<()> {
+/// Walks the body of a request; `Ok` means the codec may decode it, and says how many bytes follow it.
+pub(crate) fn check(key: ApiKey, version: i16, body: &Bytes) -> Read<usize> {
     let shape = shape(key).expect("every API on offer that the codec decodes has a shape: tested below");
     let mut walk = Walk { reader: Reader::new(body), version, flexible: version >= shape.flexible, things: 0 };
-    walk.structure(shape.fields)
+    walk.structure(shape.fields)?;
+    Ok(walk.reader.remaining())
 }
 
 struct Walk<'a> {

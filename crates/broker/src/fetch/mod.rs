@@ -15,11 +15,8 @@ use commitlog::{Bounds, Subscription, log::Log};
 use model::{ErrorKind, TopicPartition};
 use tokio::sync::Notify;
 
-pub(crate) use self::session::Sessions;
-use self::{
-    request::{FetchRequest, TopicKey},
-    session::Plan,
-};
+pub(crate) use self::{request::FetchRequest, session::Sessions};
+use self::{request::TopicKey, session::Plan};
 use crate::{
     dispatch::{Answering, Context, Outcome},
     frame::Read,

@@ -19,7 +19,7 @@ pub(super) enum TopicKey {
 }
 
 #[derive(Debug)]
-pub(super) struct FetchRequest {
+pub(crate) struct FetchRequest {
     pub(super) max_wait_ms: i32,
     pub(super) min_bytes: i32,
     pub(super) max_bytes: i32,
@@ -33,7 +33,7 @@ pub(super) struct FetchRequest {
 }
 
 impl FetchRequest {
-    pub(super) fn parse(body: &Bytes, version: i16) -> Read<Self> {
+    pub(crate) fn parse(body: &Bytes, version: i16) -> Read<Self> {
         let compact = version >= 12;
         let by_id = version >= 13;
         let mut reader = Reader::new(body);

@@ -32,6 +32,20 @@ const CODEC_MASK: u8 = 0b111;
 const CODEC_ZSTD: u8 = 4;
 const TRANSACTIONAL: u8 = 1 << 4;
 
+/// The request as read: nothing of it is appended before all of it is.
+pub(crate) struct Wanted<'a> {
+    is_transactional: bool,
+    acks: i16,
+    pub(crate) topics: Vec<WantedTopic<'a>>,
+}
+
+/// A topic by its name (up to version 12) or id (from 13), and batches by partition.
+pub(crate) struct WantedTopic<'a> {
+    name: &'a str,
+    id: Uuid,
+    pub(crate) partitions: Vec<(i32, Option<Bytes>)>,
+}
+
 /// One topic of the request and what became of its partitions.
 struct TopicAppends {
     name: WireTopic,
@@ -44,51 +58,55 @@ enum PartitionAppend {
     Going { append: BoxFuture<'static, Result<Appended>>, counters: Arc<TopicCounters>, records: u64, bytes: u64 },
 }
 
-/// Appends fix their place in the log before this returns; the future waits until they are durable.
-pub(crate) fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answering>>> {
-    let version = context.version;
-    let compact = version >= 9;
-    let mut reader = Reader::new(body);
-    let transactional = reader.text(compact)?.is_some();
-    let acks = reader.i16()?;
-    let _timeout_ms = reader.i32()?; // The disk is as fast as it is; there are no replicas to wait for.
-    let mut things = 0;
-    let topics = reader.count(compact, 2)?;
-    // The whole request is read before anything of it is appended.
-    let mut wanted = Vec::new();
-    for _ in 0..topics {
-        let (name, id) =
-            if version >= 13 { ("", reader.uuid()?) } else { (reader.text(compact)?.unwrap_or(""), Uuid::nil()) };
-        let count = reader.count(compact, 5)?;
-        things += count + 1;
-        if things > PARTITIONS_MAX {
-            return Err(Malformed::TooMany);
-        }
-        let mut partitions = Vec::with_capacity(count);
-        for _ in 0..count {
-            partitions.push((reader.i32()?, reader.blob(compact)?));
+impl<'a> Wanted<'a> {
+    pub(crate) fn parse(body: &'a Bytes, version: i16) -> Read<Self> {
+        let compact = version >= 9;
+        let mut reader = Reader::new(body);
+        let is_transactional = reader.text(compact)?.is_some();
+        let acks = reader.i16()?;
+        let _timeout_ms = reader.i32()?; // The disk is as fast as it is; there are no replicas to wait for.
+        let mut things = 0;
+        let mut topics = Vec::new();
+        for _ in 0..reader.count(compact, 2)? {
+            let (name, id) =
+                if version >= 13 { ("", reader.uuid()?) } else { (reader.text(compact)?.unwrap_or(""), Uuid::nil()) };
+            let count = reader.count(compact, 5)?;
+            things += count + 1;
+            if things > PARTITIONS_MAX {
+                return Err(Malformed::TooMany);
+            }
+            let mut partitions = Vec::with_capacity(count);
+            for _ in 0..count {
+                partitions.push((reader.i32()?, reader.blob(compact)?));
+                if compact {
+                    reader.tags()?;
+                }
+            }
             if compact {
                 reader.tags()?;
             }
+            topics.push(WantedTopic { name, id, partitions });
         }
         if compact {
             reader.tags()?;
         }
-        wanted.push((name, id, partitions));
+        Ok(Self { is_transactional, acks, topics })
     }
-    if compact {
-        reader.tags()?;
-    }
+}
 
+/// Appends fix their place in the log before this returns; the future waits until they are durable.
+pub(crate) fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answering>>> {
+    let version = context.version;
+    let Wanted { is_transactional, acks, topics } = Wanted::parse(body, version)?;
     let refusal = if !(-1..=1).contains(&acks) {
         Some((errors::INVALID_REQUIRED_ACKS, "acks is none of -1, 0 and 1"))
-    } else if transactional {
+    } else if is_transactional {
         Some((errors::INVALID_TXN_STATE, "transactions are not offered"))
     } else {
         None
     };
-    let mut appends = Vec::with_capacity(wanted.len());
-    for (name, id, partitions) in wanted {
+    let mut appends = Vec::with_capacity(topics.len());
+    for WantedTopic { name, id, partitions } in topics {
         let topic = if version >= 13 { context.shared.log.topic_by_id(id) } else { context.shared.log.topic(name) };
         let counters = topic.as_ref().map(|t| context.shared.stats.topic(&t.name));
         let start = |(index, batch): (i32, Option<Bytes>)| {
@@ -125,7 +143,7 @@ fn refused((code, why): (i16, &'static str)) -> PartitionAppend {
 }
 
 /// What depends on the version of the request, and how many records the batch says it has. The log checks the rest.
-fn check(batch: &[u8], version: i16) -> Result<u64, (i16, &'static str)> {
+pub(crate) fn check(batch: &[u8], version: i16) -> Result<u64, (i16, &'static str)> {
     if batch.len() < HEADER_BYTES {
         return Err((errors::INVALID_RECORD, "the batch is shorter than its header"));
     }
