@@ -16,7 +16,7 @@ SELECT f.origin,
        f.time_hour,
        count(*) AS flights,
        round(avg(f.dep_delay), 0) AS avg_delay_min,
-       max(w.wind_speed) AS wind_mph,
+       round(max(w.wind_speed), 1) AS wind_mph,
        max(w.precip) AS rain_in,
        min(w.visib) AS visibility_mi
 FROM flights f

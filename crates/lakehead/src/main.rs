@@ -1,12 +1,21 @@
 //! `lakehead`: the commands, what they print and how they exit (0 done, 1 failed, 2 used wrongly).
 
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "`out` is the one way to print: a closed pipe is no panic"
+)]
+
 mod clients;
 mod commands;
+mod failure;
+mod out;
 mod table;
+mod target;
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -41,36 +50,6 @@ enum Command {
     Explain(commands::explain::ExplainArgs),
 }
 
-/// Where the node is.
-#[derive(Args, Clone)]
-struct Target {
-    /// Data directory of a node on this machine; its doors are found in `run/ports.json`.
-    #[arg(long, global = true, env = "LAKEHEAD_DATA", default_value = "lakehead-data", value_name = "DIR")]
-    data: std::path::PathBuf,
-    /// Address of the HTTP door, instead of the data directory's.
-    #[arg(long, global = true, env = "LAKEHEAD_HTTP", value_name = "HOST:PORT")]
-    http: Option<String>,
-    /// Address of the Kafka door, instead of the data directory's.
-    #[arg(long, global = true, env = "LAKEHEAD_KAFKA", value_name = "HOST:PORT")]
-    kafka: Option<String>,
-}
-
-impl Target {
-    fn http(&self) -> String {
-        self.http.clone().or_else(|| self.published("http")).unwrap_or_else(|| "127.0.0.1:8080".into())
-    }
-
-    fn kafka(&self) -> String {
-        self.kafka.clone().or_else(|| self.published("kafka")).unwrap_or_else(|| "127.0.0.1:9092".into())
-    }
-
-    fn published(&self, door: &str) -> Option<String> {
-        let text = std::fs::read_to_string(self.data.join("run").join("ports.json")).ok()?;
-        let ports: serde_json::Value = serde_json::from_str(&text).ok()?;
-        Some(ports.get(door)?.as_str()?.to_owned())
-    }
-}
-
 fn main() -> ExitCode {
     let cli = Cli::parse();
     start_log(cli.verbose, matches!(cli.command, Command::Up(_)));
@@ -92,17 +71,13 @@ fn main() -> ExitCode {
     runtime.shutdown_background();
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        // `lakehead consume … | head` is a fine way to stop.
+        Err(error) if out::is_closed(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            out::note(format_args!("error: {}", failure::told(&error)));
             ExitCode::FAILURE
         }
     }
-}
-
-/// `lakehead consume … | head` is a fine way to stop.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 fn start_log(verbose: u8, serving: bool) {
@@ -113,5 +88,10 @@ fn start_log(verbose: u8, serving: bool) {
         _ => "trace",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("LAKEHEAD_LOG").unwrap_or_else(|_| default.into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(true).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(out::takes_colours(&std::io::stderr()))
+        .with_writer(std::io::stderr)
+        .with_target(true)
+        .init();
 }

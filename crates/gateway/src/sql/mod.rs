@@ -3,6 +3,8 @@
 //! Rows are sent while the query runs. Its first batch is awaited before the status goes out, so what fails early gets a
 //! proper error; what fails later ends the body early (a chunked body without its end, which every HTTP client reports),
 //! after a last line or field `error` where the format has room for one. A client that goes away cancels its query.
+//!
+//! The header `lakehead-outcome` carries what only JSON has room for in its body: `{"tag": …, "notices": […]}`.
 
 mod format;
 mod request;
@@ -13,11 +15,12 @@ use arrow::array::RecordBatch;
 use axum::{
     body::{Body, Bytes},
     extract::{Request, State},
-    http::header,
+    http::{HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use futures::{Stream, StreamExt, stream};
 use model::{Error, Result, error::codes};
+use serde_json::json;
 use sql::{Outcome, SessionOptions};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -34,6 +37,10 @@ use crate::{
 const ROWS_PER_CHUNK: usize = 1024;
 /// Between the last words of a failed answer and the end of its connection.
 const LAST_WORDS: Duration = Duration::from_millis(50);
+/// What became of the statement, in every format.
+const OUTCOME: HeaderName = HeaderName::from_static("lakehead-outcome");
+/// Longer notices stay out of the header: clients refuse heads beyond some size.
+const OUTCOME_BYTES_MAX: usize = 4096;
 
 pub(crate) async fn answer(State(app): State<Shared>, request: Request) -> Result<Response, Failure> {
     let (head, body) = request.into_parts();
@@ -59,6 +66,7 @@ pub(crate) async fn answer(State(app): State<Shared>, request: Request) -> Resul
     };
     let left = limit.saturating_sub(app.parts.world.clock.monotonic().saturating_sub(started));
     let writer = Writer::new(format, &rows.outcome)?;
+    let outcome = outcome_header(&rows.outcome);
     let body = Answer {
         app,
         rows,
@@ -68,7 +76,16 @@ pub(crate) async fn answer(State(app): State<Shared>, request: Request) -> Resul
         limit,
         _permit: permit,
     };
-    Ok(([(header::CONTENT_TYPE, format.content_type())], Body::from_stream(body.into_stream())).into_response())
+    let content_type = HeaderValue::from_static(format.content_type());
+    Ok(([(header::CONTENT_TYPE, content_type), (OUTCOME, outcome)], Body::from_stream(body.into_stream()))
+        .into_response())
+}
+
+/// Tag and notices as JSON, which escapes all a header may not hold.
+fn outcome_header(outcome: &Outcome) -> HeaderValue {
+    let whole = json!({"tag": outcome.tag, "notices": outcome.notices}).to_string();
+    let text = if whole.len() <= OUTCOME_BYTES_MAX { whole } else { json!({"tag": outcome.tag}).to_string() };
+    HeaderValue::from_bytes(text.as_bytes()).unwrap_or(HeaderValue::from_static("{}"))
 }
 
 /// Runs the statements and gives the outcome of the last one; what earlier ones answer is not wanted.

@@ -1,16 +1,47 @@
 //! A small client of the HTTP door.
 
+use std::io::Write;
+
 use anyhow::{Context, Result, anyhow};
 use arrow::{datatypes::SchemaRef, ipc::reader::StreamReader, record_batch::RecordBatch};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
-use hyper::{Request, Response, body::Incoming, client::conn::http1};
+use hyper::{HeaderMap, Request, Response, body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
+use model::{Error, error::codes};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-/// The answer to one statement.
+use crate::failure::Failure;
+
+/// The form in which rows are wanted.
+#[derive(Clone, Copy)]
+pub enum Form {
+    Arrow,
+    Csv,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What became of a statement, besides its rows.
+#[derive(Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// `INSERT 0 2`, `CREATE TABLE`.
+    pub tag: String,
+    /// Things worth saying that are not errors.
+    pub notices: Vec<String>,
+}
+
+/// The answer to one statement; its rows are still to come.
+pub struct Reply {
+    pub outcome: Outcome,
+    form: Form,
+    body: Incoming,
+}
+
+/// The answer to one statement, whole.
 pub struct Answer {
+    pub outcome: Outcome,
     pub schema: SchemaRef,
     pub batches: Vec<RecordBatch>,
 }
@@ -21,53 +52,75 @@ impl Answer {
     }
 }
 
-/// An error the server answered with, as it was written for people.
-#[derive(Debug)]
-pub struct ServerError {
-    pub code: String,
-    pub message: String,
-    pub detail: Option<String>,
-    pub hint: Option<String>,
-}
-
-impl std::fmt::Display for ServerError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.code, self.message)?;
-        if let Some(detail) = &self.detail {
-            write!(f, "\n{detail}")?;
-        }
-        if let Some(hint) = &self.hint {
-            write!(f, "\nhint: {hint}")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for ServerError {}
-
-/// Runs SQL through `POST /sql` of the node at `address`. Dropping the future cancels the query.
-pub async fn sql(address: &str, statement: &str) -> Result<Answer> {
+/// Runs SQL through `POST /sql` of the node at `address`. Dropping the future, or the reply, cancels the query.
+pub async fn ask(address: &str, statement: &str, form: Form) -> Result<Reply> {
+    let accept = match form {
+        Form::Arrow => "application/vnd.apache.arrow.stream",
+        Form::Csv => "text/csv",
+        Form::Json => "application/x-ndjson",
+    };
     let request = Request::post("/sql")
         .header("content-type", "text/plain; charset=utf-8")
-        .header("accept", "application/vnd.apache.arrow.stream")
+        .header("accept", accept)
         .body(Full::new(Bytes::from(statement.to_owned())))?;
     let response = send(address, request).await?;
     let status = response.status();
-    let body = response.into_body().collect().await.context("the answer broke off")?.to_bytes();
-    if !status.is_success() {
-        return Err(error_of(&body).unwrap_or_else(|| anyhow!("HTTP {status}")));
+    if status.is_success() {
+        return Ok(Reply { outcome: outcome_of(response.headers()), form, body: response.into_body() });
     }
-    let reader =
-        StreamReader::try_new(std::io::Cursor::new(body), None).context("the answer is not an Arrow stream")?;
-    let schema = reader.schema();
-    let batches = reader.collect::<Result<Vec<_>, _>>().context("the answer broke off")?;
-    Ok(Answer { schema, batches })
+    let body = response.into_body().collect().await.context("the answer broke off")?.to_bytes();
+    Err(failure_of(&body).map_or_else(|| anyhow!("HTTP {status}"), anyhow::Error::new))
+}
+
+/// [`ask`], with all rows at once.
+pub async fn sql(address: &str, statement: &str) -> Result<Answer> {
+    ask(address, statement, Form::Arrow).await?.rows().await
+}
+
+impl Reply {
+    /// All rows, of a reply in Arrow.
+    pub async fn rows(self) -> Result<Answer> {
+        let body = self.body.collect().await.context("the answer broke off")?.to_bytes();
+        let reader =
+            StreamReader::try_new(std::io::Cursor::new(body), None).context("the answer is not an Arrow stream")?;
+        let schema = reader.schema();
+        let batches = reader.collect::<Result<Vec<_>, _>>().context("the answer broke off")?;
+        Ok(Answer { outcome: self.outcome, schema, batches })
+    }
+
+    /// Copies the rows as they came while they come.
+    pub async fn copy(mut self, out: &mut impl Write) -> Result<Outcome> {
+        // The last piece is held back: when the query fails on the way, it is what the server has to say about it.
+        let mut held = Bytes::new();
+        while let Some(frame) = self.body.frame().await {
+            let frame = match frame {
+                Ok(frame) => frame,
+                Err(error) => {
+                    if let (Form::Json, Some(failure)) = (self.form, failure_of(&held)) {
+                        return Err(failure.into());
+                    }
+                    out.write_all(&held)?;
+                    out.flush()?;
+                    return Err(anyhow::Error::new(error).context("the answer broke off"));
+                }
+            };
+            if let Ok(piece) = frame.into_data() {
+                out.write_all(&held)?;
+                held = piece;
+            }
+        }
+        out.write_all(&held)?;
+        out.flush()?;
+        Ok(self.outcome)
+    }
 }
 
 async fn send(address: &str, mut request: Request<Full<Bytes>>) -> Result<Response<Incoming>> {
-    let stream = TcpStream::connect(address)
-        .await
-        .with_context(|| format!("no node answers at http://{address}; is it up? (`lakehead up`)"))?;
+    let stream = TcpStream::connect(address).await.map_err(|error| {
+        Error::new(codes::NODE_NOT_FOUND, format!("no node answers at http://{address}"))
+            .detail(error.to_string())
+            .hint("is it up? `lakehead up` starts one")
+    })?;
     stream.set_nodelay(true)?;
     request.headers_mut().insert("host", address.parse()?);
     request.headers_mut().insert("connection", "close".parse()?);
@@ -82,17 +135,26 @@ async fn send(address: &str, mut request: Request<Full<Bytes>>) -> Result<Respon
     Ok(sender.send_request(request).await?)
 }
 
-fn error_of(body: &[u8]) -> Option<anyhow::Error> {
+/// A server that does not say leaves the outcome empty.
+fn outcome_of(headers: &HeaderMap) -> Outcome {
+    let header = headers.get("lakehead-outcome").and_then(|text| serde_json::from_slice::<Value>(text.as_bytes()).ok());
+    let Some(header) = header else { return Outcome::default() };
+    let notices = header["notices"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    Outcome {
+        tag: header["tag"].as_str().unwrap_or_default().to_owned(),
+        notices: notices.map(str::to_owned).collect(),
+    }
+}
+
+fn failure_of(body: &[u8]) -> Option<Failure> {
     let answer: Value = serde_json::from_slice(body).ok()?;
     let error = answer.get("error")?;
     let text = |name: &str| error.get(name).and_then(Value::as_str).map(str::to_owned);
-    Some(
-        ServerError {
-            code: text("code").unwrap_or_default(),
-            message: text("message").unwrap_or_default(),
-            detail: text("detail"),
-            hint: text("hint"),
-        }
-        .into(),
-    )
+    Some(Failure {
+        place: None,
+        code: text("code")?,
+        message: text("message").unwrap_or_default(),
+        detail: text("detail"),
+        hint: text("hint"),
+    })
 }

@@ -4,22 +4,23 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, anyhow, bail};
 use bytes::{Bytes, BytesMut};
-use commitlog::{
-    partition_of,
-    record::{BatchBuilder, Codec},
-};
 use kafka_protocol::{
     messages::{
-        BrokerId, CreateTopicsRequest, DeleteTopicsRequest, FetchRequest, ListOffsetsRequest, MetadataRequest,
-        ProduceRequest, RequestHeader, ResponseHeader, TopicName,
+        BrokerId, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, FetchRequest, ListOffsetsRequest,
+        MetadataRequest, ProduceRequest, RequestHeader, ResponseHeader, TopicName,
         create_topics_request::{CreatableTopic, CreatableTopicConfig},
         delete_topics_request::DeleteTopicState,
+        describe_configs_request::DescribeConfigsResource,
         fetch_request::{FetchPartition, FetchTopic},
         list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic},
         metadata_request::MetadataRequestTopic,
         produce_request::{PartitionProduceData, TopicProduceData},
     },
     protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes},
+};
+use model::{
+    Error,
+    error::{Code, codes},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -35,6 +36,10 @@ pub struct KafkaClient {
     correlation: i32,
 }
 
+/// `DescribeConfigs` of a topic, and a value that was set for it.
+const RESOURCE_TOPIC: i8 = 2;
+const SOURCE_TOPIC: i8 = 1;
+
 /// A topic as the broker tells it.
 pub struct TopicInfo {
     pub name: String,
@@ -42,30 +47,44 @@ pub struct TopicInfo {
     pub is_internal: bool,
 }
 
+/// A setting of a topic.
+pub struct TopicSetting {
+    pub name: String,
+    pub value: String,
+    /// Set for this topic, not a default.
+    pub is_set: bool,
+}
+
 impl KafkaClient {
     pub async fn connect(address: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address)
-            .await
-            .with_context(|| format!("no Kafka door at {address}; is the node up? (`lakehead up`)"))?;
+        let stream = TcpStream::connect(address).await.map_err(|error| {
+            Error::new(codes::NODE_NOT_FOUND, format!("no Kafka door answers at {address}"))
+                .detail(error.to_string())
+                .hint("is the node up? `lakehead up` starts one")
+        })?;
         stream.set_nodelay(true)?;
         Ok(Self { stream, correlation: 0 })
     }
 
-    /// Appends one batch and returns its first offset, once it is durable.
-    pub async fn produce(&mut self, topic: &str, partition: i32, batch: Bytes) -> Result<i64> {
+    /// Appends batches to partitions of a topic. They are durable on return.
+    pub async fn produce(&mut self, topic: &str, batches: Vec<(i32, Bytes)>) -> Result<()> {
+        let sent = batches.len();
+        let partitions = batches
+            .into_iter()
+            .map(|(partition, batch)| PartitionProduceData::default().with_index(partition).with_records(Some(batch)));
         let request = ProduceRequest::default().with_acks(-1).with_timeout_ms(30_000).with_topic_data(vec![
-            TopicProduceData::default().with_name(topic_name(topic)).with_partition_data(vec![
-                PartitionProduceData::default().with_index(partition).with_records(Some(batch)),
-            ]),
+            TopicProduceData::default().with_name(topic_name(topic)).with_partition_data(partitions.collect()),
         ]);
         let response = self.call(request, 9).await?;
-        let partition = response
-            .responses
-            .first()
-            .and_then(|topic| topic.partition_responses.first())
-            .ok_or_else(|| anyhow!("the broker did not answer for the partition"))?;
-        check(partition.error_code, partition.error_message.as_deref())?;
-        Ok(partition.base_offset)
+        let answers: Vec<_> = response.responses.iter().flat_map(|topic| &topic.partition_responses).collect();
+        if answers.len() != sent {
+            bail!("the broker answered for {} of {sent} partitions", answers.len());
+        }
+        for answer in answers {
+            let what = || format!("could not write to partition {} of `{topic}`", answer.index);
+            check(what, topic, answer.error_code, answer.error_message.as_deref())?;
+        }
+        Ok(())
     }
 
     /// Batches from `offset` on (waiting up to `wait_ms` for the first) and the high watermark.
@@ -83,15 +102,16 @@ impl KafkaClient {
                     .with_partition_max_bytes(8 << 20),
             ])]);
         let response = self.call(request, 12).await?;
-        check(response.error_code, None)?;
-        let partition = response
+        let what = || format!("could not read partition {partition} of `{topic}`");
+        check(what, topic, response.error_code, None)?;
+        let answer = response
             .responses
             .into_iter()
             .next()
             .and_then(|topic| topic.partitions.into_iter().next())
             .ok_or_else(|| anyhow!("the broker did not answer for the partition"))?;
-        check(partition.error_code, None)?;
-        Ok((partition.records.unwrap_or_default(), partition.high_watermark))
+        check(what, topic, answer.error_code, None)?;
+        Ok((answer.records.unwrap_or_default(), answer.high_watermark))
     }
 
     /// The offset at `timestamp` (−1: the end, −2: the start).
@@ -102,13 +122,14 @@ impl KafkaClient {
             ]),
         ]);
         let response = self.call(request, 7).await?;
-        let partition = response
+        let answer = response
             .topics
             .first()
             .and_then(|topic| topic.partitions.first())
             .ok_or_else(|| anyhow!("the broker did not answer for the partition"))?;
-        check(partition.error_code, None)?;
-        Ok(partition.offset)
+        let what = || format!("could not ask for the offsets of partition {partition} of `{topic}`");
+        check(what, topic, answer.error_code, None)?;
+        Ok(answer.offset)
     }
 
     /// The topics there are, or the one asked for (made if missing when `create` is set and the broker allows it).
@@ -121,7 +142,7 @@ impl KafkaClient {
             .into_iter()
             .map(|topic| {
                 let name = topic.name.map(|name| name.to_string()).unwrap_or_default();
-                check(topic.error_code, None).with_context(|| format!("topic `{name}`"))?;
+                check(|| format!("could not look up topic `{name}`"), &name, topic.error_code, None)?;
                 let partitions = i32::try_from(topic.partitions.len())?;
                 Ok(TopicInfo { name, partitions, is_internal: topic.is_internal })
             })
@@ -146,7 +167,7 @@ impl KafkaClient {
         ]);
         let response = self.call(request, 5).await?;
         let topic = response.topics.first().ok_or_else(|| anyhow!("the broker did not answer for the topic"))?;
-        check(topic.error_code, topic.error_message.as_deref())
+        check(|| format!("could not make topic `{name}`"), name, topic.error_code, topic.error_message.as_deref())
     }
 
     pub async fn delete_topic(&mut self, name: &str) -> Result<()> {
@@ -155,7 +176,25 @@ impl KafkaClient {
             .with_topics(vec![DeleteTopicState::default().with_name(Some(topic_name(name)))]);
         let response = self.call(request, 6).await?;
         let topic = response.responses.first().ok_or_else(|| anyhow!("the broker did not answer for the topic"))?;
-        check(topic.error_code, topic.error_message.as_deref())
+        check(|| format!("could not remove topic `{name}`"), name, topic.error_code, topic.error_message.as_deref())
+    }
+
+    /// The settings of a topic, in the broker's order.
+    pub async fn settings(&mut self, topic: &str) -> Result<Vec<TopicSetting>> {
+        let resource = DescribeConfigsResource::default()
+            .with_resource_type(RESOURCE_TOPIC)
+            .with_resource_name(StrBytes::from_string(topic.to_owned()))
+            .with_configuration_keys(None);
+        let response = self.call(DescribeConfigsRequest::default().with_resources(vec![resource]), 4).await?;
+        let answer = response.results.first().ok_or_else(|| anyhow!("the broker did not answer for the topic"))?;
+        let what = || format!("could not ask for the settings of topic `{topic}`");
+        check(what, topic, answer.error_code, answer.error_message.as_deref())?;
+        let settings = answer.configs.iter().map(|setting| TopicSetting {
+            name: setting.name.to_string(),
+            value: setting.value.as_deref().unwrap_or_default().to_owned(),
+            is_set: setting.config_source == SOURCE_TOPIC,
+        });
+        Ok(settings.collect())
     }
 
     async fn call<R: Request>(&mut self, request: R, version: i16) -> Result<R::Response> {
@@ -189,77 +228,69 @@ impl KafkaClient {
     }
 }
 
-/// Collects records for the partitions of one topic and sends them in batches.
-pub struct Producer {
-    client: KafkaClient,
-    topic: String,
-    batches: Vec<BatchBuilder>,
-    next: usize,
-}
-
-/// Records per partition and request.
-const BATCH_RECORDS: usize = 500;
-const BATCH_BYTES: usize = 256 << 10;
-
-impl Producer {
-    /// Connects and asks for the topic's partitions (making the topic if it is missing and the broker allows it).
-    pub async fn connect(address: &str, topic: &str) -> Result<Self> {
-        let mut client = KafkaClient::connect(address).await?;
-        let partitions = client.topics(Some(topic), true).await?.first().map_or(0, |topic| topic.partitions);
-        if partitions < 1 {
-            bail!("topic `{topic}` has no partitions");
-        }
-        let batches = (0..partitions).map(|_| BatchBuilder::new(Codec::None)).collect();
-        Ok(Self { client, topic: topic.to_owned(), batches, next: 0 })
-    }
-
-    /// Adds a record; sends when the batch of its partition is full. Keyed records go where Kafka's clients send them,
-    /// the others in turn.
-    pub async fn send(&mut self, timestamp_ms: i64, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<()> {
-        let partitions = self.batches.len();
-        let at = match key {
-            Some(key) => partition_of(key, partitions),
-            None => self.next % partitions,
-        };
-        let batch = &mut self.batches[at];
-        batch.push(timestamp_ms, key, value, &[]);
-        if batch.len() >= BATCH_RECORDS || batch.size_bytes() >= BATCH_BYTES {
-            self.next += 1;
-            self.flush_partition(at).await?;
-        }
-        Ok(())
-    }
-
-    /// Sends what is left. On return everything sent is durable.
-    pub async fn flush(&mut self) -> Result<()> {
-        for partition in 0..self.batches.len() {
-            self.flush_partition(partition).await?;
-        }
-        Ok(())
-    }
-
-    async fn flush_partition(&mut self, at: usize) -> Result<()> {
-        let batch = std::mem::replace(&mut self.batches[at], BatchBuilder::new(Codec::None));
-        if !batch.is_empty() {
-            self.client.produce(&self.topic, i32::try_from(at)?, batch.build()).await?;
-        }
-        Ok(())
-    }
-}
-
 fn topic_name(name: &str) -> TopicName {
     TopicName(StrBytes::from_string(name.to_owned()))
 }
 
-/// Turns a Kafka error code into an error people can read.
-fn check(code: i16, message: Option<&str>) -> Result<()> {
+/// Turns an error of the Kafka protocol into one people can read. Our own broker says it all in its message; the
+/// protocol's codes alone, and those of other brokers, are given the nearest code we have.
+fn check(what: impl FnOnce() -> String, topic: &str, code: i16, message: Option<&str>) -> Result<()> {
     if code == 0 {
         return Ok(());
     }
-    let name =
-        kafka_protocol::ResponseError::try_from_code(code).map_or_else(String::new, |error| format!("{error:?}"));
-    match message {
-        Some(message) => bail!("{message} (Kafka error {code} {name})"),
-        None => bail!("Kafka error {code} {name}"),
+    let message = message.unwrap_or_default();
+    if message.split_once(':').is_some_and(|(name, _)| codes::find(name).is_some()) {
+        bail!("{message}");
+    }
+    let name = kafka_protocol::ResponseError::try_from_code(code)
+        .map_or_else(|| format!("Kafka error {code}"), |error| format!("Kafka error {code}, {error:?}"));
+    let detail = if message.is_empty() { name } else { format!("{message} ({name})") };
+    let error = |code, message: String| Error::new(code, message).detail(detail.clone());
+    Err(match known(code) {
+        code if code == codes::TOPIC_NOT_FOUND => error(code, format!("there is no topic `{topic}`"))
+            .hint(format!("`lakehead topics ls` shows those there are, `lakehead topics create {topic}` makes it")),
+        code => error(code, what()).hint(format!("see `lakehead explain {}`", code.name)),
+    }
+    .into())
+}
+
+fn known(kafka: i16) -> &'static Code {
+    match kafka {
+        1 => codes::OFFSET_OUT_OF_RANGE,
+        2 => codes::BATCH_CORRUPT,
+        3 => codes::TOPIC_NOT_FOUND,
+        10 => codes::BATCH_TOO_LARGE,
+        17 => codes::TOPIC_NAME_INVALID,
+        32 => codes::TIMESTAMP_INVALID,
+        36 => codes::TOPIC_EXISTS,
+        37 => codes::PARTITIONS_INVALID,
+        40 => codes::TOPIC_CONFIG_INVALID,
+        56 => codes::STORAGE_FAILED,
+        _ => codes::BROKER_REFUSED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_refusal_has_a_code_a_cause_and_a_next_step() {
+        let told = |code, message| {
+            let error = check(|| "could not read `nope`".to_owned(), "nope", code, message).expect_err("refused");
+            crate::failure::told(&error)
+        };
+        expect_test::expect![[r#"
+            LH0102: there is no topic `nope`
+            Kafka error 3, UnknownTopicOrPartition
+            hint: `lakehead topics ls` shows those there are, `lakehead topics create nope` makes it"#]]
+        .assert_eq(&told(3, None));
+        expect_test::expect![[r#"
+            LH0012: could not read `nope`
+            busy (Kafka error 15, CoordinatorNotAvailable)
+            hint: see `lakehead explain LH0012`"#]]
+        .assert_eq(&told(15, Some("busy")));
+        assert_eq!(told(40, Some("LH0104: no such setting")), "LH0104: no such setting");
+        assert!(check(String::new, "there", 0, None).is_ok());
     }
 }

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 use commitlog::record;
 
-use crate::{Target, clients::kafka::KafkaClient};
+use crate::{clients::kafka::KafkaClient, out::Out, target::Target};
 
 /// Largest batch after decompression.
 const BATCH_BYTES_MAX: usize = 256 << 20;
@@ -31,7 +31,7 @@ pub struct ConsumeArgs {
 }
 
 pub async fn run(args: ConsumeArgs) -> Result<()> {
-    let mut client = KafkaClient::connect(&args.target.kafka()).await?;
+    let mut client = KafkaClient::connect(&args.target.kafka()?).await?;
     let topics = client.topics(Some(&args.topic), false).await?;
     let Some(topic) = topics.first() else { bail!("topic `{}` does not exist", args.topic) };
     let start = if args.from_beginning { -2 } else { -1 };
@@ -39,7 +39,7 @@ pub async fn run(args: ConsumeArgs) -> Result<()> {
     for partition in 0..topic.partitions {
         next.push(client.offset_at(&args.topic, partition, start).await?);
     }
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = Out::new();
     let mut left = args.limit.unwrap_or(u64::MAX);
     // One connection asks partition after partition; it waits only in a round in which none had anything.
     let mut wait_ms = 0;

@@ -1,8 +1,12 @@
 //! `lakehead explain LH0101`: the help page of an error code.
 
+use std::io::Write;
+
 use anyhow::{Result, bail};
 use clap::Args;
 use model::error::codes;
+
+use crate::out::Out;
 
 #[derive(Args)]
 pub struct ExplainArgs {
@@ -12,25 +16,25 @@ pub struct ExplainArgs {
 
 pub fn run(args: &ExplainArgs) -> Result<()> {
     let Some(name) = &args.code else {
+        let mut out = Out::new();
         for code in codes::all() {
-            println!("{}  {}", code.name, code.title);
+            writeln!(out, "{}  {}", code.name, code.title)?;
         }
-        return Ok(());
+        return Ok(out.flush()?);
     };
     let Some(code) = codes::find(name) else {
         bail!("there is no error code `{name}` (all of them: `lakehead explain`)");
     };
-    println!("{}: {}\n\n{}\n", code.name, code.title, wrap(code.help, 100));
     let kafka = kafka_protocol::ResponseError::try_from_code(code.kind.kafka_code())
         .map_or_else(String::new, |error| format!(" {error:?}"));
-    println!("HTTP status   {}", code.kind.http_status());
-    println!("SQLSTATE      {}", code.kind.sqlstate());
-    println!("Kafka error   {}{kafka}", code.kind.kafka_code());
-    println!(
-        "try again?    {}",
-        if code.kind.is_retryable() { "yes, later it may work" } else { "no, change something first" }
-    );
-    Ok(())
+    let retry = if code.kind.is_retryable() { "yes, later it may work" } else { "no, change something first" };
+    let mut out = Out::new();
+    writeln!(out, "{}: {}\n\n{}\n", code.name, code.title, wrap(code.help, 100))?;
+    writeln!(out, "HTTP status   {}", code.kind.http_status())?;
+    writeln!(out, "SQLSTATE      {}", code.kind.sqlstate())?;
+    writeln!(out, "Kafka error   {}{kafka}", code.kind.kafka_code())?;
+    writeln!(out, "try again?    {retry}")?;
+    Ok(out.flush()?)
 }
 
 fn wrap(text: &str, width: usize) -> String {

@@ -4,9 +4,10 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 
 use crate::{
-    Target,
     clients::http,
-    commands::topics::{print, quoted},
+    commands::topics::{quoted, show},
+    out,
+    target::Target,
 };
 
 #[derive(Args)]
@@ -35,6 +36,7 @@ enum Action {
 }
 
 pub async fn run(args: TablesArgs) -> Result<()> {
+    let address = args.target.http()?;
     let statement = match &args.action {
         Action::Ls => "SHOW TABLES".to_owned(),
         Action::Describe { name } => format!("DESCRIBE {}", quoted(name)),
@@ -42,8 +44,17 @@ pub async fn run(args: TablesArgs) -> Result<()> {
             let (zone, table) = name.split_once('.').unwrap_or(("public", name));
             format!("SELECT * FROM \"{zone}\".\"{}$snapshots\" ORDER BY committed_at", table.replace('"', "\"\""))
         }
-        Action::Optimize { name } => format!("OPTIMIZE {}", quoted(name)),
-        Action::Expire { name } => format!("VACUUM {}", quoted(name)),
+        Action::Optimize { name } => return maintain(&address, "OPTIMIZE", name, args.json).await,
+        Action::Expire { name } => return maintain(&address, "VACUUM", name, args.json).await,
     };
-    print(&http::sql(&args.target.http(), &statement).await?, args.json)
+    show(&address, &statement, args.json).await
+}
+
+/// Has something done to a table and says what it was.
+async fn maintain(address: &str, verb: &str, name: &str, json: bool) -> Result<()> {
+    let outcome = http::sql(address, &format!("{verb} {}", quoted(name))).await?.outcome;
+    if json {
+        return out::line(serde_json::json!({"table": name, "done": outcome.tag, "notices": outcome.notices}));
+    }
+    out::line(format_args!("`{name}`: {}", outcome.notices.join("; ")))
 }

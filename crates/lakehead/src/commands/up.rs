@@ -1,15 +1,17 @@
 //! `lakehead up`: start a node and keep it up.
 
-use std::{io::Write, net::SocketAddr, path::PathBuf, time::Instant};
+use std::{net::SocketAddr, path::PathBuf, time::Instant};
 
 use anyhow::Result;
 use clap::Args;
 use node::{Addresses, Node, Settings};
 
+use crate::{out, target};
+
 #[derive(Args)]
 pub struct UpArgs {
     /// Where everything is kept; made if missing. `lakehead.toml` in it holds settings.
-    #[arg(long, env = "LAKEHEAD_DATA", default_value = "lakehead-data", value_name = "DIR")]
+    #[arg(long, env = "LAKEHEAD_DATA", default_value = target::DATA_DEFAULT, value_name = "DIR")]
     data: PathBuf,
     #[command(flatten)]
     doors: Doors,
@@ -52,27 +54,22 @@ pub async fn run(args: UpArgs) -> Result<()> {
     settings.default_partitions = args.partitions.unwrap_or(settings.default_partitions);
     settings.unsafe_ack_before_fsync |= args.unsafe_ack_before_fsync;
     let node = Node::start(settings).await?;
-    print_doors(node.addresses())?;
-    println!("ready in {} ms; stop with Ctrl-C", began.elapsed().as_millis());
-    std::io::stdout().flush()?;
+    let ready = format!("ready in {} ms; stop with Ctrl-C\n", began.elapsed().as_millis());
+    // A node serves whether or not somebody reads this.
+    if let Err(error) = out::text(doors(node.addresses()) + &ready) {
+        tracing::debug!(%error, "the doors could not be printed");
+    }
     interrupted().await?;
-    eprintln!("stopping");
+    out::note("stopping");
     Ok(node.stop().await?)
 }
 
 /// One line per door.
-pub fn print_doors(addresses: &Addresses) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    if let Some(kafka) = addresses.kafka {
-        writeln!(out, "kafka     {kafka}")?;
-    }
-    if let Some(http) = addresses.http {
-        writeln!(out, "http      http://{http}/")?;
-    }
-    if let Some(pg) = addresses.pg {
-        writeln!(out, "postgres  postgres://lakehead@{pg}/lakehead")?;
-    }
-    Ok(())
+pub fn doors(addresses: &Addresses) -> String {
+    let kafka = addresses.kafka.map(|kafka| format!("kafka     {kafka}\n"));
+    let http = addresses.http.map(|http| format!("http      http://{http}/\n"));
+    let pg = addresses.pg.map(|pg| format!("postgres  postgres://lakehead@{pg}/lakehead\n"));
+    [kafka, http, pg].into_iter().flatten().collect()
 }
 
 /// Resolves at Ctrl-C or SIGTERM.

@@ -5,6 +5,7 @@ mod file;
 use std::{
     collections::BTreeSet,
     net::SocketAddr,
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
@@ -15,6 +16,13 @@ use model::{
 use serde::Deserialize;
 
 pub use file::SettingsFile;
+
+/// What a topic may have.
+const PARTITIONS: RangeInclusive<i64> = 1..=10_000;
+/// More often than this, tables fill up with tiny files; more seldom than each hour, the tail outgrows the memory.
+const COMMIT_INTERVAL_MS: RangeInclusive<i64> = 100..=3_600_000;
+/// Below this no sort could even spill.
+const QUERY_MEMORY_BYTES: RangeInclusive<i64> = 16 << 20..=1 << 50;
 
 /// A part of the node's work. A process runs any subset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
@@ -89,14 +97,25 @@ impl Settings {
 
     /// Refuses what cannot work or would not be safe, before anything is started.
     pub fn check(&self) -> Result<()> {
-        let invalid = |what: String| Err(Error::new(SETTINGS_INVALID, what));
+        let invalid = |setting: String, allowed: String| {
+            let hint = "change it in `lakehead.toml`, or with its flag";
+            Err(Error::new(SETTINGS_INVALID, format!("`{setting}` is not possible")).detail(allowed).hint(hint))
+        };
         if self.log != "embedded" {
-            return invalid(format!("`log = \"{}\"` is not possible", self.log))
-                .map_err(|error| error.detail("this release has the log `embedded` only"));
+            return invalid(format!("log = \"{}\"", self.log), "this release has the log `embedded` only".into());
         }
-        if self.default_partitions < 1 {
-            return invalid(format!("`default_partitions = {}` is not possible", self.default_partitions))
-                .map_err(|error| error.detail("a topic has at least one partition"));
+        if self.roles.is_empty() {
+            return invalid("roles = []".into(), "a node has at least one of broker, lake and gateway".into());
+        }
+        for (name, value, allowed) in [
+            ("default_partitions", i64::from(self.default_partitions), PARTITIONS),
+            ("commit_interval_ms", saturated(self.commit_interval_ms), COMMIT_INTERVAL_MS),
+            ("query_memory_bytes", saturated(self.query_memory_bytes as u64), QUERY_MEMORY_BYTES),
+        ] {
+            if !allowed.contains(&value) {
+                let range = format!("`{name}` is from {} to {}", allowed.start(), allowed.end());
+                return invalid(format!("{name} = {value}"), range);
+            }
         }
         for (door, address) in [("kafka", self.kafka), ("http", self.http), ("pg", self.pg)] {
             if !address.ip().is_loopback() {
@@ -107,6 +126,10 @@ impl Settings {
         }
         Ok(())
     }
+}
+
+fn saturated(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
 /// A quarter of the machine's memory, between 256 MB and 8 GB.
@@ -147,5 +170,23 @@ mod tests {
 
         let error = SettingsFile::parse("kafak = \"127.0.0.1:1\"").expect_err("unknown setting");
         assert!(error.is(SETTINGS_INVALID) && error.to_string().contains("kafak"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_what_may_be() {
+        let refused = |file: &str| {
+            let mut wrong = settings();
+            SettingsFile::parse(file).expect("legal file").overlay(&mut wrong);
+            let error = wrong.check().expect_err(file);
+            assert!(error.is(SETTINGS_INVALID), "{error}");
+            error.to_string()
+        };
+        assert!(refused("roles = []").contains("broker, lake and gateway"));
+        assert!(refused("commit_interval_ms = 0").contains("from 100 to 3600000"));
+        assert!(refused("query_memory_bytes = 10").contains("from 16777216 to"));
+        assert!(refused("default_partitions = 0").contains("from 1 to 10000"));
+        refused("default_partitions = 10001");
+        refused("commit_interval_ms = 18446744073709");
+        refused("log = \"kafka\"");
     }
 }

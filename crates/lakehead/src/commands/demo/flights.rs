@@ -1,9 +1,9 @@
 //! `lakehead demo flights`: 27,004 flights in through Kafka, five questions answered while they arrive.
 
 use std::{
-    fmt::Write as _,
-    io::{IsTerminal, Read, Write as _},
-    path::PathBuf,
+    fmt::{Display, Write as _},
+    io::Read,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
 };
@@ -17,9 +17,9 @@ use serde_json::{Map, Value};
 use world::{Clock, SystemClock};
 
 use crate::{
-    clients::{http, kafka::Producer},
+    clients::{http, producer::Producer},
     commands::up::{self, Doors},
-    table,
+    out, table,
 };
 
 const DECLARATIONS: &str = include_str!("../../../../../examples/flights/declare.sql");
@@ -57,62 +57,67 @@ pub async fn run(args: FlightsArgs) -> Result<()> {
     let mut settings = Settings::load(&data)?;
     args.doors.overlay(&mut settings);
     settings.commit_interval_ms = 2_000;
-    step("Start a node in an empty folder");
+    step("Start a node in an empty folder")?;
     let node = Node::start(settings).await?;
-    done(&format!("all doors answer after {} ms", began.elapsed().as_millis()));
-    up::print_doors(node.addresses())?;
-    let outcome = show(&args, &node, began).await;
+    let mut outcome = show(&args, &node, began).await;
     if outcome.is_ok() && !args.exit {
-        println!("\nThe node stays up. Try:");
-        println!(
-            "  lakehead sql --data {} \"SELECT dest, count(*) FROM flights GROUP BY dest ORDER BY 2 DESC LIMIT 5\"",
-            data.display()
-        );
-        if let Some(pg) = node.addresses().pg {
-            println!("  psql -h {} -p {} -U lakehead lakehead", pg.ip(), pg.port());
-        }
-        if let Some(http) = node.addresses().http {
-            println!("  a browser at http://{http}/");
-        }
-        println!("Ctrl-C stops it.");
-        up::interrupted().await?;
+        outcome = explore(&node, &data).await;
     }
     node.stop().await?;
     outcome
 }
 
+/// The node stays up until it is interrupted.
+async fn explore(node: &Node, data: &Path) -> Result<()> {
+    out::line("\nThe node stays up. Try:")?;
+    out::line(format_args!(
+        "  lakehead sql --data {} \"SELECT dest, count(*) FROM flights GROUP BY dest ORDER BY 2 DESC LIMIT 5\"",
+        data.display()
+    ))?;
+    if let Some(pg) = node.addresses().pg {
+        out::line(format_args!("  psql -h {} -p {} -U lakehead lakehead", pg.ip(), pg.port()))?;
+    }
+    if let Some(http) = node.addresses().http {
+        out::line(format_args!("  a browser at http://{http}/"))?;
+    }
+    out::line("Ctrl-C stops it.")?;
+    up::interrupted().await
+}
+
 async fn show(args: &FlightsArgs, node: &Node, began: Instant) -> Result<()> {
+    done(format_args!("all doors answer after {} ms", began.elapsed().as_millis()))?;
+    out::text(up::doors(node.addresses()))?;
     let http = node.addresses().http.context("the demo needs the HTTP door")?.to_string();
     let kafka = node.addresses().kafka.context("the demo needs the Kafka door")?.to_string();
 
-    step("Declare two topics and three tables (examples/flights/declare.sql)");
+    step("Declare two topics and three tables (examples/flights/declare.sql)")?;
     for statement in sql::statements(DECLARATIONS)? {
         http::sql(&http, statement).await?;
     }
     for (name, csv) in TABLES {
         let rows = load_table(&http, name, csv).await?;
-        done(&format!("table `{name}` holds {rows} rows"));
+        done(format_args!("table `{name}` holds {rows} rows"))?;
     }
 
-    step("Stream the weather and the flights through the Kafka door, as JSON");
+    step("Stream the weather and the flights through the Kafka door, as JSON")?;
     let weather = stream(&kafka, "weather", WEATHER, 0, None, &AtomicU64::new(0)).await?;
-    done(&format!("{weather} hours of weather acknowledged"));
+    done(format_args!("{weather} hours of weather acknowledged"))?;
     let sent = AtomicU64::new(0);
     let arriving = stream(&kafka, "flights", FLIGHTS, args.rate, Some("tailnum"), &sent);
     let (flights, answers) = tokio::try_join!(arriving, ask(&http, &sent))?;
-    done(&format!("{flights} flights acknowledged, each on disk before its acknowledgement"));
+    done(format_args!("{flights} flights acknowledged, each on disk before its acknowledgement"))?;
 
-    step("Look at the end result");
+    step("Look at the end result")?;
     let counted = count(&http, "SELECT count(*) FROM flights").await?;
     // There is no table before the first commit, and then nothing is in it.
     let committed =
         count(&http, "SELECT coalesce(max(total_records), 0) FROM \"flights$snapshots\"").await.unwrap_or(0);
-    done(&format!("the topic `flights` is the table `flights`: {counted} rows, acknowledged {flights}"));
-    done(&format!("{committed} of them are in Iceberg already, the rest is read from the log's tail"));
+    done(format_args!("the topic `flights` is the table `flights`: {counted} rows, acknowledged {flights}"))?;
+    done(format_args!("{committed} of them are in Iceberg already, the rest is read from the log's tail"))?;
     if counted != flights {
         bail!("{flights} flights were acknowledged, but SQL sees {counted}");
     }
-    done(&format!("{answers} questions answered; the whole took {:.1} s", began.elapsed().as_secs_f64()));
+    done(format_args!("{answers} questions answered; the whole took {:.1} s", began.elapsed().as_secs_f64()))?;
     Ok(())
 }
 
@@ -130,9 +135,10 @@ async fn ask(http: &str, sent: &AtomicU64) -> Result<usize> {
         let answer = http::sql(http, statement).await?;
         let took = asked.elapsed();
         let seen = count(http, "SELECT count(*) FROM flights").await?;
-        println!("\n{}", bold(&format!("{number}. {title}")));
-        print!("{}", table::draw(&answer.schema, &answer.batches, 20)?);
-        println!("   answered in {:.0} ms over the {seen} flights there so far", took.as_secs_f64() * 1e3);
+        step(&format!("{number}. {title}"))?;
+        let shape = table::Shape { rows_max: 20, width_max: out::terminal_width() };
+        out::text(table::draw(&answer.schema, &answer.batches, &shape)?)?;
+        done(format_args!("answered in {:.0} ms over the {seen} flights there so far", took.as_secs_f64() * 1e3))?;
     }
     Ok(questions.len())
 }
@@ -229,7 +235,7 @@ async fn count(http: &str, statement: &str) -> Result<u64> {
 }
 
 /// The folder to work in. A folder with anything but an earlier demo in it is refused.
-fn empty_folder(wanted: Option<&std::path::Path>) -> Result<PathBuf> {
+fn empty_folder(wanted: Option<&Path>) -> Result<PathBuf> {
     const MARK: &str = "made-by-lakehead-demo";
     let folder = wanted.map_or_else(|| PathBuf::from("lakehead-demo"), PathBuf::from);
     if folder.exists() {
@@ -248,7 +254,7 @@ fn empty_folder(wanted: Option<&std::path::Path>) -> Result<PathBuf> {
 }
 
 /// Whether the node that published its doors in `folder` still answers.
-fn is_running(folder: &std::path::Path) -> bool {
+fn is_running(folder: &Path) -> bool {
     let published = || -> Option<std::net::SocketAddr> {
         let text = std::fs::read_to_string(folder.join("run").join("ports.json")).ok()?;
         let ports: Value = serde_json::from_str(&text).ok()?;
@@ -257,16 +263,14 @@ fn is_running(folder: &std::path::Path) -> bool {
     published().is_some_and(|door| std::net::TcpStream::connect_timeout(&door, Duration::from_millis(500)).is_ok())
 }
 
-fn step(text: &str) {
-    println!("\n{}", bold(text));
+fn step(text: &str) -> Result<()> {
+    out::line(format_args!("\n{}", bold(text)))
 }
 
-fn done(text: &str) {
-    println!("   {text}");
-    // Progress is for eyes; a closed pipe shows at the next line.
-    let _shown = std::io::stdout().flush();
+fn done(text: impl Display) -> Result<()> {
+    out::line(format_args!("   {text}"))
 }
 
 fn bold(text: &str) -> String {
-    if std::io::stdout().is_terminal() { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+    if out::takes_colours(&std::io::stdout()) { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
 }

@@ -1,76 +1,49 @@
 //! The prompt: history, completion of names and keywords, Ctrl-C stops a query and not the prompt.
 
 use std::{
-    borrow::Cow,
     path::PathBuf,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use anyhow::Result;
 use arrow::array::{Array, AsArray};
+use clap::ValueEnum;
 use rustyline::{
-    Context, Editor, Helper, Highlighter, Hinter, Validator, completion::Completer, error::ReadlineError,
-    history::FileHistory,
+    CompletionType, Config, Context, Editor, Helper, Highlighter, Hinter, Validator, completion::Completer,
+    error::ReadlineError, history::FileHistory,
 };
 
-use super::{Format, execute};
-use crate::clients::http;
+use super::{
+    Format, Shell,
+    complete::{self, Known},
+};
+use crate::{clients::http, failure, out};
 
 const HELP: &str = "\
 \\d          tables, topics and views        \\d NAME     columns of one
-\\topics     topics                          \\x          switch between table and JSON rows
-\\?          this help                       \\q          leave (or Ctrl-D)
+\\topics     topics                          \\x          one value a line, on or off
+\\f FORMAT   table, expanded, csv or json    \\q          leave (or quit, exit, Ctrl-D)
+\\?          this help (or help)
 A statement ends with `;` and may span lines. Tab completes names. Ctrl-C stops a running query.";
 
-const KEYWORDS: &[&str] = &[
-    "SELECT",
-    "FROM",
-    "WHERE",
-    "GROUP BY",
-    "ORDER BY",
-    "HAVING",
-    "LIMIT",
-    "JOIN",
-    "LEFT JOIN",
-    "ON",
-    "WITH",
-    "AS",
-    "INSERT INTO",
-    "VALUES",
-    "CREATE STREAM",
-    "CREATE TABLE",
-    "CREATE VIEW",
-    "DROP",
-    "SHOW TABLES",
-    "SHOW TOPICS",
-    "DESCRIBE",
-    "EXPLAIN",
-    "EXPLAIN ANALYZE",
-    "COPY",
-    "COUNT(*)",
-    "DISTINCT",
-    "CASE WHEN",
-    "FOR VERSION AS OF",
-    "FOR TIMESTAMP AS OF",
-    "_partition",
-    "_offset",
-    "_timestamp",
-    "_key",
-    "_headers",
-];
+/// Completion must not keep the prompt waiting.
+const NAMES_PATIENCE: Duration = Duration::from_secs(1);
 
-pub async fn run(address: &str, rows_max: usize) -> Result<()> {
-    let names = Arc::new(Mutex::new(Vec::new()));
-    learn_names(address, &names).await?;
-    println!("Lakehead SQL at http://{address}/  (\\? for help)");
+type Line = Editor<Names, FileHistory>;
 
-    let mut editor: Editor<Names, FileHistory> = Editor::new()?;
-    editor.set_helper(Some(Names { names: names.clone() }));
+pub async fn run(mut shell: Shell) -> Result<()> {
+    let known = Arc::new(Mutex::new(Known::default()));
+    // Whoever has no node to talk to should know before typing.
+    *known.lock().expect(UNPOISONED) = names(&shell.address).await?;
+    out::line(format_args!("Lakehead SQL at http://{}/  (\\? for help)", shell.address))?;
+
+    let mut editor: Line = Editor::with_config(Config::builder().completion_type(CompletionType::List).build())?;
+    editor.set_helper(Some(Names(known.clone())));
     if let Some(path) = history_path() {
         // No history yet is how everyone starts.
         let _first_time = editor.load_history(&path);
     }
-    let mut format = Format::Table;
     let mut statement = String::new();
     loop {
         let prompt = if statement.is_empty() { "lake> " } else { "   -> " };
@@ -90,17 +63,30 @@ pub async fn run(address: &str, rows_max: usize) -> Result<()> {
             Err(ReadlineError::Eof) => break,
             Err(error) => return Err(error.into()),
         };
-        let command = line.trim();
-        if statement.is_empty() && command.starts_with('\\') {
+        shell.shape.width_max = editor.dimensions().map(|(columns, _)| usize::from(columns)).filter(|&n| n > 0);
+        let command = line.trim().trim_end_matches(';').trim_end();
+        if statement.is_empty()
+            && let Some(action) = Action::of(command)
+        {
             editor.add_history_entry(command)?;
-            match command.split_once(' ').unwrap_or((command, "")) {
-                ("\\q", _) => break,
-                ("\\x", _) => format = if format == Format::Table { Format::Json } else { Format::Table },
-                ("\\d", "") => perform(address, "SHOW TABLES", format, rows_max).await,
-                ("\\d", name) => perform(address, &format!("DESCRIBE {name}"), format, rows_max).await,
-                ("\\topics", _) => perform(address, "SHOW TOPICS", format, rows_max).await,
-                _ => println!("{HELP}"),
+            match action {
+                Action::Leave => break,
+                Action::Help => out::line(HELP)?,
+                Action::Run(statement) => perform(&mut shell, &statement).await?,
+                Action::Show(format) => {
+                    shell.format = format;
+                    out::line(format!("Rows are shown as {}.", name_of(format)))?;
+                }
+                Action::Expand => {
+                    let on = shell.format != Format::Expanded;
+                    shell.format = if on { Format::Expanded } else { Format::Table };
+                    out::line(format_args!("Expanded display is {}.", if on { "on" } else { "off" }))?;
+                }
+                Action::Unknown => out::note(format_args!("there is no command `{command}`; \\? lists them")),
             }
+            continue;
+        }
+        if statement.is_empty() && line.trim().is_empty() {
             continue;
         }
         if !statement.is_empty() {
@@ -112,16 +98,10 @@ pub async fn run(address: &str, rows_max: usize) -> Result<()> {
         }
         let script = std::mem::take(&mut statement);
         editor.add_history_entry(script.trim())?;
-        match sql::statements(&script) {
-            Ok(statements) => {
-                for statement in statements {
-                    perform(address, statement, format, rows_max).await;
-                }
-            }
-            Err(error) => eprintln!("{error}"),
-        }
-        if script.to_ascii_uppercase().contains("CREATE") || script.to_ascii_uppercase().contains("DROP") {
-            learn_names(address, &names).await?;
+        perform(&mut shell, &script).await?;
+        // A node that is gone is told of by the next statement; here it only leaves the names as they were.
+        if let Ok(Ok(learned)) = tokio::time::timeout(NAMES_PATIENCE, names(&shell.address)).await {
+            *known.lock().expect(UNPOISONED) = learned;
         }
     }
     if let Some(path) = history_path() {
@@ -130,65 +110,114 @@ pub async fn run(address: &str, rows_max: usize) -> Result<()> {
     Ok(())
 }
 
-/// Runs a statement until it ends or Ctrl-C; either way the prompt comes back.
-async fn perform(address: &str, statement: &str, format: Format, rows_max: usize) {
-    tokio::select! {
-        done = execute(address, statement, format, rows_max, true) => {
-            if let Err(error) = done {
-                eprintln!("{error:#}");
-            }
-        }
-        _ = tokio::signal::ctrl_c() => eprintln!("cancelled"),
+/// What a line at the start of a statement asks of the prompt itself.
+#[derive(Debug, PartialEq)]
+enum Action {
+    Leave,
+    Help,
+    Run(String),
+    Show(Format),
+    Expand,
+    Unknown,
+}
+
+impl Action {
+    /// `None` for SQL. Words that psql understands without a backslash are understood here too.
+    fn of(command: &str) -> Option<Self> {
+        let (name, argument) = command.split_once(char::is_whitespace).unwrap_or((command, ""));
+        let argument = argument.trim();
+        Some(match (name, argument) {
+            ("quit" | "exit" | "\\q" | "\\quit", "") => Self::Leave,
+            ("help" | "\\?" | "\\h" | "\\help", "") => Self::Help,
+            ("\\x", "") => Self::Expand,
+            ("\\f", format) => Format::from_str(format, true).map_or(Self::Unknown, Self::Show),
+            ("\\d" | "\\dt", "") => Self::Run("SHOW TABLES".to_owned()),
+            ("\\d", name) => Self::Run(format!("DESCRIBE {name}")),
+            ("\\topics", "") => Self::Run("SHOW TOPICS".to_owned()),
+            _ if command.starts_with('\\') => Self::Unknown,
+            _ => return None,
+        })
     }
 }
 
-/// Names of tables and columns, for completion.
-async fn learn_names(address: &str, names: &Mutex<Vec<String>>) -> Result<()> {
+fn name_of(format: Format) -> String {
+    format.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+}
+
+/// Runs statements until they end or Ctrl-C; either way the prompt comes back, unless nobody reads it any more.
+async fn perform(shell: &mut Shell, script: &str) -> Result<()> {
+    tokio::select! {
+        done = shell.run_script(script, None) => match done {
+            Err(error) if out::is_closed(&error) => return Err(error),
+            Err(error) => out::note(failure::told(&error)),
+            Ok(()) => {}
+        },
+        _ = tokio::signal::ctrl_c() => out::note("cancelled"),
+    }
+    Ok(())
+}
+
+/// Names of relations and columns, for completion.
+async fn names(address: &str) -> Result<Known> {
     let answer = http::sql(
         address,
-        "SELECT DISTINCT CAST(table_name AS VARCHAR) AS name FROM information_schema.columns \
-         UNION SELECT DISTINCT CAST(column_name AS VARCHAR) FROM information_schema.columns",
+        "SELECT DISTINCT CAST(table_schema AS VARCHAR) AS zone, CAST(table_name AS VARCHAR) AS name, \
+         CAST(NULL AS VARCHAR) AS column_name FROM information_schema.tables \
+         UNION SELECT DISTINCT NULL, NULL, CAST(column_name AS VARCHAR) FROM information_schema.columns \
+         WHERE table_schema NOT IN ('pg_catalog', 'information_schema')",
     )
     .await?;
-    let mut learned: Vec<String> = Vec::new();
+    let mut known = Known::default();
     for batch in &answer.batches {
-        let column = arrow::compute::cast(batch.column(0), &arrow::datatypes::DataType::Utf8)?;
-        let column = column.as_string::<i32>();
-        learned.extend((0..column.len()).filter(|&row| column.is_valid(row)).map(|row| column.value(row).to_owned()));
+        let texts =
+            batch.columns().iter().map(|column| arrow::compute::cast(column, &arrow::datatypes::DataType::Utf8));
+        let texts = texts.collect::<Result<Vec<_>, _>>()?;
+        let at = |column: usize, row: usize| {
+            let column = texts[column].as_string::<i32>();
+            column.is_valid(row).then(|| complete::written(column.value(row)))
+        };
+        for row in 0..batch.num_rows() {
+            match (at(0, row), at(1, row)) {
+                (Some(zone), Some(name)) if zone != "public" => known.relations.push(format!("{zone}.{name}")),
+                (_, Some(name)) => known.relations.push(name),
+                _ => known.columns.extend(at(2, row)),
+            }
+        }
     }
-    *names.lock().expect("no one panics with the names in hand") = learned;
-    Ok(())
+    Ok(known)
 }
 
 fn history_path() -> Option<PathBuf> {
     Some(PathBuf::from(std::env::var_os("HOME")?).join(".lakehead_history"))
 }
 
+const UNPOISONED: &str = "no one panics with the names in hand";
+
 /// Completes the word before the cursor.
 #[derive(Helper, Hinter, Highlighter, Validator)]
-struct Names {
-    names: Arc<Mutex<Vec<String>>>,
-}
+struct Names(Arc<Mutex<Known>>);
 
 impl Completer for Names {
     type Candidate = String;
 
     fn complete(&self, line: &str, position: usize, _: &Context<'_>) -> rustyline::Result<(usize, Vec<String>)> {
-        let before = &line[..position];
-        let start = before
-            .rfind(|c: char| !(c.is_alphanumeric() || c == '_' || c == '$'))
-            .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
-        let word = before[start..].to_lowercase();
-        if word.is_empty() {
-            return Ok((start, Vec::new()));
-        }
-        let names = self.names.lock().expect("no one panics with the names in hand");
-        let words =
-            names.iter().map(|name| Cow::Borrowed(name.as_str())).chain(KEYWORDS.iter().map(|k| Cow::Borrowed(*k)));
-        let mut fitting: Vec<String> =
-            words.filter(|name| name.to_lowercase().starts_with(&word)).map(Cow::into_owned).collect();
-        fitting.sort();
-        fitting.dedup();
-        Ok((start, fitting))
+        Ok(complete::complete(line, position, &self.0.lock().expect(UNPOISONED)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_told_from_sql() {
+        assert_eq!(Action::of("quit"), Some(Action::Leave));
+        assert_eq!(Action::of("help"), Some(Action::Help));
+        assert_eq!(Action::of("\\d raw.orders"), Some(Action::Run("DESCRIBE raw.orders".into())));
+        assert_eq!(Action::of("\\f JSON"), Some(Action::Show(Format::Json)));
+        assert_eq!(Action::of("\\f xml"), Some(Action::Unknown));
+        assert_eq!(Action::of("\\nope"), Some(Action::Unknown));
+        assert_eq!(Action::of("select 1"), None);
+        assert_eq!(Action::of("help me"), None);
     }
 }

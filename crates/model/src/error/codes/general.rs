@@ -18,4 +18,10 @@ codes! {
         "Doors bind to loopback unless authentication is configured, and authentication is not part of this release. Bind to 127.0.0.1 or [::1] and put a tunnel or proxy that authenticates in front.";
     DATA_DIR_IN_USE = "LH0009" Conflict "another node uses this data directory"
         "Two nodes on one directory would destroy each other's data. Stop the other node, or choose another directory with `--data`.";
+    NODE_NOT_FOUND = "LH0010" Unavailable "no node answers where one was looked for"
+        "`lakehead up` starts a node. The other commands find it through `run/ports.json` in its data directory (`--data` or `LAKEHEAD_DATA`, else `lakehead-data` here), or at the addresses given with `--http` and `--kafka` (`LAKEHEAD_HTTP`, `LAKEHEAD_KAFKA`). A directory that was named is never given up for another node.";
+    INPUT_INVALID = "LH0011" InvalidRequest "the input of a command cannot be taken"
+        "The detail names the line or the file and what it should be. `lakehead produce` sends what comes before the line it refuses, and says how many records that were.";
+    BROKER_REFUSED = "LH0012" Unavailable "the Kafka door refused a request"
+        "The detail has the name of the Kafka protocol's error; the protocol knows no more of it. Look at the node's log for the cause.";
 }
