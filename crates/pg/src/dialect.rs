@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::{
     },
     dialect::PostgreSqlDialect,
     parser::Parser,
+    tokenizer::{Token, Tokenizer},
 };
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 
@@ -77,17 +78,26 @@ impl Dialect {
             return ASYNCPG_TYPES.into();
         }
         let about_catalog = mentions(CATALOG_WORDS);
-        let statement = if about_catalog {
-            let Ok(mut statements) = self.parser.parse(&looked_up(sql, &lower)) else { return sql.into() };
-            let Some(statement) = statements.pop().filter(|_| statements.is_empty()) else { return sql.into() };
-            statement
-        } else if mentions(SESSION_WORDS) {
-            let Ok(mut statements) = Parser::parse_sql(&PostgreSqlDialect {}, sql) else { return sql.into() };
-            let Some(statement) = statements.pop().filter(|_| statements.is_empty()) else { return sql.into() };
-            statement
-        } else {
+        if !(about_catalog || mentions(SESSION_WORDS)) || nests_too_deeply(sql) {
             return sql.into();
+        }
+        sql::with_stack(|| self.rewrite_parsed(sql, &lower, about_catalog, settings))
+    }
+
+    fn rewrite_parsed<'a>(
+        &self,
+        sql: &'a str,
+        lower: &str,
+        about_catalog: bool,
+        settings: &ClientSettings,
+    ) -> Cow<'a, str> {
+        let statements = if about_catalog {
+            self.parser.parse(&looked_up(sql, lower))
+        } else {
+            Parser::parse_sql(&PostgreSqlDialect {}, sql)
         };
+        let Ok(mut statements) = statements else { return sql.into() };
+        let Some(statement) = statements.pop().filter(|_| statements.is_empty()) else { return sql.into() };
         // What makes things is kept as written: it is shown to people, and depends on no session.
         if !matches!(statement, Statement::Query(_) | Statement::Explain { .. }) {
             return sql.into();
@@ -105,14 +115,22 @@ impl Dialect {
 /// on these.
 pub(crate) fn cast_types(sql: &str) -> HashMap<usize, ArrowType> {
     let mut casts = Casts::default();
-    if sql.contains('$')
-        && let Ok(statements) = Parser::parse_sql(&PostgreSqlDialect {}, sql)
-    {
-        for mut statement in statements {
-            let _ = statement.visit(&mut casts);
-        }
+    if sql.contains('$') && !nests_too_deeply(sql) {
+        sql::with_stack(|| {
+            for mut statement in Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap_or_default() {
+                let _ = statement.visit(&mut casts);
+            }
+        });
     }
     casts.0
+}
+
+/// Whether parsing `sql` could overflow the stack, or it has no tokens at all. Such a statement goes to the engine as it
+/// is, which refuses it with the place.
+fn nests_too_deeply(sql: &str) -> bool {
+    let Ok(mut tokens) = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location() else { return true };
+    tokens.retain(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
+    sql::check_depth(&tokens).is_err()
 }
 
 #[derive(Default)]
@@ -442,6 +460,20 @@ mod tests {
         ] {
             assert_eq!(rewritten(sql), sql);
         }
+    }
+
+    #[test]
+    fn statements_that_nest_too_deeply_are_left_to_the_engine() {
+        for start in ["SELECT version()", "SELECT $1::text FROM pg_type WHERE 1", "SELECT 'a'::regclass"] {
+            for link in ["+1", " AND 1", "||'a'"] {
+                let sql = format!("{start}{}", link.repeat(50_000));
+                assert_eq!(rewritten(&sql), sql);
+                assert_eq!(cast_types(&sql), HashMap::new());
+            }
+        }
+        let longest = format!("SELECT $1::text FROM pg_type WHERE 1{}", " AND 1".repeat(4_000));
+        assert_eq!(cast_types(&longest).len(), 1);
+        assert!(!rewritten(&longest).is_empty());
     }
 
     #[test]

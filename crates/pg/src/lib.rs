@@ -16,6 +16,8 @@ mod connection;
 mod dialect;
 mod door;
 mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod params;
 mod rows;
 mod session;

@@ -24,6 +24,8 @@ mod bind;
 mod engine;
 mod errors;
 mod functions;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod outcome;
 mod relation;
 mod run;
@@ -44,6 +46,17 @@ pub use datafusion;
 /// The text of each statement in `sql`, in order, without the semicolons.
 pub fn statements(sql: &str) -> model::Result<Vec<&str>> {
     Ok(text::split(sql)?.into_iter().map(|piece| piece.text).collect())
+}
+
+/// Refuses a statement that nests too deeply for parsers, visitors and destructors, which all recurse: a door that parses
+/// text itself asks this first. White space and comments must be left out.
+pub fn check_depth(tokens: &[datafusion::sql::sqlparser::tokenizer::TokenWithSpan]) -> model::Result<()> {
+    text::check_depth(tokens)
+}
+
+/// Runs `work` with enough stack for anything [`check_depth`] lets through, dropping it included.
+pub fn with_stack<T>(work: impl FnOnce() -> T) -> T {
+    text::with_stack(work)
 }
 
 /// The error a result stream ended with, as the house's own.

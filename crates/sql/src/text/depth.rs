@@ -44,7 +44,8 @@ struct Level {
     is_case: bool,
 }
 
-pub(super) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
+/// Refuses what nests too deeply; white space and comments must be left out.
+pub(crate) fn check(tokens: &[TokenWithSpan]) -> Result<()> {
     let mut levels = vec![Level::default()];
     for (index, token) in tokens.iter().enumerate() {
         let depth = levels.len();

@@ -15,7 +15,7 @@ mod statement;
 mod tests;
 
 pub(crate) use columns::{ColumnRole, Declared};
-pub(crate) use depth::with_stack;
+pub(crate) use depth::{check as check_depth, with_stack};
 pub(crate) use dialect::DIALECT;
 pub(crate) use front::{Parsed, VERSION_FUNCTION, expression, literal_text, parse};
 pub(crate) use place::{caret, parser_error};
