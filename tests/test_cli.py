@@ -83,14 +83,16 @@ def test_lines_are_bytes_and_keys_need_their_separator(node):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["sql", "SELECT * FROM generate_series(1, 200000)"], ["topics", "ls"], ["topics", "describe", "piped"], ["explain"]]
+    "arguments",
+    [["sql", "SELECT * FROM generate_series(1, 200000)"], ["topics", "ls"], ["topics", "describe", "piped"], ["explain"]],
 )
 def test_a_reader_that_leaves_ends_the_command_quietly(node, arguments):
     if "piped" in arguments:
         node.run("topics", "create", "piped")
     where = [] if arguments == ["explain"] else ["--data", str(node.data)]
     ends = "exec 3>&1; { \"$@\"; echo $? >&3; } | true"
-    done = subprocess.run(["bash", "-c", ends, "bash", BINARY, *arguments, *where], capture_output=True, text=True, timeout=60)
+    command = ["bash", "-c", ends, "bash", BINARY, *arguments, *where]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.stderr) == ("0\n", "")
 
 
@@ -118,7 +120,8 @@ def test_a_script_is_one_session_and_its_errors_have_a_place(node, tmp_path):
 
 
 def test_plans_and_statements_are_printed_whole(node):
-    node.run("sql", "CREATE TABLE wide (a_rather_long_name BIGINT, another_rather_long_name VARCHAR, a_third_long_name DOUBLE)")
+    columns = "a_rather_long_name BIGINT, another_rather_long_name VARCHAR, a_third_long_name DOUBLE"
+    node.run("sql", f"CREATE TABLE wide ({columns})")
     plan = node.run("sql", "--format", "table", "EXPLAIN SELECT * FROM wide WHERE a_third_long_name > 1").stdout
     assert "another_rather_long_name" in plan and "…" not in plan and "│" not in plan and len(plan.splitlines()) >= 4
     made = node.run("sql", "--format", "table", "SHOW CREATE TABLE wide").stdout
@@ -149,8 +152,9 @@ def test_the_prompt_is_a_session_on_a_terminal(node, tmp_path):
     )
     os.close(terminal)
     said = b""
-    lines = ["SET TIME ZONE 'Europe/Vienna';", "SHOW timezone;", "CREATE TABLE prompted (a INT);", "INSERT INTO prompted VALUES (1), (2);"]
-    lines += ["SELECT repeat('x', 200) AS long, 'end' AS short;", "\\x", "SELECT 'one' AS a, 2 AS b;", "begin;", "help", "quit"]
+    lines = ["SET TIME ZONE 'Europe/Vienna';", "SHOW timezone;", "CREATE TABLE prompted (a INT);"]
+    lines += ["INSERT INTO prompted VALUES (1), (2);", "SELECT repeat('x', 200) AS wide, 'end' AS brief;"]
+    lines += ["\\x", "SELECT 'one' AS a, 2 AS b;", "begin;", "help", "quit"]
     os.write(master, ("\n".join(lines) + "\n").encode())
     while True:
         try:
@@ -163,13 +167,15 @@ def test_the_prompt_is_a_session_on_a_terminal(node, tmp_path):
     os.close(master)
     assert prompt.wait(60) == 0
     said = said.decode()
-    for answer in ("│ Europe/Vienna │", "CREATE TABLE in ", "INSERT 0 2 in ", "Expanded display is on.", "a │ one", "each statement takes effect by itself", "Ctrl-C stops a running query"):
+    answers = ["│ Europe/Vienna │", "CREATE TABLE in ", "INSERT 0 2 in ", "Expanded display is on.", "a │ one"]
+    for answer in [*answers, "each statement takes effect by itself", "Ctrl-C stops a running query"]:
         assert answer in said, said
-    assert re.search(r"│ x{10,}… │ end   │", said) and "x" * 60 not in said.split("short;")[-1], said
+    assert re.search(r"│ x{10,}… │ end   │", said) and "x" * 60 not in said.split("brief;")[-1], said
 
 
 def test_settings_that_cannot_work_are_refused_with_their_range(tmp_path):
-    for setting, told in (("roles = []", "lake"), ("commit_interval_ms = 0", "100"), ("query_memory_bytes = 10", "16777216")):
+    wrong = {"roles = []": "lake", "commit_interval_ms = 0": "100", "query_memory_bytes = 10": "16777216"}
+    for setting, told in wrong.items():
         (tmp_path / "lakehead.toml").write_text(setting + "\n")
         refused = subprocess.run([BINARY, "up", "--data", str(tmp_path)], capture_output=True, text=True, timeout=60)
         assert refused.returncode == 1 and "LH0006" in refused.stderr and told in refused.stderr, refused.stderr

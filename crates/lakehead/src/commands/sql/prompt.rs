@@ -162,8 +162,8 @@ async fn names(address: &str) -> Result<Known> {
     let answer = http::sql(
         address,
         "SELECT DISTINCT CAST(table_schema AS VARCHAR) AS zone, CAST(table_name AS VARCHAR) AS name, \
-         CAST(NULL AS VARCHAR) AS column_name FROM information_schema.tables \
-         UNION SELECT DISTINCT NULL, NULL, CAST(column_name AS VARCHAR) FROM information_schema.columns \
+         CAST(NULL AS VARCHAR) AS column_name FROM information_schema.tables WHERE table_schema <> 'pg_catalog' \
+         UNION SELECT DISTINCT NULL AS zone, NULL AS name, CAST(column_name AS VARCHAR) FROM information_schema.columns \
          WHERE table_schema NOT IN ('pg_catalog', 'information_schema')",
     )
     .await?;
