@@ -130,6 +130,27 @@ def kafka_classpath():
     return listing.read_text().strip()
 
 
+def rdkafka_performance():
+    """librdkafka's own load generator, built from the sources in the crate `rdkafka-sys`."""
+    folder = CACHE_DIR() / "librdkafka"
+    program = folder / "vendor/rdkafka-sys/librdkafka/examples/rdkafka_performance"
+    if not program.exists():
+        folder.mkdir(exist_ok=True)
+        (folder / "Cargo.toml").write_text(
+            '[package]\nname = "source"\nversion = "0.0.0"\nedition = "2024"\n[lib]\npath = "lib.rs"\n'
+            '[dependencies]\nrdkafka-sys = "4"\n[workspace]\n'
+        )
+        (folder / "lib.rs").touch()
+        subprocess.run(["cargo", "vendor", "--quiet", "vendor"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        source = program.parent.parent
+        plain = ["--disable-ssl", "--disable-gssapi", "--disable-curl", "--disable-zstd"]
+        quiet = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        subprocess.run(["./configure", *plain], cwd=source, **quiet)
+        subprocess.run(["make", "-j2", "-C", "src"], cwd=source, **quiet)
+        subprocess.run(["make", "-C", "examples", "rdkafka_performance"], cwd=source, **quiet)
+    return program
+
+
 class Kafka(Server):
     """Apache Kafka, KRaft, one node, its own defaults."""
 

@@ -347,6 +347,23 @@ async fn bad_batches_are_refused_one_by_one_and_leave_nothing() {
 }
 
 #[tokio::test]
+async fn what_lakehead_keeps_itself_is_not_a_clients_to_make() {
+    const INVALID_TOPIC: i16 = 17;
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    for name in ["__consumer_offsets", "_schemas", "_exceptions"] {
+        let topic = create_topics_request::CreatableTopic::default()
+            .with_name(topic_name(name))
+            .with_num_partitions(1)
+            .with_replication_factor(1);
+        let created = client.ask(7, &CreateTopicsRequest::default().with_topics(vec![topic])).await;
+        assert_eq!(created.topics[0].error_code, INVALID_TOPIC, "{name}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_not_offered_closes_the_connection() {
     let dir = tempfile::tempdir().expect("directory");
     let server = serve(dir.path()).await;

@@ -31,7 +31,7 @@ impl Default for LogSettings {
         Self {
             default_partitions: 4,
             unsafe_ack_before_fsync: false,
-            queue_bytes_max: 32 << 20,
+            queue_bytes_max: 16 << 20,
             wal_file_bytes: 16 << 20,
             checkpoint_bytes: 64 << 20,
             checkpoint_interval: Duration::from_secs(20),

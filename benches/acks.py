@@ -1,0 +1,109 @@
+"""How long an acknowledgement takes at a given rate, seen from the wire.
+
+An open loop: batches go out when they are due, whether or not earlier ones have been answered, so a broker that stalls is charged
+for all that waited. One connection, one thread, next to no work per batch: what is measured is the broker.
+"""
+
+import argparse
+import select
+import socket
+import struct
+import time
+
+import crc32c
+from common import percentile
+
+PRODUCE, VERSION, ALL = 0, 7, -1
+BATCH_BYTES = 16 << 10
+
+
+def ack_times(address, topic, partitions, record_bytes, mb_s, seconds):
+    """Milliseconds from the moment a batch was due to its acknowledgement; the first quarter, while all warms up, left out."""
+    batch, records = record_batch(record_bytes)
+    frames = [request(topic, partition, batch) for partition in range(partitions)]
+    every = records * record_bytes / (mb_s * 1e6)
+    count = int(seconds / every)
+    host, port = address.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), 30) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.setblocking(False)
+        took, sent, unsent, received = [], 0, b"", b""
+        began = time.perf_counter()
+        while len(took) < count:
+            now = time.perf_counter()
+            due = began + sent * every
+            if not unsent and sent < count and now >= due:
+                frame = frames[sent % partitions]
+                unsent = memoryview(frame[:8] + struct.pack(">i", sent) + frame[12:])
+                sent += 1
+            if unsent:
+                try:
+                    unsent = unsent[connection.send(unsent):]
+                except BlockingIOError:
+                    pass
+            patience = 1 if sent == count or unsent else max(0, began + sent * every - time.perf_counter())
+            readable, _, _ = select.select([connection], [connection] if unsent else [], [], patience)
+            if readable:
+                arrived = connection.recv(1 << 16)
+                if not arrived:
+                    raise SystemExit("the broker closed the connection")
+                received += arrived
+                now = time.perf_counter()
+                while len(received) >= 4 and len(received) >= 4 + (size := struct.unpack_from(">i", received)[0]):
+                    took.append((now - began - check(received[4 : 4 + size], len(topic)) * every) * 1e3)
+                    received = received[4 + size :]
+    return took[len(took) // 4 :]
+
+
+def check(response, topic_bytes):
+    """Which request this answers."""
+    correlation, _topics = struct.unpack_from(">ii", response)
+    (error,) = struct.unpack_from(">h", response, 8 + 2 + topic_bytes + 4 + 4)
+    if error:
+        raise SystemExit(f"Produce was answered with error {error}")
+    return correlation
+
+
+def request(topic, partition, batch):
+    """Produce v7; the correlation id is to be filled in."""
+    client = b"acks"
+    body = struct.pack(">hhi h", PRODUCE, VERSION, 0, len(client)) + client
+    body += struct.pack(">hhii", -1, ALL, 30_000, 1) + struct.pack(">h", len(topic)) + topic.encode()
+    body += struct.pack(">iii", 1, partition, len(batch)) + batch
+    return struct.pack(">i", len(body)) + body
+
+
+def record_batch(record_bytes):
+    """As many records as fit, uncompressed, with bytes that do not repeat."""
+    count = max(1, BATCH_BYTES // record_bytes)
+    value = bytes((i * 7 + i // 251) % 256 for i in range(record_bytes))
+    records = b""
+    for delta in range(count):
+        record = b"\0" + varint(0) + varint(delta) + varint(-1) + varint(len(value)) + value + varint(0)
+        records += varint(len(record)) + record
+    now = int(time.time() * 1000)
+    summed = struct.pack(">hiqqqhii", 0, count - 1, now, now, -1, -1, -1, count) + records
+    tail = struct.pack(">ibI", 0, 2, crc32c.crc32c(summed)) + summed
+    return struct.pack(">qi", 0, len(tail)) + tail, count
+
+
+def varint(number):
+    number = (number << 1) ^ (number >> 63)
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes(out) + bytes([number])
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("address")
+    options.add_argument("topic")
+    options.add_argument("--partitions", type=int, default=1)
+    options.add_argument("--record-bytes", type=int, default=1024)
+    options.add_argument("--mb-s", type=float, default=40)
+    options.add_argument("--seconds", type=float, default=5)
+    options = options.parse_args()
+    took = ack_times(options.address, options.topic, options.partitions, options.record_bytes, options.mb_s, options.seconds)
+    print(*(f"p{share * 100:g} {percentile(took, share):.2f} ms" for share in (0.5, 0.9, 0.99, 0.999)))
