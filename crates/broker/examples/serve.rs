@@ -1,8 +1,6 @@
-//! The Kafka door over a log and nothing else, for measurements: `serve DIR ADDRESS [relaxed]`.
+//! A broker without the rest of the house: `serve PORT DIR` (port 0 picks a free one). For driving the Kafka door by hand
+//! and for measuring it.
 
-use std::path::PathBuf;
-
-use broker::{Broker, BrokerParts, BrokerSettings};
 use commitlog::{
     embedded::{EmbeddedLog, LogSettings},
     groups::Groups,
@@ -10,18 +8,26 @@ use commitlog::{
 use world::World;
 
 #[tokio::main]
-async fn main() {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
+    let mut arguments = std::env::args().skip(1);
+    let port: u16 = arguments.next().unwrap_or_else(|| "9092".to_owned()).parse()?;
+    let dir = arguments.next().unwrap_or_else(|| "data".to_owned());
     let world = World::real();
-    world::small_pages().expect("small pages");
-    let settings = LogSettings {
-        unsafe_ack_before_fsync: args.get(2).is_some_and(|how| how == "relaxed"),
-        ..LogSettings::default()
-    };
-    let log = EmbeddedLog::open(&PathBuf::from(&args[0]), settings, world.clone()).await.expect("the log opens");
-    let groups = Groups::open(log.clone(), world.clone()).await.expect("groups open");
-    let listen = args[1].parse().expect("an address");
-    let parts = BrokerParts { log, groups, world, listen, settings: BrokerSettings::default() };
-    let _broker = Broker::start(parts).await.expect("listens");
-    std::future::pending::<()>().await;
+    let log = EmbeddedLog::open(dir.as_ref(), LogSettings::default(), world.clone()).await?;
+    let groups = Groups::open(log.clone(), world.clone()).await?;
+    let handle = broker::Broker::start(broker::BrokerParts {
+        log: log.clone(),
+        groups,
+        world: world.clone(),
+        listen: (std::net::Ipv4Addr::LOCALHOST, port).into(),
+        settings: broker::BrokerSettings::default(),
+    })
+    .await?;
+    println!("kafka {}", handle.addr);
+    tokio::signal::ctrl_c().await?;
+    println!("{:#?}", handle.stats());
+    world.tasks.stop(std::time::Duration::from_secs(5)).await;
+    log.close().await?;
+    Ok(())
 }
