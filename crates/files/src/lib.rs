@@ -2,7 +2,7 @@
 //!
 //! A *location* is a URL such as `file:///data/files/public/orders-1f2e3d4c/data/x.parquet`: the very string that
 //! Iceberg metadata carries, so that we and every other engine read the same paths. All locations lie below the store's
-//! base. Writing is *write to a temporary name, fsync, rename, fsync the directory*: after a crash a location holds
+//! base, or below one it had before it was moved (`roots`). Writing is *write to a temporary name, fsync, rename, fsync the directory*: after a crash a location holds
 //! all of its bytes or nothing. What was written is never changed again.
 //!
 //! This crate knows no tables. The only store so far is a local directory; object stores come as further drivers.
@@ -10,9 +10,10 @@
 mod list;
 mod location;
 mod object;
+mod roots;
 mod sink;
 
-use std::{io, ops::Range, path::PathBuf, sync::Arc};
+use std::{borrow::Cow, io, ops::Range, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use model::{Error, Result, error::codes};
@@ -20,7 +21,7 @@ use object_store::ObjectStore;
 use world::{DiskFile, OpenMode, World, fsync_dir_of};
 
 pub use self::{list::FileInfo, sink::FileSink};
-use crate::{location::Base, sink::Temporary};
+use crate::{location::Base, roots::FormerRoots, sink::Temporary};
 
 /// A store of files. Cheap to clone.
 #[derive(Clone)]
@@ -35,8 +36,9 @@ struct Inner {
 impl Files {
     /// Opens the store at `url`: `file:///absolute/directory`, made if missing.
     pub fn open(url: &str, world: World) -> Result<Self> {
-        let base = Base::parse(url)?;
+        let mut base = Base::parse(url)?;
         world.disk.create_dir_all(base.dir()).map_err(|e| failed("open", base.url(), &e))?;
+        base.former = FormerRoots::open(&*world.disk, base.dir())?;
         let object_store = Arc::new(object::DurableLocal::new());
         Ok(Self(Arc::new(Inner { base, world, object_store })))
     }
@@ -49,6 +51,27 @@ impl Files {
     /// The path of a location on this machine.
     pub fn local_path(&self, location: &str) -> Result<PathBuf> {
         self.0.base.path(location)
+    }
+
+    /// `location` as it is called now: below the base, if it was written when the store was somewhere else. Two
+    /// locations of one file are compared like this.
+    pub fn current<'a>(&self, location: &'a str) -> Cow<'a, str> {
+        match self.0.base.moved(location) {
+            None => Cow::Borrowed(location),
+            Some(moved) => Cow::Owned(moved),
+        }
+    }
+
+    /// Looks whether `location`, which lies nowhere in the store, is a file of it under a name from before a move that
+    /// nobody noted: its last `parts` parts then name a file here. Notes the move if so.
+    pub fn learn_move(&self, location: &str, parts: usize) -> Result<bool> {
+        let Some((root, rest)) = location::split(location, parts) else { return Ok(false) };
+        let base = &self.0.base;
+        if root == base.dir() || !self.0.world.disk.exists(&base.dir().join(rest)) {
+            return Ok(false);
+        }
+        base.former.add(&*self.0.world.disk, base.dir(), root)?;
+        Ok(true)
     }
 
     /// Writes one file; durable on return.
@@ -104,12 +127,6 @@ impl Files {
             read_range(&*file, &location, 0..len)
         })
         .await
-    }
-
-    /// Bytes `range` of the file; it must lie within the file. Ranges of one file are read in parallel.
-    pub async fn get_range(&self, location: &str, range: Range<u64>) -> Result<Bytes> {
-        let (this, location) = (self.clone(), location.to_owned());
-        blocking(move || read_range(&*this.open_blocking(&location)?, &location, range)).await
     }
 
     /// A handle for many reads of one file.

@@ -5,7 +5,7 @@ use std::{fs, io, path::Path, time::UNIX_EPOCH};
 use model::{Result, TimestampMs};
 use world::Disk;
 
-use crate::{failed, location::Base, sink::TEMPORARY_PREFIX};
+use crate::{failed, location::Base, roots::ROOTS_FILE, sink::TEMPORARY_PREFIX};
 
 /// One file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,8 +19,12 @@ pub(crate) fn walk(base: &Base, dir: &Path) -> Result<Vec<FileInfo>> {
     let mut found = Vec::new();
     visit(dir, &mut |path, metadata| {
         let temporary = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(TEMPORARY_PREFIX));
+        let of_store = path.file_name().is_some_and(|name| name == ROOTS_FILE) && path.parent() == Some(base.dir());
         // A name that is not UTF-8 was not written by us and cannot be referred to.
-        if !temporary && let Some(location) = base.location(path) {
+        if !temporary
+            && !of_store
+            && let Some(location) = base.location(path)
+        {
             found.push(FileInfo { location, size: metadata.len(), modified_ms: modified_ms(metadata) });
         }
         Ok(())

@@ -20,7 +20,7 @@ async fn what_is_put_is_read_listed_and_deleted() {
     files.put_all(vec![(at("t/x/2"), "two".into()), (at("t/1"), "one".into())]).await.expect("put");
 
     assert_eq!(files.get(&at("t/1")).await.expect("get"), "one");
-    assert_eq!(files.get_range(&at("t/x/2"), 1..3).await.expect("range"), "wo");
+    assert_eq!(files.reader(&at("t/x/2")).await.expect("reader").read(1..3).await.expect("range"), "wo");
     assert_eq!(files.size(&at("t/x/2")).await.expect("size"), 3);
     let listed = files.list(&at("t")).await.expect("list");
     assert_eq!(listed.iter().map(|f| f.location.as_str()).collect::<Vec<_>>(), [at("t/1"), at("t/x/2")]);
@@ -84,8 +84,9 @@ async fn a_range_beyond_the_end_is_an_error_not_an_allocation() {
     let (_dir, files) = store();
     let at = format!("{}/x", files.base_url());
     files.put(&at, "abc".into()).await.expect("put");
+    let file = files.reader(&at).await.expect("reader");
     for range in [0..4, 2..u64::MAX, u64::MAX - 1..u64::MAX] {
-        assert!(files.get_range(&at, range).await.expect_err("beyond").is(codes::CORRUPT));
+        assert!(file.read(range).await.expect_err("beyond").is(codes::CORRUPT));
     }
 }
 
@@ -101,4 +102,37 @@ async fn the_object_store_reads_the_same_locations() {
     let other = files.object_path(&format!("{}/u/v", files.base_url())).expect("path");
     store.put(&other, "ours".into()).await.expect("put");
     assert_eq!(files.get(&format!("{}/u/v", files.base_url())).await.expect("get"), "ours");
+}
+
+#[tokio::test]
+async fn a_store_that_was_moved_knows_its_files_by_their_former_locations() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let at = |name: &str| dir.path().join(name);
+    let open = |name: &str| Files::open(&format!("file://{}", at(name).display()), World::real()).expect("open");
+    let old = open("one").base_url().to_owned() + "/t/x";
+    open("one").put(&old, "same".into()).await.expect("put");
+    std::fs::rename(at("one"), at("two")).expect("move");
+    let middle = open("two").base_url().to_owned() + "/t/y";
+    open("two").put(&middle, "young".into()).await.expect("put");
+    std::fs::rename(at("two"), at("three")).expect("move");
+    let files = open("three");
+    assert_eq!(files.get(&old).await.expect("from two moves ago"), "same");
+    assert_eq!(files.get(&middle).await.expect("from before the last move"), "young");
+    assert_eq!(files.current(&old), format!("{}/t/x", files.base_url()));
+    let new = format!("{}/t/z", files.base_url());
+    assert_eq!(files.current(&new), new);
+    assert_eq!(files.list(files.base_url()).await.expect("list").len(), 2, "the list of moves is no file of the store");
+    let climbing = old.replace("/t/x", "/../x");
+    assert!(files.get(&climbing).await.expect_err("climbs").is(codes::FILE_LOCATION_INVALID));
+}
+
+#[tokio::test]
+async fn a_move_that_nobody_noted_is_learned_from_a_file_that_is_there() {
+    let (_dir, files) = store();
+    files.put(&format!("{}/public/t-1/metadata/x.json", files.base_url()), "x".into()).await.expect("put");
+    let old = "file:///gone/files/public/t-1/metadata/x.json";
+    assert!(files.get(old).await.is_err());
+    assert!(!files.learn_move("file:///gone/files/public/t-2/metadata/x.json", 4).expect("looked"));
+    assert!(files.learn_move(old, 4).expect("looked"));
+    assert_eq!(files.get(old).await.expect("known now"), "x");
 }

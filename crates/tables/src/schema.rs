@@ -27,15 +27,23 @@ pub struct NewTable {
     pub partition: Vec<PartitionBy>,
     /// Iceberg table properties (`write.*`, `history.*`, …) and our own (`lakehead.*`).
     pub properties: BTreeMap<String, String>,
+    /// What its folder is called after; `None`: the table.
+    pub folder: Option<String>,
 }
 
 impl NewTable {
     pub fn new(schema: ArrowSchemaRef) -> Self {
-        Self { schema, partition: Vec::new(), properties: BTreeMap::new() }
+        Self { schema, partition: Vec::new(), properties: BTreeMap::new(), folder: None }
     }
 
     pub fn with_property(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.properties.insert(key.into(), value.into());
+        self
+    }
+
+    /// For a table that is to be renamed to `name`: folders keep their names.
+    pub fn in_folder_of(mut self, name: &str) -> Self {
+        self.folder = Some(name.to_owned());
         self
     }
 

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use arrow::datatypes::SchemaRef as ArrowSchemaRef;
-use iceberg::spec::{SchemaRef, SnapshotRef, TableMetadata};
+use chrono::DateTime;
+use iceberg::spec::{SchemaRef, SnapshotLog, SnapshotRef, TableMetadata};
 use model::{Error, Result, TableName, TimestampMs, error::codes};
 use serde::{Deserialize, Serialize};
 
@@ -122,10 +123,19 @@ impl Table {
                 let entry = self.metadata.history().iter().rev().find(|entry| entry.timestamp_ms <= *moment);
                 match entry.and_then(|entry| self.metadata.snapshot_by_id(entry.snapshot_id)) {
                     Some(snapshot) => Ok(Some(snapshot.clone())),
-                    None => Err(unknown(format!("state as of {moment} ms"))),
+                    None => Err(unknown(format!("state as of {}", time(*moment))).detail(match self.oldest_ms() {
+                        Some(oldest) => format!("the oldest state that is kept is of {}", time(oldest)),
+                        None => "nothing was written to it yet".to_owned(),
+                    })),
                 }
             }
         }
+    }
+
+    /// When the oldest state that can still be read began.
+    fn oldest_ms(&self) -> Option<TimestampMs> {
+        let kept = |entry: &&SnapshotLog| self.metadata.snapshot_by_id(entry.snapshot_id).is_some();
+        self.metadata.history().iter().find(kept).map(|entry| entry.timestamp_ms)
     }
 
     /// The schema to read `version` with: the current one for the current state, the snapshot's own for any other.
@@ -188,6 +198,12 @@ impl fmt::Debug for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Table").field("name", &self.name).field("metadata_location", &self.metadata_location).finish()
     }
+}
+
+/// A moment for people, in UTC.
+fn time(moment: TimestampMs) -> String {
+    DateTime::from_timestamp_millis(moment)
+        .map_or_else(|| format!("{moment} ms"), |time| time.format("%Y-%m-%d %H:%M:%S%.3f UTC").to_string())
 }
 
 pub(crate) fn property<T: std::str::FromStr>(metadata: &TableMetadata, key: &str, default: T) -> T {

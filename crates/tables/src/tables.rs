@@ -18,7 +18,7 @@ use world::World;
 
 use crate::{
     Append, Manifests, NewTable, Rewrite, RowDelta, SchemaChange, Table, TableWriter, WriterOptions,
-    commit::{self, AppendWork, EvolveWork, PropertiesWork, RewriteWork, RowDeltaWork, Work},
+    commit::{self, AppendWork, EvolveWork, PropertiesWork, RelocateWork, RewriteWork, RowDeltaWork, Work},
     error::{corrupt, internal, unwrap_or},
     readers::{Reading, Readers},
     storage::{self, Stage},
@@ -104,9 +104,18 @@ impl Tables {
         if let Some(known) = known.filter(|table| table.metadata_location() == location) {
             return Ok(Some(known));
         }
-        let metadata = TableMetadata::read_from(&self.0.file_io, &location).await.map_err(|e| {
-            unwrap_or(&e, || corrupt(format!("could not read the metadata of `{name}` at `{location}`"), &e))
-        })?;
+        let read = || async {
+            TableMetadata::read_from(&self.0.file_io, &location).await.map_err(|e| {
+                unwrap_or(&e, || corrupt(format!("could not read the metadata of `{name}` at `{location}`"), &e))
+            })
+        };
+        let metadata = match read().await {
+            // <zone>/<folder>/metadata/<file>
+            Err(error) if error.is(codes::FILE_LOCATION_INVALID) && self.0.files.learn_move(&location, 4)? => {
+                read().await?
+            }
+            read => read?,
+        };
         self.remember(Table::new(name.clone(), location.into(), Arc::new(metadata))?).map(Some)
     }
 
@@ -128,7 +137,8 @@ impl Tables {
         let spec = new.partition_spec(&schema)?;
         let uuid = random_uuid(&self.0.world);
         let short = &uuid.as_simple().to_string()[..8];
-        let (zone, folder) = (folder_name(&name.namespace), folder_name(&name.name));
+        let folder = new.folder.as_deref().unwrap_or(&name.name);
+        let (zone, folder) = (folder_name(&name.namespace), folder_name(folder));
         let location = format!("{}/{zone}/{folder}-{short}", self.0.files.base_url());
 
         let properties = defaults().into_iter().chain(new.properties).collect();
@@ -230,6 +240,32 @@ impl Tables {
         remove: Vec<String>,
     ) -> Result<Arc<Table>> {
         self.commit(name, Work::Properties(PropertiesWork { set: set.into_iter().collect(), remove })).await
+    }
+
+    /// Writes the metadata of tables that were moved with the whole store anew, so that other engines find their files.
+    /// Returns how many were moved; what fails is left for the next time.
+    pub async fn relocate_all(&self) -> Result<usize> {
+        let mut moved = 0;
+        for namespace in self.0.catalog.namespaces().await? {
+            for name in self.0.catalog.tables(&namespace).await? {
+                let relocated = async {
+                    let Some(table) = self.load(&name).await? else { return Ok(false) };
+                    let location = table.metadata().location();
+                    if *self.0.files.current(location) == *location {
+                        return Ok(false);
+                    }
+                    self.commit(&name, Work::Relocate(RelocateWork)).await.map(|_| true)
+                };
+                match relocated.await {
+                    Ok(done) => moved += usize::from(done),
+                    Err(error) => {
+                        let error: Error = error;
+                        tracing::warn!(table = %name, %error, "could not write the metadata of a moved table anew");
+                    }
+                }
+            }
+        }
+        Ok(moved)
     }
 
     pub(crate) fn lock(&self, name: &TableName) -> Arc<tokio::sync::Mutex<()>> {

@@ -34,6 +34,11 @@ pub(crate) fn start(parts: &Arc<Parts>) {
 
 async fn supervise(parts: Arc<Parts>, mut changes: tokio::sync::watch::Receiver<u64>) {
     let mut followers = HashMap::new();
+    match parts.tables.relocate_all().await {
+        Ok(0) => {}
+        Ok(tables) => tracing::info!(tables, "the data directory was moved: wrote the tables' metadata anew"),
+        Err(error) => tracing::warn!(%error, "could not look for tables that were moved"),
+    }
     if let Err(error) = drop_orphans(&parts).await {
         tracing::warn!(%error, "could not look for tables of deleted topics");
     }

@@ -74,7 +74,7 @@ impl Run<'_> {
         let plan = self.optimized(plan, Vec::new())?;
         let schema = storable_schema(plan.schema().as_arrow())?;
         let plan = self.shaped(plan, schema.fields())?;
-        let new = new_table(schema, create)?;
+        let new = new_table(schema, create)?.in_folder_of(&name.name);
         let tables = &self.engine().parts.tables;
         let unfinished = TableName::new(&name.namespace, &format!("{UNFINISHED}{}", uuid::Uuid::new_v4().simple()));
         let table = tables.create(&unfinished, new).await?;

@@ -15,6 +15,7 @@ mod append;
 mod expire;
 mod manifest;
 mod reach;
+mod relocate;
 mod rewrite;
 mod row_delta;
 mod schema;
@@ -35,6 +36,7 @@ use model::{Error, Result, TableName, TimestampMs, error::codes};
 pub(crate) use self::{
     append::AppendWork,
     expire::{ExpireWork, Retention},
+    relocate::RelocateWork,
     rewrite::RewriteWork,
     row_delta::RowDeltaWork,
     schema::{EvolveWork, PropertiesWork},
@@ -114,6 +116,7 @@ pub(crate) enum Work<'a> {
     Rewrite(RewriteWork),
     Evolve(EvolveWork),
     Properties(PropertiesWork),
+    Relocate(RelocateWork),
     /// Reports back what it found.
     Expire(&'a mut ExpireWork),
 }
@@ -139,7 +142,7 @@ pub(crate) struct NewSnapshot {
 /// One try to commit.
 pub(crate) struct Attempt<'a> {
     pub(crate) tables: &'a Tables,
-    pub(crate) base: &'a Table,
+    pub(crate) base: &'a Arc<Table>,
     /// The same in all attempts, so that a commit whose outcome was unknown is recognized.
     pub(crate) snapshot_id: i64,
     pub(crate) stage: &'a Stage,
@@ -225,6 +228,7 @@ impl Work<'_> {
             Self::Rewrite(work) => work.propose(attempt).await,
             Self::Evolve(work) => work.propose(attempt),
             Self::Properties(work) => work.propose(attempt),
+            Self::Relocate(work) => work.propose(attempt).await,
             Self::Expire(work) => work.propose(attempt).await,
         }
     }
@@ -243,7 +247,7 @@ impl Work<'_> {
             Self::Append(work) => work.manifest.reuses(location),
             Self::RowDelta(work) => work.manifests().any(|manifest| manifest.reuses(location)),
             Self::Rewrite(work) => work.manifest.reuses(location),
-            Self::Evolve(_) | Self::Properties(_) | Self::Expire(_) => false,
+            Self::Evolve(_) | Self::Properties(_) | Self::Relocate(_) | Self::Expire(_) => false,
         }
     }
 }
@@ -270,7 +274,10 @@ impl Attempt<'_> {
             }
             Proposal::Metadata(built, unreachable) => (*built, unreachable, None),
         };
-        let metadata = built.metadata;
+        let metadata = match work {
+            Work::Relocate(_) => relocate::current_locations(&built.metadata, self.tables.files())?,
+            _ => built.metadata,
+        };
         let location = self.stage_metadata(&metadata).await?;
         let delete_logs = property(&metadata, "write.metadata.delete-after-commit.enabled", true);
         let grace = property(&metadata, GRACE_PROPERTY, GRACE_MS);
@@ -370,13 +377,15 @@ impl Attempt<'_> {
     }
 
     async fn stage_metadata(&self, metadata: &TableMetadata) -> Result<String> {
-        stage_metadata(self.stage, self.base.metadata_location(), metadata).await
+        let previous = self.tables.files().current(self.base.metadata_location());
+        stage_metadata(self.stage, &previous, metadata).await
     }
 
     /// Name for a new Avro file in the metadata folder.
     pub(crate) fn metadata_file(&self, prefix: &str) -> String {
         let random = self.tables.world().random.u64();
-        format!("{}/metadata/{prefix}-{random:016x}.avro", self.base.metadata().location())
+        let folder = self.tables.files().current(self.base.metadata().location());
+        format!("{folder}/metadata/{prefix}-{random:016x}.avro")
     }
 }
 

@@ -32,21 +32,24 @@ pub(super) async fn unreachable(
         "the parent of a staged snapshot is kept"
     );
 
+    // A file keeps its name through a move of the store only if names from before and after it are told as one.
+    let now = |location: &str| tables.files().current(location).into_owned();
     let mut kept_manifests: HashMap<String, ManifestFile> = HashMap::new();
     for snapshot in kept {
         let list = tables.manifests().list(snapshot).await?;
-        kept_manifests.extend(list.entries().iter().map(|manifest| (manifest.manifest_path.clone(), manifest.clone())));
+        kept_manifests.extend(list.entries().iter().map(|manifest| (now(&manifest.manifest_path), manifest.clone())));
     }
 
     let mut unreachable: Vec<String> = Vec::new();
     let mut gone_manifests: HashMap<String, ManifestFile> = HashMap::new();
     for snapshot in gone {
         for manifest in tables.manifests().list(snapshot).await?.entries() {
-            if !kept_manifests.contains_key(&manifest.manifest_path) {
-                gone_manifests.entry(manifest.manifest_path.clone()).or_insert_with(|| manifest.clone());
+            let path = now(&manifest.manifest_path);
+            if !kept_manifests.contains_key(&path) {
+                gone_manifests.entry(path).or_insert_with(|| manifest.clone());
             }
         }
-        unreachable.push(snapshot.manifest_list().to_owned());
+        unreachable.push(now(snapshot.manifest_list()));
         let id = snapshot.snapshot_id();
         unreachable.extend(metadata.statistics_for_snapshot(id).map(|file| file.statistics_path.clone()));
     }
@@ -54,7 +57,7 @@ pub(super) async fn unreachable(
     let mut candidates: HashSet<String> = HashSet::new();
     for manifest in gone_manifests.values() {
         let entries = tables.manifests().entries(manifest).await?;
-        candidates.extend(entries.iter().filter(|entry| entry.is_alive()).map(|entry| entry.file_path().to_owned()));
+        candidates.extend(entries.iter().filter(|entry| entry.is_alive()).map(|entry| now(entry.file_path())));
     }
     // Merging moves entries to other manifests: most candidates are alive there.
     for manifest in kept_manifests.values() {
@@ -62,7 +65,7 @@ pub(super) async fn unreachable(
             break;
         }
         for entry in tables.manifests().entries(manifest).await?.iter().filter(|entry| entry.is_alive()) {
-            candidates.remove(entry.file_path());
+            candidates.remove(&now(entry.file_path()));
         }
     }
     unreachable.extend(gone_manifests.into_keys());

@@ -50,5 +50,6 @@ async fn reachable(tables: &Tables, table: &Table) -> Result<HashSet<String>> {
         }
     }
     reachable.extend(manifests);
-    Ok(reachable)
+    // The folder's list has the names of today.
+    Ok(reachable.into_iter().map(|location| tables.files().current(&location).into_owned()).collect())
 }

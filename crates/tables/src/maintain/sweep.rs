@@ -62,10 +62,10 @@ impl Tables {
     pub(crate) async fn purge(&self, table: &Table) -> Result<()> {
         let not_before =
             self.world().clock.now_ms() + table.property(crate::commit::GRACE_PROPERTY, crate::commit::GRACE_MS);
-        let location = table.metadata().location();
+        let location = self.files().current(table.metadata().location());
         let keep_data = !table.property("gc.enabled", true);
         let data = format!("{location}/data/");
-        let files = self.files().list(location).await?;
+        let files = self.files().list(&location).await?;
         let deletes: Vec<_> = files
             .into_iter()
             .filter(|file| !(keep_data && file.location.starts_with(&data)))

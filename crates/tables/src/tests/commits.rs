@@ -30,6 +30,8 @@ async fn rows_appended_are_rows_read() {
     for unknown in [Version::Snapshot(1), Version::AsOf(1), Version::Ref("nope".into())] {
         assert!(at(unknown).expect_err("unknown").is(codes::VERSION_UNKNOWN));
     }
+    let early = two.snapshot(&Version::AsOf(1_577_836_800_000)).expect_err("before there was anything").to_string();
+    assert!(early.contains("state as of 2020-01-01 00:00:00.000 UTC") && early.contains("oldest state"), "{early}");
 }
 
 #[tokio::test]

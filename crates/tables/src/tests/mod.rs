@@ -2,6 +2,7 @@
 
 mod commits;
 mod histories;
+mod moved;
 mod upkeep;
 mod writers;
 

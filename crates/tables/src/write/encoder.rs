@@ -101,7 +101,7 @@ impl Encoder {
         Ok(Self {
             files: files.clone(),
             world: world.clone(),
-            folder: format!("{}/data", metadata.location()),
+            folder: format!("{}/data", files.current(metadata.location())),
             arrow_schema: table.arrow_schema().clone(),
             schema,
             spec,
@@ -125,7 +125,7 @@ impl Encoder {
         Self {
             files: files.clone(),
             world: world.clone(),
-            folder: format!("{}/data", table.metadata().location()),
+            folder: format!("{}/data", files.current(table.metadata().location())),
             arrow_schema,
             schema,
             spec,

@@ -15,7 +15,7 @@ use model::{Error, Result, error::codes};
 use tokio::task::JoinHandle;
 use world::World;
 
-pub(crate) use self::positions::write_position_deletes;
+pub(crate) use self::positions::{Target, write_position_deletes, write_targets};
 use self::{conform::conform, encoder::Encoder};
 use crate::{Table, error::unwritable};
 

@@ -17,12 +17,12 @@ use super::{encoder::Encoder, joined};
 use crate::{Table, Tables, error::internal};
 
 /// A data file with rows to delete.
-struct Target {
-    path: String,
+pub(crate) struct Target {
+    pub path: String,
     /// Ascending, each once.
-    positions: Vec<i64>,
-    partition: Struct,
-    spec: PartitionSpecRef,
+    pub positions: Vec<i64>,
+    pub partition: Struct,
+    pub spec: PartitionSpecRef,
 }
 
 /// One delete file per data file, so that a scan loads only the deletes of what it reads.
@@ -32,6 +32,11 @@ pub(crate) async fn write_position_deletes(
     rows: Vec<(String, Vec<u64>)>,
 ) -> Result<Vec<DataFile>> {
     let targets = targets(tables, table, rows).await?;
+    write_targets(tables, table, targets).await
+}
+
+/// One delete file for each target.
+pub(crate) async fn write_targets(tables: &Tables, table: &Arc<Table>, targets: Vec<Target>) -> Result<Vec<DataFile>> {
     let (tables, table) = (tables.clone(), table.clone());
     joined(tokio::task::spawn_blocking(move || encode(&tables, &table, targets)).await)
 }

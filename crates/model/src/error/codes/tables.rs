@@ -3,7 +3,7 @@ codes! {
     FILES_URL_UNSUPPORTED = "LH0301" Unsupported "this kind of object store is not supported"
         "`files` must be a local directory for now: `file:///absolute/path`. Other stores (`s3://`, `gs://`, `az://`) are not part of this release. Change the setting `files`.";
     FILE_LOCATION_INVALID = "LH0302" InvalidRequest "a file's location is not inside the store"
-        "Locations are URLs below the store's base, such as `file:///data/files/public/t/x.parquet`, without `..`. The detail names the location and the base. Tables registered from elsewhere must be copied into the store first.";
+        "Locations are URLs below the store's base, such as `file:///data/files/public/t/x.parquet`, without `..`. The detail names the location and the base. A data directory may be moved or copied as a whole: former locations are known from `files/.roots.json`, or found by the files themselves. If this error comes after a move, part of the directory is missing: bring `files` and `catalog.db` back together. Tables registered from elsewhere must be copied into the store first.";
     FILE_NOT_FOUND = "LH0303" NotFound "a file is not there"
         "The file was deleted or never written. If a table refers to it, somebody removed it behind the catalog's back: restore it from a copy, or go back to an earlier snapshot.";
     CATALOG_URL_UNSUPPORTED = "LH0310" Unsupported "this kind of catalog database is not supported"
