@@ -48,7 +48,7 @@ fn of(error: DataFusionError, sql: Option<&str>) -> Error {
             Error::internal("a part of the query failed unexpectedly").detail(join.to_string())
         }
         DataFusionError::ResourcesExhausted(text) => memory(&text),
-        DataFusionError::NotImplemented(text) => Error::new(codes::SQL_UNSUPPORTED, clause(&text)),
+        DataFusionError::NotImplemented(text) => not_offered(&text),
         DataFusionError::Configuration(text) => Error::new(codes::SQL_SETTING, clause(&text)),
         DataFusionError::Plan(text) => of_plan(&text),
         DataFusionError::Execution(text) => of_execution(&text),
@@ -159,7 +159,9 @@ fn of_plan(text: &str) -> Error {
     if let Some(function) = text.strip_prefix("Invalid function '") {
         let name = function.split('\'').next().unwrap_or_default();
         let error = Error::new(codes::SQL_UNRESOLVED, format!("there is no function `{name}`"));
-        return match text.split("Did you mean '").nth(1).and_then(|rest| rest.split('\'').next()) {
+        // The planner names the nearest of all its functions, however far.
+        let near = text.split("Did you mean '").nth(1).and_then(|rest| rest.split('\'').next());
+        return match near.and_then(|near| nearest(name, std::iter::once(near))) {
             Some(near) => error.hint(format!("did you mean {near}?")),
             None => error.hint("SHOW FUNCTIONS lists all of them"),
         };
@@ -178,6 +180,9 @@ fn of_plan(text: &str) -> Error {
         let name = text.split('"').nth(1).unwrap_or_default();
         return Error::new(codes::SQL_INVALID, format!("column `{name}` is neither grouped by nor aggregated"))
             .hint("add it to GROUP BY, or put it into an aggregate function such as max()");
+    }
+    if text.contains("Accessing outer reference columns is not allowed") || text.contains("orrelated") {
+        return crate::correlated::refused();
     }
     let types = [
         "coerce",
@@ -264,6 +269,7 @@ fn clause(text: &str) -> String {
     ] {
         text = text.strip_prefix(prefix).unwrap_or(text);
     }
+    let text = without_internals(text);
     let mut text = text.trim_end_matches('.').replace("DataFusion", "the query engine");
     // Types as SQL calls them.
     for (arrow, sql) in [
@@ -286,6 +292,46 @@ fn clause(text: &str) -> String {
     }
 }
 
+/// What the planner cannot do, in our words where its own are Rust.
+fn not_offered(text: &str) -> Error {
+    let unsupported = |what: String| Error::new(codes::SQL_UNSUPPORTED, what);
+    if text.contains("ScalarSubquery") || text.contains("OuterReferenceColumn") || text.contains("InSubquery") {
+        return crate::correlated::refused();
+    }
+    // "Unsupported ast node Pivot { table: … } in create_relation"
+    if let Some(node) = text.split("nsupported ast node ").nth(1) {
+        let name: String =
+            node.trim_start_matches(['`', '\'']).chars().take_while(char::is_ascii_alphanumeric).collect();
+        if !name.is_empty() {
+            return unsupported(format!("{} is not offered here", in_capitals(&name)));
+        }
+    }
+    unsupported(clause(text))
+}
+
+/// `MatchRecognize` as `MATCH RECOGNIZE`.
+fn in_capitals(name: &str) -> String {
+    let mut words = String::new();
+    for c in name.chars() {
+        if c.is_ascii_uppercase() && !words.is_empty() {
+            words.push(' ');
+        }
+        words.push(c.to_ascii_uppercase());
+    }
+    words
+}
+
+/// `text` up to where a Rust value is printed in it: `Ident { value: "a", … }`, `Some(Span(…))`.
+fn without_internals(text: &str) -> &str {
+    const SIGNS: [&str; 8] = [" { ", "Span(", "Some(", "Location(", "Ident(", "Identifier(", "[Ident", "ValueWithSpan"];
+    let Some(at) = SIGNS.iter().filter_map(|sign| text.find(sign)).min() else { return text };
+    // Back to where the value begins: the words it is wrapped in have no space between them.
+    let start = text[..at].rfind(|c: char| c.is_whitespace() || c == '"' || c == '\'').map_or(0, |space| space + 1);
+    let kept = text[..start].trim_end_matches(|c: char| c.is_whitespace() || ":,\"'([{".contains(c));
+    let kept = kept.trim_end_matches(" got").trim_end_matches(" expr").trim_end_matches([':', ',']);
+    if kept.is_empty() { "this is not offered here" } else { kept }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -296,6 +342,25 @@ mod tests {
         assert_eq!(nearest("depdelay", known.into_iter()), Some("dep_delay"));
         assert_eq!(nearest("Carier", known.into_iter()), Some("carrier"));
         assert_eq!(nearest("altitude", known.into_iter()), None);
+    }
+
+    #[test]
+    fn no_rust_reaches_a_user() {
+        for (text, shown) in [
+            (
+                "Dot access not supported for non-string expr: Identifier(Ident { value: \"sku\", quote_style: None })",
+                "dot access not supported for non-string",
+            ),
+            ("compound identifier: [Ident { value: \"a\" }]", "compound identifier"),
+            ("Unsupported Value 'Placeholder(Span(Location(1,2)))'", "unsupported Value"),
+            ("type List(Int64) is not supported", "type List(BIGINT) is not supported"),
+            ("a map such as {\"a\": 1} is fine", "a map such as {\"a\": 1} is fine"),
+        ] {
+            assert_eq!(clause(text), shown);
+        }
+        let pivot =
+            not_offered("Unsupported ast node Pivot { table: Table { name: ObjectName([]) } } in create_relation");
+        assert_eq!(pivot.message(), "PIVOT is not offered here");
     }
 
     #[test]

@@ -1,16 +1,65 @@
 //! Functions beyond DataFusion's own, and limits on those that make much out of little.
 
 mod bounded;
+mod dates;
 mod json_text;
+mod simple;
+mod to_char;
 
-use datafusion::prelude::SessionContext;
+use std::sync::LazyLock;
 
-pub(crate) use json_text::plain;
+use arrow::{
+    array::AsArray,
+    datatypes::{DataType, Int64Type},
+};
+use datafusion::{
+    common::DataFusionError,
+    error::Result,
+    logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF},
+    prelude::SessionContext,
+};
+use model::{Error, error::codes};
+
+pub(crate) use json_text::{column as json_column, flat, plain};
+
+use self::simple::Simple;
 
 /// Registers everything on the context all sessions start from.
 pub(crate) fn register(context: &SessionContext) {
     // A clone shares the state.
     let mut registry = context.clone();
     datafusion_functions_json::register_all(&mut registry).expect("functions of fresh names can be registered");
+    for function in dates::functions().into_iter().chain(json_text::functions()).chain([to_char::function()]) {
+        context.register_udf(function);
+    }
     bounded::register(context);
+}
+
+/// A function of the house's own plans, which nobody can call by its name.
+pub(crate) fn simple(
+    name: &'static str,
+    args: usize,
+    returns: fn(&[DataType]) -> Result<DataType>,
+    run: fn(&ScalarFunctionArgs) -> Result<ColumnarValue>,
+) -> ScalarUDF {
+    Simple::new(name, Some(args), returns, run).udf()
+}
+
+/// `value`, unless there were more `rows` than one.
+pub(crate) fn single_row(value: Expr, rows: Expr) -> Expr {
+    static UDF: LazyLock<ScalarUDF> = LazyLock::new(|| {
+        let single = |args: &ScalarFunctionArgs| {
+            let rows = args.args[1].to_array(args.number_rows)?;
+            match rows.as_primitive::<Int64Type>().iter().flatten().any(|rows| rows > 1) {
+                false => Ok(args.args[0].clone()),
+                true => {
+                    let error = Error::new(codes::SQL_VALUE, "a subquery used as a value gave more than one row")
+                        .hint("add LIMIT 1, or an aggregate such as max()");
+                    Err(DataFusionError::External(Box::new(error)))
+                }
+            }
+        };
+        simple("single_row", 2, |types| Ok(types[0].clone()), single)
+    });
+    UDF.call(vec![value, rows])
 }

@@ -21,6 +21,8 @@
 //! * SQL reads and writes files below the exports directory and nowhere else.
 
 mod bind;
+mod correlated;
+pub mod csv;
 mod engine;
 mod errors;
 mod functions;

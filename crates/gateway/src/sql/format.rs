@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, RecordBatch, StringBuilder},
+    array::{Array, ArrayRef, RecordBatch, RecordBatchOptions},
     compute::cast,
-    csv,
     datatypes::{DataType, Field, FieldRef, Schema, SchemaRef},
     error::ArrowError,
     ipc::writer::StreamWriter,
@@ -93,9 +92,7 @@ enum Kind {
     NdJson {
         keys: Vec<Vec<u8>>,
     },
-    Csv {
-        header: bool,
-    },
+    Csv,
     Arrow(Box<StreamWriter<Vec<u8>>>),
 }
 
@@ -112,7 +109,7 @@ impl Writer {
                 });
                 Kind::NdJson { keys: keys.collect() }
             }
-            Format::Csv => Kind::Csv { header: true },
+            Format::Csv => Kind::Csv,
             Format::Arrow => {
                 let sent = Schema::new(schema.fields().iter().map(|f| plain_field(f)).collect::<Vec<_>>());
                 Kind::Arrow(Box::new(StreamWriter::try_new(Vec::new(), &sent).map_err(not_written)?))
@@ -136,16 +133,7 @@ impl Writer {
             Kind::Arrow(writer) => std::mem::take(writer.get_mut()).into(),
             Kind::NdJson { .. } => Bytes::new(),
             // The header goes out even if no row follows.
-            Kind::Csv { header } if !self.schema.fields().is_empty() => {
-                *header = false;
-                let mut writer = csv::WriterBuilder::new().with_header(true).build(Vec::new());
-                let text = Schema::new(
-                    self.schema.fields().iter().map(|f| Field::new(f.name(), DataType::Utf8, true)).collect::<Vec<_>>(),
-                );
-                writer.write(&RecordBatch::new_empty(Arc::new(text))).map_err(not_written)?;
-                writer.into_inner().into()
-            }
-            Kind::Csv { .. } => Bytes::new(),
+            Kind::Csv => sql::csv::header(&self.schema).map_err(not_written)?.into(),
         })
     }
 
@@ -171,12 +159,7 @@ impl Writer {
                 })?;
                 Ok(out.into())
             }
-            Kind::Csv { header } => {
-                let flat = flat(batch)?;
-                let mut writer = csv::WriterBuilder::new().with_header(std::mem::take(header)).build(Vec::new());
-                writer.write(&flat).map_err(not_written)?;
-                Ok(writer.into_inner().into())
-            }
+            Kind::Csv => Ok(sql::csv::rows(batch).map_err(not_written)?.into()),
             Kind::Arrow(writer) => {
                 writer.write(&plain(batch)?).map_err(not_written)?;
                 Ok(std::mem::take(writer.get_mut()).into())
@@ -206,7 +189,7 @@ impl Writer {
                 writer.finish().map_err(not_written)?;
                 std::mem::take(writer.get_mut()).into()
             }
-            Kind::NdJson { .. } | Kind::Csv { .. } => Bytes::new(),
+            Kind::NdJson { .. } | Kind::Csv => Bytes::new(),
         })
     }
 
@@ -216,7 +199,7 @@ impl Writer {
         match self.kind {
             Kind::Json { .. } => format!("\n],{}", &error[1..]).into(),
             Kind::NdJson { .. } => (error + "\n").into(),
-            Kind::Csv { .. } | Kind::Arrow(_) => Bytes::new(),
+            Kind::Csv | Kind::Arrow(_) => Bytes::new(),
         }
     }
 }
@@ -277,38 +260,6 @@ impl JsonRow<'_, '_> {
     }
 }
 
-/// CSV has no nesting: nested columns become JSON text.
-fn flat(batch: &RecordBatch) -> Result<RecordBatch> {
-    let mut fields = Vec::with_capacity(batch.num_columns());
-    let mut columns = Vec::with_capacity(batch.num_columns());
-    for (field, array) in batch.schema_ref().fields().iter().zip(batch.columns()) {
-        let array = if array.data_type().is_nested() { to_json_text(field, array)? } else { array.clone() };
-        fields.push(Field::new(field.name(), array.data_type().clone(), true));
-        columns.push(array);
-    }
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(not_written)
-}
-
-fn to_json_text(field: &FieldRef, array: &ArrayRef) -> Result<ArrayRef> {
-    if matches!(array.data_type(), DataType::Union(_, _)) {
-        return to_text(array);
-    }
-    let options = EncoderOptions::default().with_explicit_nulls(true);
-    let mut encoder = make_encoder(field, array, &options).map_err(not_written)?;
-    let mut strings = StringBuilder::new();
-    let mut text = Vec::new();
-    for row in 0..array.len() {
-        text.clear();
-        if array.is_null(row) {
-            strings.append_null();
-        } else {
-            encoder.encode(row, &mut text);
-            strings.append_value(String::from_utf8_lossy(&text));
-        }
-    }
-    Ok(Arc::new(strings.finish()))
-}
-
 fn to_text(array: &ArrayRef) -> Result<ArrayRef> {
     cast(array, &DataType::Utf8).map_err(not_written)
 }
@@ -328,7 +279,9 @@ fn plain(batch: &RecordBatch) -> Result<RecordBatch> {
     let fields: Vec<_> = schema.fields().iter().map(|f| plain_field(f)).collect();
     let columns = fields.iter().zip(batch.columns()).map(|(f, a)| cast(a, f.data_type()).map_err(not_written));
     let columns = columns.collect::<Result<Vec<_>>>()?;
-    RecordBatch::try_new(Arc::new(Schema::new(fields)), columns).map_err(not_written)
+    // A row of no columns still is a row.
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &rows).map_err(not_written)
 }
 
 fn not_written(error: ArrowError) -> Error {

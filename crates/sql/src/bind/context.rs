@@ -8,9 +8,10 @@ use datafusion::{
     datasource::{cte_worktable::CteWorkTable, file_format::format_as_file_type, provider_as_source},
     error::Result,
     execution::SessionState,
+    functions_nested::{extract::array_element, map_extract::map_extract},
     logical_expr::{
-        AggregateUDF, Expr, ScalarUDF, TableSource, WindowUDF,
-        planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner},
+        AggregateUDF, Expr, ExprSchemable, GetFieldAccess, ScalarUDF, TableSource, WindowUDF, lit,
+        planner::{ContextProvider, ExprPlanner, PlannerResult, RawFieldAccessExpr, RelationPlanner, TypePlanner},
         simplify::SimplifyContext,
         var_provider::{VarType, is_system_variables},
     },
@@ -26,18 +27,48 @@ pub(super) struct Context<'a> {
     state: &'a SessionState,
     namespace: &'a str,
     sources: HashMap<ResolvedTableReference, Arc<dyn TableSource>>,
+    expr_planners: Vec<Arc<dyn ExprPlanner>>,
     missing: Mutex<Option<ResolvedTableReference>>,
 }
 
 impl<'a> Context<'a> {
     pub(super) fn new(state: &'a SessionState, namespace: &'a str, sources: HashMap<String, Source>) -> Self {
         let sources = sources.into_values().map(|source| (source.reference, source.provider)).collect();
-        Self { state, namespace, sources, missing: Mutex::new(None) }
+        // Ours is asked first.
+        let ours: Arc<dyn ExprPlanner> = Arc::new(MapAccess);
+        let expr_planners = std::iter::once(ours).chain(state.expr_planners().iter().cloned()).collect();
+        Self { state, namespace, sources, expr_planners, missing: Mutex::new(None) }
     }
 
     /// The last relation that was asked for in vain.
     pub(super) fn missing(&self) -> Option<ResolvedTableReference> {
         self.missing.lock().clone()
+    }
+}
+
+/// `map['key']`: DataFusion compares a key only with keys of the very same type, and there are three of text.
+#[derive(Debug)]
+struct MapAccess;
+
+impl ExprPlanner for MapAccess {
+    fn plan_field_access(
+        &self,
+        access: RawFieldAccessExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        let DataType::Map(entries, _) = access.expr.get_type(schema)? else {
+            return Ok(PlannerResult::Original(access));
+        };
+        let DataType::Struct(entry) = entries.data_type() else { return Ok(PlannerResult::Original(access)) };
+        let key = match access.field_access {
+            GetFieldAccess::NamedStructField { name } => Expr::Literal(name, None),
+            GetFieldAccess::ListIndex { key } => *key,
+            field_access @ GetFieldAccess::ListRange { .. } => {
+                return Ok(PlannerResult::Original(RawFieldAccessExpr { expr: access.expr, field_access }));
+            }
+        };
+        let key = key.cast_to(entry[0].data_type(), schema)?;
+        Ok(PlannerResult::Planned(array_element(map_extract(access.expr, key), lit(1_i64))))
     }
 }
 
@@ -83,7 +114,7 @@ impl ContextProvider for Context<'_> {
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
-        self.state.expr_planners()
+        &self.expr_planners
     }
 
     fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {

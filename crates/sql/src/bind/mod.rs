@@ -8,6 +8,7 @@
 
 mod context;
 mod headings;
+mod idioms;
 mod names;
 mod params;
 mod scopes;
@@ -128,6 +129,7 @@ impl<'a> Binder<'a> {
                 if self.views == 0 {
                     headings::rewrite(&mut statement, self.headings);
                 }
+                idioms::rewrite(&mut statement)?;
                 let context = Context::new(self.state, &self.namespace, sources);
                 SqlToRel::new_with_options(&context, parser_options(self.state))
                     .statement_to_plan(statement)
@@ -225,8 +227,13 @@ impl<'a> Binder<'a> {
             false => self.state.catalog_list().catalog(CATALOG).and_then(|catalog| catalog.schema(&namespace)),
         };
         let Some(schema) = schema else { return Ok(None) };
-        let found = schema.table(&reference.table).await.map_err(|e| errors::map(e, None))?;
-        Ok(found.map(|provider| Source { reference, provider: provider_as_source(provider), is_topic: false }))
+        let Some(mut provider) = schema.table(&reference.table).await.map_err(|e| errors::map(e, None))? else {
+            return Ok(None);
+        };
+        if (&*reference.schema, &*reference.table) == ("information_schema", "columns") {
+            provider = relation::columns_in_sql(provider).map_err(|e| errors::map(e, None))?;
+        }
+        Ok(Some(Source { reference, provider: provider_as_source(provider), is_topic: false }))
     }
 
     /// Looks `name` up, once per statement.

@@ -1,5 +1,6 @@
 //! What a name in FROM can be: a topic, an Iceberg table, a view, or a table's metadata.
 
+mod columns;
 mod metadata;
 mod tail;
 mod topic;
@@ -14,6 +15,7 @@ use model::{Result, TableName};
 use serde::{Deserialize, Serialize};
 use tables::Table;
 
+pub(crate) use columns::columns_in_sql;
 pub(crate) use metadata::provider as metadata_provider;
 pub(crate) use topic::{Pseudo, TopicProvider, versioned};
 pub(crate) use zones::{CATALOG, Zones};

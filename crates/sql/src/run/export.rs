@@ -1,6 +1,11 @@
 //! COPY … TO and UNLOAD: rows into files.
 
-use std::{collections::HashMap, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use arrow::array::AsArray;
 use datafusion::{
@@ -18,7 +23,11 @@ use futures::TryStreamExt;
 use model::{Error, Result, error::codes};
 
 use super::{Run, files};
-use crate::{Outcome, functions::plain, text};
+use crate::{
+    Engine, Outcome,
+    functions::{flat, plain},
+    text,
+};
 
 /// What files are written.
 struct Export {
@@ -43,9 +52,12 @@ impl Run<'_> {
         };
         let format = match &copy.stored_as {
             Some(name) => format_named(name)?,
-            None => format_of(&copy.target),
+            None => format_of(&copy.target)?,
         };
         let mut options = HashMap::new();
+        if copy.target.to_ascii_lowercase().ends_with(".tsv") {
+            options.insert("format.delimiter".to_owned(), "\t".to_owned());
+        }
         for (key, value) in &copy.options {
             let value = match value {
                 Value::SingleQuotedString(text) | Value::DoubleQuotedString(text) => text.clone(),
@@ -58,8 +70,7 @@ impl Run<'_> {
             options.insert(format!("format.{key}"), value);
         }
         let export = Export { format, options, partition_by: copy.partitioned_by.clone() };
-        let rows = self.export(&query, &copy.target, export).await?;
-        Ok(Outcome::written(format!("COPY {rows}"), rows))
+        self.export(&query, &copy.target, export).await.map(|written| written.outcome("COPY", &copy.target))
     }
 
     pub(super) async fn unload(&self, query: &Query, path: &str, options: &[(String, Expr)]) -> Result<Outcome> {
@@ -91,15 +102,15 @@ impl Run<'_> {
                 .hint("UNLOAD writes into an empty folder"));
         }
         let folder = format!("{}/", path.trim_end_matches('/'));
-        let rows = self.export(query, &folder, export).await?;
-        Ok(Outcome::written(format!("UNLOAD {rows}"), rows))
+        self.export(query, &folder, export).await.map(|written| written.outcome("UNLOAD", &folder))
     }
 
-    async fn export(&self, query: &Query, path: &str, export: Export) -> Result<u64> {
+    async fn export(&self, query: &Query, path: &str, export: Export) -> Result<Written> {
         let target = files::writable(self.engine(), path.trim_end_matches('/'))?;
         let is_dir = path.ends_with('/') || !export.partition_by.is_empty() || Path::new(path).extension().is_none();
         let statement = DfStatement::Statement(Box::new(SqlStatement::Query(Box::new(query.clone()))));
-        let input = plain(self.binder().plan(statement, self.parsed.named).await?)?;
+        let input = self.binder().plan(statement, self.parsed.named).await?;
+        let input = if export.format == Format::Csv { flat(input)? } else { plain(input)? };
         let factory: Arc<dyn FileFormatFactory> = match export.format {
             Format::Parquet => Arc::new(ParquetFormatFactory::new()),
             Format::Csv => Arc::new(CsvFormatFactory::new()),
@@ -115,7 +126,8 @@ impl Run<'_> {
             }
             Format::Json => {}
         }
-        let url = files::url_of(&target, is_dir)?;
+        let draft = Draft::new(self.engine(), target, is_dir);
+        let url = files::url_of(&draft.path, is_dir)?;
         let plan = LogicalPlan::Copy(CopyTo::new(
             Arc::new(input),
             url.as_str().to_owned(),
@@ -125,11 +137,90 @@ impl Run<'_> {
         ));
         let batches: Vec<_> = self.stream(plan, Vec::new()).await?.try_collect().await.map_err(|e| self.map(e))?;
         let count = batches.first().filter(|batch| batch.num_rows() > 0);
-        Ok(count.map_or(0, |batch| batch.column(0).as_primitive::<arrow::datatypes::UInt64Type>().value(0)))
+        let rows = count.map_or(0, |batch| batch.column(0).as_primitive::<arrow::datatypes::UInt64Type>().value(0));
+        let files = draft.keep().map_err(|e| Error::io(format!("could not put the files at `{path}`"), &e))?;
+        Ok(Written { rows, files: if is_dir { files } else { Vec::new() } })
     }
 }
 
-fn query_of(sql: &str) -> Result<Box<Query>> {
+/// What an export wrote.
+struct Written {
+    rows: u64,
+    /// Names in the folder, if it is one.
+    files: Vec<String>,
+}
+
+impl Written {
+    fn outcome(self, verb: &str, folder: &str) -> Outcome {
+        const NAMED_MAX: usize = 5;
+        let outcome = Outcome::written(format!("{verb} {}", self.rows), self.rows);
+        if self.files.is_empty() {
+            return outcome;
+        }
+        let count = self.files.len();
+        let named = self.files[..count.min(NAMED_MAX)].join(", ");
+        let (s, more) = (if count == 1 { "" } else { "s" }, if count > NAMED_MAX { ", …" } else { "" });
+        outcome.notice(format!("{count} file{s} in `{}/`: {named}{more}", folder.trim_end_matches('/')))
+    }
+}
+
+/// Files under a hidden name beside their target, until they are whole. A draft that is dropped leaves nothing.
+struct Draft {
+    engine: Arc<Engine>,
+    path: PathBuf,
+    target: PathBuf,
+    is_dir: bool,
+}
+
+impl Draft {
+    fn new(engine: &Arc<Engine>, target: PathBuf, is_dir: bool) -> Self {
+        let name = target.file_name().unwrap_or_default().to_string_lossy();
+        let path = target.with_file_name(format!(".{}-{name}", uuid::Uuid::new_v4().simple()));
+        Self { engine: engine.clone(), path, target, is_dir }
+    }
+
+    /// Moves the files to their target and says what they are called there.
+    fn keep(self) -> io::Result<Vec<String>> {
+        let disk = &self.engine.parts.world.disk;
+        if !self.is_dir {
+            if disk.exists(&self.path) {
+                disk.rename(&self.path, &self.target)?;
+            }
+            return Ok(Vec::new());
+        }
+        let mut files = Vec::new();
+        let mut folders = vec![PathBuf::new()];
+        while let Some(folder) = folders.pop() {
+            if !disk.exists(&self.path.join(&folder)) {
+                continue;
+            }
+            disk.create_dir_all(&self.target.join(&folder))?;
+            for name in disk.list(&self.path.join(&folder))? {
+                let inner = folder.join(name);
+                if self.path.join(&inner).is_dir() {
+                    folders.push(inner);
+                } else {
+                    disk.rename(&self.path.join(&inner), &self.target.join(&inner))?;
+                    files.push(inner.to_string_lossy().into_owned());
+                }
+            }
+        }
+        files.sort();
+        Ok(files)
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let disk = &self.engine.parts.world.disk;
+        let removed = if self.is_dir { disk.remove_dir_all(&self.path) } else { disk.remove_file(&self.path) };
+        if let Err(error) = removed {
+            tracing::warn!(%error, path = %self.path.display(), "could not remove what a failed export left");
+        }
+    }
+}
+
+pub(super) fn query_of(sql: &str) -> Result<Box<Query>> {
     let pieces = text::split(sql)?;
     if let Some(piece) = pieces.first()
         && let text::Statement::Sql(statement) = text::parse(sql, piece)?.statement
@@ -141,12 +232,23 @@ fn query_of(sql: &str) -> Result<Box<Query>> {
     Err(Error::new(codes::SQL_INVALID, "COPY needs a table or a query in brackets"))
 }
 
-fn format_of(path: &str) -> Format {
-    match Path::new(path).extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase).as_deref() {
-        Some("csv") => Format::Csv,
-        Some("json" | "ndjson" | "jsonl") => Format::Json,
-        _ => Format::Parquet,
+/// By the ending of a file; a folder holds Parquet.
+fn format_of(path: &str) -> Result<Format> {
+    if path.ends_with('/') {
+        return Ok(Format::Parquet);
     }
+    let Some(ending) = Path::new(path).extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase()) else {
+        return Ok(Format::Parquet);
+    };
+    Ok(match ending.as_str() {
+        "csv" | "tsv" => Format::Csv,
+        "json" | "ndjson" | "jsonl" => Format::Json,
+        "parquet" => Format::Parquet,
+        _ => {
+            return Err(Error::new(codes::SQL_UNSUPPORTED, format!("`.{ending}` does not say which format to write"))
+                .hint("end the name in .parquet, .csv, .tsv, .json, .ndjson or .jsonl, or say STORED AS PARQUET, CSV or JSON"));
+        }
+    })
 }
 
 fn format_named(name: &str) -> Result<Format> {

@@ -3,6 +3,7 @@
 mod create;
 mod declare;
 mod delete;
+mod explain;
 mod export;
 pub(crate) mod files;
 mod insert;

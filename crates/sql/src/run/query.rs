@@ -19,6 +19,7 @@ use super::{Described, Run, param_types};
 use crate::{
     Outcome,
     bind::shown_headings,
+    correlated,
     functions::plain,
     stream::Guarded,
     text,
@@ -27,9 +28,7 @@ use crate::{
 
 impl Run<'_> {
     pub(super) async fn query(&self, statement: &DfStatement, params: Vec<ScalarValue>) -> Result<Outcome> {
-        let headings = self.session.options().headings;
-        let plan = self.binder().with_headings(headings).plan(statement.clone(), self.parsed.named).await?;
-        let plan = plain(plan)?;
+        let plan = plain(self.plan_query(statement).await?)?;
         let explains = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_));
         let rows = self.stream(plan, params).await?;
         Ok(Outcome::rows(if explains { "EXPLAIN" } else { "SELECT" }, self.guard(rows)))
@@ -40,9 +39,7 @@ impl Run<'_> {
         statement: &DfStatement,
         given: &[Option<DataType>],
     ) -> Result<Described> {
-        let headings = self.session.options().headings;
-        let plan = self.binder().with_headings(headings).plan(statement.clone(), self.parsed.named).await?;
-        let plan = plain(plan)?;
+        let plan = plain(self.plan_query(statement).await?)?;
         let param_types = param_types(&plan, given)?;
         // Coercion, which happens while optimizing, may change the types of columns.
         let typed = match param_types.iter().all(Option::is_some) {
@@ -65,10 +62,25 @@ impl Run<'_> {
                 .detail(format!("{} given, {} needed", params.len(), needed.len())));
         }
         text::with_stack(|| {
-            let plan = if needed.is_empty() { plan } else { plan.with_param_values(ParamValues::from(params))? };
-            self.state.optimize(&plan)
+            let plan = match needed.is_empty() {
+                true => plan,
+                false => plan.with_param_values(ParamValues::from(params)).map_err(|e| self.map(e))?,
+            };
+            let optimized = self.state.optimize(&plan);
+            let stuck = correlated::remains(optimized.as_ref().unwrap_or(&plan));
+            if !stuck || (optimized.is_err() && !correlated::depends_on_outside(&plan)) {
+                return optimized.map_err(|e| self.map(e));
+            }
+            // That rule confuses columns that different relations have.
+            let mut state = self.state.clone();
+            state.config_mut().options_mut().optimizer.enable_leaf_expression_pushdown = false;
+            let flattened = correlated::flattened(plan).and_then(|plan| state.optimize(&plan));
+            match flattened {
+                Ok(flattened) if !correlated::remains(&flattened) => Ok(flattened),
+                // What is wrong with the statement is told by the plan as it was written.
+                _ => Err(optimized.map_or_else(|e| self.map(e), |_| correlated::refused())),
+            }
         })
-        .map_err(|e| self.map(e))
     }
 
     /// Starts a plan. Its rows come as they are asked for.

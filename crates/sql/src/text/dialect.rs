@@ -2,11 +2,18 @@
 
 use std::any::TypeId;
 
-use datafusion::sql::sqlparser::dialect::{Dialect, GenericDialect};
+use datafusion::sql::sqlparser::{
+    dialect::{Dialect, GenericDialect},
+    parser::{Parser, ParserError},
+    tokenizer::Token,
+};
 
 pub(crate) static DIALECT: LakeheadDialect = LakeheadDialect;
 
-/// sqlparser's generic dialect with three differences: `a->b` and `a->>b` are operators (the generic dialect takes
+/// Between `::` (50) and `*` (40), as in PostgreSQL.
+const POWER_PRECEDENCE: u8 = 45;
+
+/// sqlparser's generic dialect with four differences: `^` is a power and binds as one, `a->b` and `a->>b` are operators (the generic dialect takes
 /// `address->street` for a lambda), tables may carry a version, and names start as in ksqlDB.
 #[derive(Debug)]
 pub(crate) struct LakeheadDialect;
@@ -19,6 +26,10 @@ impl Dialect for LakeheadDialect {
     /// The parser asks "is this the generic dialect?" in a hundred places; the answer is yes.
     fn dialect(&self) -> TypeId {
         TypeId::of::<GenericDialect>()
+    }
+
+    fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        (parser.peek_token_ref().token == Token::Caret).then_some(Ok(POWER_PRECEDENCE))
     }
 
     fn is_delimited_identifier_start(&self, c: char) -> bool {

@@ -1,6 +1,7 @@
 //! SQL end to end: a real log, lake, catalog and tables in a directory of their own, no doors.
 
 mod fixture;
+mod idioms;
 mod fuzz;
 mod queries;
 mod safety;

@@ -284,11 +284,11 @@ async fn views_are_kept_and_always_fresh() {
     node.check(
         "SELECT sum(x) FROM v; SELECT v.x, t.a FROM v JOIN raw.t ON v.x = t.a",
         expect![[r#"
-        +----------+
-        | sum(v.x) |
-        +----------+
-        | 6        |
-        +----------+
+        +--------+
+        | sum(x) |
+        +--------+
+        | 6      |
+        +--------+
         +---+---+
         | x | a |
         +---+---+
@@ -385,11 +385,11 @@ async fn files_are_written_and_read_where_they_may_be() {
         "COPY t TO 'out/t.parquet'; SELECT count(*), max(s) FROM 'out/t.parquet'",
         expect![[r#"
         COPY 5
-        +----------+----------------------+
-        | count(*) | max(out/t.parquet.s) |
-        +----------+----------------------+
-        | 5        | x5                   |
-        +----------+----------------------+
+        +----------+--------+
+        | count(*) | max(s) |
+        +----------+--------+
+        | 5        | x5     |
+        +----------+--------+
     "#]],
     )
     .await;
@@ -418,13 +418,8 @@ async fn files_are_written_and_read_where_they_may_be() {
     "#]],
     )
     .await;
-    node.check(
-        "UNLOAD (SELECT v % 2 AS k, v FROM t) TO 'u' WITH (format = 'PARQUET', partitioned_by = ARRAY['k'])",
-        expect![[r#"
-        UNLOAD 5
-    "#]],
-    )
-    .await;
+    node.run("UNLOAD (SELECT v % 2 AS k, v FROM t) TO 'u' WITH (format = 'PARQUET', partitioned_by = ARRAY['k'])")
+        .await;
     node.check(
         "UNLOAD (SELECT 1 AS a) TO 'u'",
         expect![[r#"
@@ -508,7 +503,7 @@ async fn zones_are_schemas() {
             +-------------+-----------+
             | column_name | data_type |
             +-------------+-----------+
-            | x           | Int32     |
+            | x           | integer   |
             +-------------+-----------+
         "#]],
     )

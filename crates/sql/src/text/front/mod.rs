@@ -3,6 +3,7 @@
 //! A statement is recognised by its first words. What is ours is read here with sqlparser's token cursor ([`words`]); the
 //! rest goes to DataFusion's parser. Two things are done to the tokens before either ([`tokens`]).
 
+mod copy;
 mod define;
 mod session;
 mod tokens;
@@ -121,6 +122,7 @@ fn statement(tokens: &[TokenWithSpan]) -> Read<Statement> {
             take_word(&mut p, "TABLE");
             Statement::Maintain { verb: "ANALYZE", table: name(&mut p)? }
         }
+        "COPY" => return copy::copy(tokens),
         "UNLOAD" => unload(&mut p)?,
         "SET" => session::set(&mut p)?,
         "UNSET" => Statement::Reset { key: Some(session::key(&mut p)?) },
@@ -172,9 +174,10 @@ fn statement(tokens: &[TokenWithSpan]) -> Read<Statement> {
                 "use SELECT * FROM topic ORDER BY _timestamp DESC LIMIT n, or `lakehead consume`",
             ));
         }
+        "TRUNCATE" => return Err(unsupported("TRUNCATE", "DELETE FROM name empties a table")),
         "MERGE" => return Err(unsupported("MERGE", "use UPDATE, DELETE and INSERT")),
         "GRANT" | "REVOKE" => return Err(unsupported(first, "access control is not part of this release")),
-        "LISTEN" | "NOTIFY" | "UNLISTEN" | "LOCK" | "CALL" | "DO" | "TRUNCATE" | "COMMENT" | "CLUSTER" | "REINDEX"
+        "LISTEN" | "NOTIFY" | "UNLISTEN" | "LOCK" | "CALL" | "DO" | "COMMENT" | "CLUSTER" | "REINDEX"
         | "REFRESH" | "DEFINE" | "UNDEFINE" | "ASSERT" | "RUN" | "ATTACH" | "DETACH" | "INSTALL" | "LOAD"
         | "PRAGMA" | "KILL" | "MSCK" | "REPLACE" | "EXPORT" | "IMPORT" | "CACHE" | "UNCACHE" | "REPAIR" => {
             return Err(unsupported(first, ""));

@@ -1,0 +1,381 @@
+//! What PostgreSQL, Athena and the standard write, in the words DataFusion knows.
+//!
+//! Only what needs no types: the rest are functions of their own (`functions`). It happens after columns were named, so
+//! `SELECT 2 ^ 3` is still called by its text.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::{
+    parser::Statement as DfStatement,
+    sqlparser::ast::{
+        AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+        FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, LimitClause, ObjectName, OrderByExpr,
+        OrderByOptions, Query, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitorMut,
+    },
+};
+use model::{Error, Result, error::codes};
+
+use super::{folded, scopes};
+use crate::text;
+
+pub(super) fn rewrite(statement: &mut DfStatement) -> Result<()> {
+    match scopes::visit(statement, &mut Idioms) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(error) => Err(*error),
+    }
+}
+
+struct Idioms;
+
+impl VisitorMut for Idioms {
+    type Break = Box<Error>;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
+        flow(fetch(query))
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Self::Break> {
+        flow(relation(factor))
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
+        // A sign belongs to the number and not to its power: -2 ^ 2 is 4.
+        if let Expr::UnaryOp { op: op @ (UnaryOperator::Minus | UnaryOperator::Plus), expr: inner } = expr
+            && is_power(inner)
+        {
+            let op = *op;
+            let mut power = take(inner);
+            let mut base = &mut power;
+            while let Expr::BinaryOp { left, op: BinaryOperator::BitwiseXor, .. } = base {
+                base = left;
+            }
+            *base = Expr::UnaryOp { op, expr: Box::new(take(base)) };
+            *expr = power;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Innermost first: what is inside is rewritten already.
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Self::Break> {
+        flow(expression(expr))
+    }
+}
+
+fn flow(result: Result<()>) -> ControlFlow<Box<Error>> {
+    match result {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => ControlFlow::Break(Box::new(error)),
+    }
+}
+
+fn refused(what: impl Into<String>, hint: &'static str) -> Error {
+    Error::new(codes::SQL_UNSUPPORTED, what.into()).hint(hint)
+}
+
+/// `FETCH FIRST n ROWS ONLY` is `LIMIT n`.
+fn fetch(query: &mut Query) -> Result<()> {
+    let Some(fetch) = query.fetch.take() else { return Ok(()) };
+    if fetch.with_ties || fetch.percent {
+        return Err(refused(format!("{fetch} is not offered"), "FETCH FIRST n ROWS ONLY is"));
+    }
+    let rows = fetch.quantity.unwrap_or_else(|| number(1));
+    match &mut query.limit_clause {
+        None => {
+            let limit = LimitClause::LimitOffset { limit: Some(rows), offset: None, limit_by: Vec::new() };
+            query.limit_clause = Some(limit);
+        }
+        Some(LimitClause::LimitOffset { limit: limit @ None, .. }) => *limit = Some(rows),
+        Some(_) => return Err(refused("FETCH beside LIMIT is not offered", "write one of them")),
+    }
+    Ok(())
+}
+
+fn relation(factor: &mut TableFactor) -> Result<()> {
+    let (what, hint) = match factor {
+        TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } => {
+            unnest(alias, array_exprs, with_ordinality);
+            return Ok(());
+        }
+        TableFactor::Pivot { .. } => {
+            ("PIVOT is not offered", "write sum(value) FILTER (WHERE name = 'a') AS a for each column")
+        }
+        TableFactor::Unpivot { .. } => (
+            "UNPIVOT is not offered",
+            "write CROSS JOIN UNNEST(ARRAY['a', 'b'], ARRAY[a, b]) AS u(name, value) over the columns",
+        ),
+        TableFactor::MatchRecognize { .. } => {
+            ("MATCH_RECOGNIZE is not offered", "window functions such as lag() look at the rows nearby")
+        }
+        TableFactor::JsonTable { .. } | TableFactor::OpenJsonTable { .. } => {
+            ("JSON_TABLE is not offered", "UNNEST(json_get_array(…)) gives the elements of a JSON array")
+        }
+        TableFactor::Table { sample: Some(_), .. } => {
+            ("TABLESAMPLE is not offered", "WHERE random() < 0.1 takes about a tenth of the rows")
+        }
+        _ => return Ok(()),
+    };
+    Err(refused(what, hint))
+}
+
+/// `UNNEST(a) AS t` has the column `t`; WITH ORDINALITY is a second array of 1, 2, 3 …
+fn unnest(alias: &mut Option<TableAlias>, arrays: &mut Vec<Expr>, with_ordinality: &mut bool) {
+    if let Some(alias) = alias
+        && alias.columns.is_empty()
+        && arrays.len() == 1
+    {
+        alias.columns.push(TableAliasColumnDef { name: alias.name.clone(), data_type: None });
+    }
+    if let ([first, ..], true) = (arrays.as_slice(), *with_ordinality) {
+        let length = call("array_length", vec![first.clone()]);
+        let numbers = call("generate_series", vec![number(1), cast(length, DataType::BigInt(None))]);
+        if let Some(alias) = alias
+            && alias.columns.len() == arrays.len()
+        {
+            alias.columns.push(TableAliasColumnDef::from_name("ordinality"));
+        }
+        arrays.push(numbers);
+        *with_ordinality = false;
+    }
+}
+
+fn expression(expr: &mut Expr) -> Result<()> {
+    match expr {
+        Expr::BinaryOp { left, op: BinaryOperator::BitwiseXor, right } => {
+            let base = cast(take(left), DataType::DoublePrecision);
+            *expr = call("power", vec![base, take(right)]);
+        }
+        Expr::BinaryOp { left, op: op @ (BinaryOperator::HashArrow | BinaryOperator::HashLongArrow), right } => {
+            let path = text::literal_text(right)
+                .and_then(|path| array_path(&path))
+                .ok_or_else(|| refused(format!("`{op}` takes its path as a literal"), "write it as '{name,0,name}'"))?;
+            let name = if *op == BinaryOperator::HashArrow { "json_get_json" } else { "json_as_text" };
+            *expr = call(name, std::iter::once(take(left)).chain(path).collect());
+        }
+        // JSON and UUID are text here; what is not text yet becomes JSON.
+        Expr::Cast { expr: inner, data_type, .. } if is_text_type(data_type) => {
+            *expr = match inner.as_ref() {
+                Expr::Value(_) => cast(take(inner), DataType::Text),
+                _ if *data_type == DataType::Uuid => cast(take(inner), DataType::Text),
+                _ => call("to_json_text", vec![take(inner)]),
+            };
+        }
+        Expr::TypedString(typed) if is_text_type(&typed.data_type) => {
+            *expr = cast(Expr::Value(typed.value.clone()), DataType::Text);
+        }
+        Expr::CompoundFieldAccess { access_chain, .. } => {
+            for access in access_chain {
+                if let AccessExpr::Dot(Expr::Identifier(field)) = access {
+                    *access = AccessExpr::Dot(string(folded(field)));
+                }
+            }
+        }
+        Expr::Function(called) => {
+            if let Some(new) = function(called)? {
+                *expr = new;
+            }
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Renames `called`, or says what stands for it.
+fn function(called: &mut Function) -> Result<Option<Expr>> {
+    let [name] = called.name.0.as_slice() else { return Ok(None) };
+    let Some(name) = name.as_ident().map(folded) else { return Ok(None) };
+    let rename = match name.as_str() {
+        "every" => "bool_and",
+        "jsonb_build_object" => "json_build_object",
+        "jsonb_build_array" => "json_build_array",
+        "to_jsonb" | "row_to_json" => "to_json",
+        "json_array_length" | "jsonb_array_length" => "json_length",
+        "json_extract" => return path_call(called, "json_get_json").map(Some),
+        "json_extract_scalar" => return path_call(called, "json_as_text").map(Some),
+        "json_agg" | "jsonb_agg" => {
+            let is_json = arguments(called).is_some_and(|args| args.iter().any(|arg| is_json(argument(arg))));
+            called.name = ObjectName::from(vec![Ident::new("array_agg")]);
+            let list = Expr::Function(called.clone());
+            return Ok(Some(call(if is_json { "json_array_of" } else { "to_json" }, vec![list])));
+        }
+        "max_by" | "min_by" => {
+            by(called, name == "max_by");
+            return Ok(None);
+        }
+        "array" => match &mut called.args {
+            FunctionArguments::Subquery(query) => return Ok(Some(array_of(query))),
+            _ => return Ok(None),
+        },
+        _ => return Ok(None),
+    };
+    called.name = ObjectName::from(vec![Ident::new(rename)]);
+    Ok(None)
+}
+
+/// `json_extract(json, '$.a[0]')`
+fn path_call(called: &mut Function, name: &str) -> Result<Expr> {
+    let shown = called.name.to_string();
+    let wrong =
+        || refused(format!("{shown} takes a JSON text and a path"), "write the path as a literal: '$.name[0].name'");
+    let Some([json, path]) = arguments(called) else { return Err(wrong()) };
+    let (json, path) = (argument(json).cloned(), argument(path));
+    let path = path.and_then(text::literal_text).and_then(|path| dollar_path(&path)).ok_or_else(wrong)?;
+    Ok(call(name, json.into_iter().chain(path).collect()))
+}
+
+/// `max_by(value, key)` is the first value by falling key.
+fn by(called: &mut Function, falls: bool) {
+    let FunctionArguments::List(list) = &mut called.args else { return };
+    let [_, key] = list.args.as_slice() else { return };
+    let Some(key) = argument(key).cloned() else { return };
+    list.args.truncate(1);
+    let known = Expr::IsNotNull(Box::new(key.clone()));
+    list.clauses.push(FunctionArgumentClause::OrderBy(vec![OrderByExpr {
+        expr: key,
+        options: OrderByOptions { asc: Some(!falls), nulls_first: Some(false) },
+        with_fill: None,
+    }]));
+    called.filter = Some(Box::new(match called.filter.take() {
+        Some(filter) => {
+            Expr::BinaryOp { left: Box::new(Expr::Nested(filter)), op: BinaryOperator::And, right: Box::new(known) }
+        }
+        None => known,
+    }));
+    called.name = ObjectName::from(vec![Ident::new("first_value")]);
+}
+
+/// `ARRAY(query)`
+fn array_of(query: &mut Query) -> Expr {
+    // Read as text: the tree has two dozen fields, and all but these names are defaults.
+    const SHAPE: &str = "(SELECT array_agg(\"v\") FROM (SELECT 1) AS \"array\"(\"v\"))";
+    let mut shape = text::expression(SHAPE).expect("a constant that parses");
+    struct Fill<'a>(&'a Query);
+    impl VisitorMut for Fill<'_> {
+        type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+            if let TableFactor::Derived { subquery, .. } = factor {
+                **subquery = self.0.clone();
+            }
+            ControlFlow::Break(())
+        }
+    }
+    let _ = datafusion::sql::sqlparser::ast::VisitMut::visit(&mut shape, &mut Fill(query));
+    shape
+}
+
+fn is_power(expr: &Expr) -> bool {
+    matches!(expr, Expr::BinaryOp { op: BinaryOperator::BitwiseXor, .. })
+}
+
+fn is_text_type(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::JSON | DataType::JSONB | DataType::Uuid)
+}
+
+/// Whether `expr`, rewritten, gives JSON text, as far as can be seen.
+fn is_json(expr: Option<&Expr>) -> bool {
+    let Some(Expr::Function(function)) = expr else { return false };
+    let name = function.name.to_string().to_lowercase();
+    matches!(
+        name.as_str(),
+        "to_json" | "to_json_text" | "json_array_of" | "json_build_object" | "json_build_array" | "json_get_json"
+    )
+}
+
+/// `{a,0,b}`
+fn array_path(path: &str) -> Option<Vec<Expr>> {
+    let inner = path.trim().strip_prefix('{')?.strip_suffix('}')?;
+    if inner.trim().is_empty() {
+        return Some(Vec::new());
+    }
+    Some(inner.split(',').map(|step| step_of(step.trim().trim_matches('"'))).collect())
+}
+
+/// `$.a.b[0]['c']`
+fn dollar_path(path: &str) -> Option<Vec<Expr>> {
+    let mut rest = path.trim().strip_prefix('$')?;
+    let mut steps = Vec::new();
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix('.') {
+            let end = after.find(['.', '[']).unwrap_or(after.len());
+            let name = after.get(..end).filter(|name| !name.is_empty() && *name != "*")?;
+            steps.push(string(name.trim_matches('"').to_owned()));
+            rest = &after[end..];
+        } else {
+            let (step, after) = rest.strip_prefix('[')?.split_once(']')?;
+            steps.push(match step.trim().trim_matches(['"', '\'']) {
+                quoted if quoted.len() != step.trim().len() => string(quoted.to_owned()),
+                index => number(index.parse().ok()?),
+            });
+            rest = after;
+        }
+    }
+    Some(steps)
+}
+
+fn step_of(step: &str) -> Expr {
+    step.parse::<i64>().map_or_else(|_| string(step.to_owned()), number)
+}
+
+fn arguments(called: &Function) -> Option<&[FunctionArg]> {
+    match &called.args {
+        FunctionArguments::List(list) => Some(&list.args),
+        _ => None,
+    }
+}
+
+fn argument(argument: &FunctionArg) -> Option<&Expr> {
+    match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+        _ => None,
+    }
+}
+
+fn take(expr: &mut Expr) -> Expr {
+    std::mem::replace(expr, Expr::Value(Value::Null.into()))
+}
+
+fn string(text: String) -> Expr {
+    Expr::Value(Value::SingleQuotedString(text).into())
+}
+
+fn number(number: i64) -> Expr {
+    Expr::Value(Value::Number(number.to_string(), false).into())
+}
+
+fn cast(expr: Expr, data_type: DataType) -> Expr {
+    Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
+}
+
+fn call(name: &str, args: Vec<Expr>) -> Expr {
+    let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::new(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(path: Option<Vec<Expr>>) -> Option<String> {
+        path.map(|steps| steps.iter().map(Expr::to_string).collect::<Vec<_>>().join(" "))
+    }
+
+    #[test]
+    fn paths_are_read_step_by_step() {
+        assert_eq!(shown(dollar_path("$.a.b[0]['c d'][\"e\"]")).as_deref(), Some("'a' 'b' 0 'c d' 'e'"));
+        assert_eq!(shown(dollar_path("$")).as_deref(), Some(""));
+        for wrong in ["a", "$a", "$.", "$.*", "$[", "$[x]", "$.a[]"] {
+            assert_eq!(shown(dollar_path(wrong)), None, "{wrong}");
+        }
+        assert_eq!(shown(array_path("{a, 0,\"b\"}")).as_deref(), Some("'a' 0 'b'"));
+        assert_eq!(shown(array_path("a")), None);
+    }
+}

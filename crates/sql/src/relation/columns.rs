@@ -1,0 +1,87 @@
+//! `information_schema.columns` with types as SQL calls them: DataFusion's has Arrow's names, which tools cannot read.
+
+use std::sync::{Arc, LazyLock};
+
+use arrow::{
+    array::{AsArray, StringArray},
+    compute::cast,
+    datatypes::DataType,
+};
+use datafusion::{
+    catalog::TableProvider,
+    datasource::{ViewTable, provider_as_source},
+    error::Result,
+    logical_expr::{ColumnarValue, Expr, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF},
+};
+
+use crate::functions::simple;
+
+const TYPE: &str = "data_type";
+
+/// A view over DataFusion's table.
+pub(crate) fn columns_in_sql(columns: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
+    static UDF: LazyLock<ScalarUDF> = LazyLock::new(|| simple("sql_type_name", 1, |_| Ok(DataType::Utf8), named));
+    let scan = LogicalPlanBuilder::scan("columns", provider_as_source(columns), None)?;
+    let exprs = scan.schema().columns().into_iter().map(|column| match column.name.as_str() {
+        TYPE => UDF.call(vec![Expr::Column(column)]).alias(TYPE),
+        _ => Expr::Column(column),
+    });
+    let exprs: Vec<Expr> = exprs.collect();
+    Ok(Arc::new(ViewTable::new(scan.project(exprs)?.build()?, None)))
+}
+
+fn named(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let arrow = cast(&args.args[0].to_array(args.number_rows)?, &DataType::Utf8)?;
+    let names: StringArray = arrow.as_string::<i32>().iter().map(|name| name.map(standard_name)).collect();
+    Ok(ColumnarValue::Array(Arc::new(names)))
+}
+
+/// What the standard's `information_schema`, as PostgreSQL has it, calls the type Arrow shows as `arrow`.
+fn standard_name(arrow: &str) -> &'static str {
+    let name = arrow.split('(').next().unwrap_or_default();
+    match name {
+        "Boolean" => "boolean",
+        "Int8" | "Int16" | "UInt8" => "smallint",
+        "Int32" | "UInt16" => "integer",
+        "Int64" | "UInt32" => "bigint",
+        "UInt64" | "Decimal32" | "Decimal64" | "Decimal128" | "Decimal256" => "numeric",
+        "Float16" | "Float32" => "real",
+        "Float64" => "double precision",
+        "Date32" | "Date64" => "date",
+        "Time32" | "Time64" => "time without time zone",
+        "Timestamp" if arrow.contains('"') || arrow.contains("Some") || arrow.contains('+') => {
+            "timestamp with time zone"
+        }
+        "Timestamp" => "timestamp without time zone",
+        "Interval" | "Duration" => "interval",
+        "Binary" | "LargeBinary" | "BinaryView" | "FixedSizeBinary" => "bytea",
+        "List" | "LargeList" | "ListView" | "LargeListView" | "FixedSizeList" => "ARRAY",
+        "Struct" | "Map" | "Union" => "json",
+        // Dictionaries are of text.
+        _ => "text",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::datatypes::{Field, TimeUnit};
+
+    use super::*;
+
+    #[test]
+    fn types_are_called_as_the_standard_does() {
+        let list = DataType::List(Arc::new(Field::new("element", DataType::Int64, true)));
+        for (data_type, name) in [
+            (DataType::Int64, "bigint"),
+            (DataType::Utf8View, "text"),
+            (DataType::Float64, "double precision"),
+            (DataType::Decimal128(10, 2), "numeric"),
+            (DataType::Timestamp(TimeUnit::Microsecond, None), "timestamp without time zone"),
+            (DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())), "timestamp with time zone"),
+            (DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), "timestamp with time zone"),
+            (list, "ARRAY"),
+        ] {
+            assert_eq!(standard_name(&data_type.to_string()), name, "{data_type}");
+        }
+    }
+}

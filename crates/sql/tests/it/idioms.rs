@@ -1,0 +1,355 @@
+//! What PostgreSQL, Athena and the standard write.
+
+use arrow::util::display::array_value_to_string;
+use sql::csv;
+
+use crate::fixture::{Node, show_error};
+
+/// Rows of `sql` as text: `a|b;c|d`.
+async fn rows(node: &Node, sql: &str) -> String {
+    let outcome = match node.session.run_one(sql, Vec::new()).await {
+        Ok(outcome) => outcome,
+        Err(error) => return show_error(&error),
+    };
+    let batches = match outcome.collect().await {
+        Ok(batches) => batches,
+        Err(error) => return show_error(&error),
+    };
+    let mut rows = Vec::new();
+    for batch in &batches {
+        for row in 0..batch.num_rows() {
+            let values = batch.columns().iter().map(|column| array_value_to_string(column, row).expect("shown"));
+            rows.push(values.collect::<Vec<_>>().join("|"));
+        }
+    }
+    rows.join(";")
+}
+
+async fn all(node: &Node, cases: &[(&str, &str)]) {
+    let mut wrong = String::new();
+    for (sql, expected) in cases {
+        let given = rows(node, sql).await;
+        if given != *expected {
+            wrong.push_str(&format!("{sql}\n  expected {expected}\n  given    {given}\n"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+async fn orders() -> Node {
+    let node = Node::start().await;
+    node.run(
+        "CREATE TABLE orders (id BIGINT, item VARCHAR, price DOUBLE);
+         INSERT INTO orders VALUES (1, 'pen', 1.5), (2, 'ink', 7), (3, 'pen', 2.5);
+         CREATE TABLE nest (id BIGINT, tags ARRAY<VARCHAR>, items ARRAY<STRUCT<sku VARCHAR, n BIGINT>>,
+                            m MAP<VARCHAR, BIGINT>);
+         INSERT INTO nest SELECT 1, ['a', 'b'], [named_struct('sku', 'x', 'n', 2), named_struct('sku', 'y', 'n', 1)],
+                                 MAP {'k': 5, 'l': 6};
+         INSERT INTO nest SELECT 2, [], NULL, NULL;
+         INSERT INTO nest SELECT 3, ['c'], [named_struct('sku', 'z', 'n', 9)], MAP {'k': 7};",
+    )
+    .await;
+    node
+}
+
+#[tokio::test]
+async fn a_hat_is_a_power_and_binds_as_one() {
+    let node = Node::start().await;
+    all(
+        &node,
+        &[
+            ("SELECT 2 ^ 3", "8.0"),
+            ("SELECT 2 * 3 ^ 2", "18.0"),
+            ("SELECT -2 ^ 2", "4.0"),
+            ("SELECT 2 ^ 3 ^ 2", "64.0"),
+            ("SELECT 2 ^ -1", "0.5"),
+            ("SELECT -(2 ^ 2)", "-4.0"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn times_are_shown_by_postgresqls_patterns() {
+    let node = Node::start().await;
+    all(
+        &node,
+        &[
+            ("SELECT to_char(timestamp '2020-01-01 10:30:00', 'YYYY-MM-DD')", "2020-01-01"),
+            ("SELECT to_char(timestamp '2020-01-01 10:30:00', '%Y/%m')", "2020/01"),
+            ("SELECT to_char(date '2020-01-01', 'FMDay, DD Mon YYYY')", "Wednesday, 01 Jan 2020"),
+            (
+                "SELECT to_char(12.5, '99.9')",
+                "LH0508 to_char of DOUBLE is not offered: it takes a date or a time\n\
+                 hint: CAST(round(x, 2) AS VARCHAR) shows a number, lpad() gives it a width\n",
+            ),
+            ("SELECT date_diff('day', date '2024-01-01', date '2024-03-01')", "60"),
+            ("SELECT date_diff('month', timestamp '2024-01-31 00:00:00', timestamp '2024-03-01 00:00:00')", "1"),
+            ("SELECT date_add('month', 1, date '2024-01-31')", "2024-02-29"),
+            ("SELECT date_add('hour', -2, timestamp '2024-01-01 01:00:00')", "2023-12-31T23:00:00"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn lists_of_a_table_are_unnested_beside_it() {
+    let node = orders().await;
+    all(
+        &node,
+        &[
+            ("SELECT n.id, t.tag FROM nest n, unnest(n.tags) AS t(tag) ORDER BY 1, 2", "1|a;1|b;3|c"),
+            ("SELECT id, tag FROM nest CROSS JOIN UNNEST(tags) AS t(tag) ORDER BY 1, 2", "1|a;1|b;3|c"),
+            ("SELECT id, tag FROM nest, UNNEST(tags) AS tag WHERE tag > 'a' ORDER BY 1", "1|b;3|c"),
+            ("SELECT id, tag FROM nest LEFT JOIN UNNEST(tags) AS t(tag) ON true ORDER BY 1, 2", "1|a;1|b;2|;3|c"),
+            (
+                "SELECT id, tag, n FROM nest CROSS JOIN UNNEST(tags) WITH ORDINALITY AS t(tag, n) ORDER BY 1, 2",
+                "1|a|1;1|b|2;3|c|1",
+            ),
+            ("SELECT n.id, i.item.sku FROM nest n, UNNEST(n.items) AS i(item) ORDER BY 2", "1|x;1|y;3|z"),
+            ("SELECT id, sum(item['n']) FROM nest, UNNEST(items) AS t(item) GROUP BY id ORDER BY id", "1|3;3|9"),
+            ("SELECT items[1].sku FROM nest WHERE id = 1", "x"),
+            (
+                "SELECT a.id, x, y FROM nest a, UNNEST(a.tags) AS t(x), UNNEST(a.items) AS u(y) WHERE a.id = 3",
+                "3|c|{sku: z, n: 9}",
+            ),
+            ("SELECT count(*) FROM (SELECT id, tag FROM nest, UNNEST(tags) AS t(tag)) WHERE id < 3", "2"),
+            ("SELECT m['k'], m['none'] FROM nest ORDER BY id", "5|;|;7|"),
+            ("SELECT id FROM nest WHERE m['k'] > 5", "3"),
+        ],
+    )
+    .await;
+    node.run("CREATE VIEW tagged AS SELECT id, tag FROM nest, UNNEST(tags) AS t(tag)").await;
+    all(&node, &[("SELECT count(*) FROM tagged", "3"), ("SELECT tag FROM tagged WHERE id = 3", "c")]).await;
+}
+
+#[tokio::test]
+async fn subqueries_may_refer_to_the_rows_around_them() {
+    let node = orders().await;
+    all(
+        &node,
+        &[
+            ("SELECT o.item, l.d FROM orders o, LATERAL (SELECT o.price * 2 AS d) l ORDER BY o.id", "pen|3.0;ink|14.0;pen|5.0"),
+            ("SELECT o.id, (SELECT count(*) FROM orders p WHERE p.id <= o.id) FROM orders o ORDER BY 1", "1|1;2|2;3|3"),
+            ("SELECT o.id, (SELECT count(*) FROM orders p WHERE p.id < o.id) FROM orders o ORDER BY 1", "1|0;2|1;3|2"),
+            (
+                "SELECT id FROM orders o WHERE price > (SELECT avg(price) FROM orders p WHERE p.item <> o.item) ORDER BY 1",
+                "2",
+            ),
+            (
+                "SELECT o.id, l.id FROM orders o, LATERAL (SELECT p.id FROM orders p WHERE p.item = o.item \
+                 ORDER BY p.price DESC LIMIT 1) l ORDER BY 1",
+                "1|3;2|2;3|3",
+            ),
+            (
+                "SELECT o.id, l.n FROM orders o LEFT JOIN LATERAL (SELECT p.id AS n FROM orders p WHERE p.id = o.id + 1) l \
+                 ON true ORDER BY 1",
+                "1|2;2|3;3|",
+            ),
+            (
+                "SELECT o.id, CASE WHEN o.price > 2 THEN (SELECT p.item FROM orders p WHERE o.price > 2 AND p.id = o.id) \
+                 ELSE NULL END FROM orders o ORDER BY 1",
+                "1|;2|ink;3|pen",
+            ),
+            (
+                "SELECT (SELECT p.item FROM orders p WHERE p.id >= o.id) FROM orders o WHERE o.id = 1",
+                "LH0505 a subquery used as a value gave more than one row\n\
+                 hint: add LIMIT 1, or an aggregate such as max()\n",
+            ),
+            ("SELECT id, EXISTS (SELECT 1 FROM orders p WHERE p.id > o.id) FROM orders o ORDER BY 1", "1|true;2|true;3|false"),
+            ("SELECT id, NOT EXISTS (SELECT 1 FROM nest) FROM orders ORDER BY 1", "1|false;2|false;3|false"),
+            ("SELECT ARRAY(SELECT id FROM orders WHERE id < 3)", "[1, 2]"),
+            ("SELECT id FROM orders ORDER BY id FETCH FIRST 2 ROWS ONLY", "1;2"),
+            ("SELECT id FROM orders ORDER BY id OFFSET 1 ROWS FETCH NEXT ROW ONLY", "2"),
+        ],
+    )
+    .await;
+}
+
+/// The shape of what SQLAlchemy asks the catalog about columns.
+#[tokio::test]
+async fn case_may_choose_among_subqueries() {
+    let node = Node::start().await;
+    node.run(
+        "CREATE TABLE att (rel BIGINT, num INT, name VARCHAR, has BOOLEAN, ident VARCHAR, typ BIGINT, coll BIGINT);
+         INSERT INTO att VALUES (1, 1, 'a', true, '', 10, 0), (1, 2, 'b', false, 'a', 10, 7), (2, 1, 'c', true, '', 10, 7);
+         CREATE TABLE def (rel BIGINT, num INT, text VARCHAR); INSERT INTO def VALUES (1, 1, 'now()'), (2, 9, 'x');
+         CREATE TABLE seq (rel BIGINT, start BIGINT); INSERT INTO seq VALUES (1, 5);
+         CREATE TABLE typ (oid BIGINT, coll BIGINT); INSERT INTO typ VALUES (10, 3);
+         CREATE TABLE col (oid BIGINT, name VARCHAR, ns BIGINT); INSERT INTO col VALUES (7, 'C', 4);
+         CREATE TABLE nsp (oid BIGINT, name VARCHAR); INSERT INTO nsp VALUES (4, 'pg')",
+    )
+    .await;
+    let sql = "SELECT att.name, \
+        CASE WHEN att.has THEN (SELECT upper(def.text) AS u FROM def WHERE att.has AND def.rel = att.rel \
+          AND def.num = att.num) ELSE NULL END AS \"default\", \
+        CASE WHEN (att.ident != '') THEN (SELECT json_build_object('always', att.ident = 'a', 'start', seq.start) AS j \
+          FROM seq WHERE att.ident != '' AND seq.rel = CAST(CAST(att.rel AS VARCHAR) AS BIGINT)) ELSE NULL END AS i, \
+        CASE WHEN (att.coll != 0 AND (SELECT typ.coll FROM typ WHERE typ.oid = att.typ) != att.coll) THEN \
+          (SELECT json_build_object('name', col.name, 'schema', CASE WHEN length(col.name) > 1 THEN NULL ELSE nsp.name END) \
+          FROM col JOIN nsp ON nsp.oid = col.ns WHERE col.oid = att.coll) ELSE NULL END AS c \
+        FROM att LEFT JOIN def d ON d.rel = att.rel AND d.num = att.num WHERE att.name IN ('a', 'b', 'c') ORDER BY 1";
+    let expected =
+        r#"a|NOW()||;b||{"always": true, "start": 5}|{"name": "C", "schema": "pg"};c|||{"name": "C", "schema": "pg"}"#;
+    all(&node, &[(sql, expected)]).await;
+}
+
+#[tokio::test]
+async fn json_is_made_and_taken_apart() {
+    let node = orders().await;
+    all(
+        &node,
+        &[
+            (r#"SELECT '{"a": {"b": [1, "x"]}}' #>> '{a,b,1}'"#, "x"),
+            (r#"SELECT '{"a": {"b": [1, "x"]}}' #> '{a,b}'"#, r#"[1, "x"]"#),
+            (r#"SELECT '{"a": 1}'::json -> 'a'"#, "1"),
+            (r#"SELECT json '{"a": 1}' ->> 'a'"#, "1"),
+            (r#"SELECT json_extract('{"a": [{"b": 2}]}', '$.a[0]')"#, r#"{"b": 2}"#),
+            (r#"SELECT json_extract_scalar('{"a": [{"b": 2}]}', '$.a[0].b')"#, "2"),
+            ("SELECT to_json(items[1]) FROM nest WHERE id = 1", r#"{"sku":"x","n":2}"#),
+            ("SELECT to_json('a')", r#""a""#),
+            ("SELECT json_build_object('a', 1, 'b', json_build_array('x', NULL))", r#"{"a": 1, "b": ["x", null]}"#),
+            ("SELECT json_agg(item ORDER BY id) FROM orders", r#"["pen","ink","pen"]"#),
+            (
+                "SELECT json_agg(json_build_object('id', id) ORDER BY id) FROM orders WHERE id < 3",
+                r#"[{"id": 1}, {"id": 2}]"#,
+            ),
+            ("SELECT max_by(item, price), min_by(id, price) FROM orders", "ink|1"),
+            ("SELECT every(id > 0), every(id > 1) FROM orders", "true|false"),
+            ("SELECT id::json FROM orders WHERE id = 1", "1"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn nested_values_are_json_in_csv_wherever_it_is_written() {
+    let node = orders().await;
+    let outcome =
+        node.session.run_one("SELECT id, tags, items, m FROM nest ORDER BY id", Vec::new()).await.expect("runs");
+    let mut text = csv::header(&outcome.schema).expect("names");
+    for batch in outcome.collect().await.expect("rows") {
+        text.extend(csv::rows(&batch).expect("rows"));
+    }
+    let expected = "id,tags,items,m\n\
+        1,\"[\"\"a\"\",\"\"b\"\"]\",\"[{\"\"sku\"\":\"\"x\"\",\"\"n\"\":2},{\"\"sku\"\":\"\"y\"\",\"\"n\"\":1}]\",\"{\"\"k\"\":5,\"\"l\"\":6}\"\n\
+        2,[],,\n\
+        3,\"[\"\"c\"\"]\",\"[{\"\"sku\"\":\"\"z\"\",\"\"n\"\":9}]\",\"{\"\"k\"\":7}\"\n";
+    assert_eq!(String::from_utf8(text).expect("text"), expected);
+    node.run("COPY (SELECT id, tags, items, m FROM nest ORDER BY id) TO 'nest.csv'").await;
+    assert_eq!(std::fs::read_to_string(exports(&node).join("nest.csv")).expect("the file"), expected);
+    // A row of no columns is a row.
+    let batches = node.session.run_one("SELECT FROM orders", Vec::new()).await.expect("runs").collect().await;
+    let lines: Vec<u8> = batches.expect("rows").iter().flat_map(|batch| csv::rows(batch).expect("rows")).collect();
+    assert_eq!(lines, b"\n\n\n");
+}
+
+fn exports(node: &Node) -> std::path::PathBuf {
+    node.dir.path().join("exports")
+}
+
+#[tokio::test]
+async fn copy_takes_postgresqls_options() {
+    let node = orders().await;
+    let read = |name: &str| std::fs::read_to_string(exports(&node).join(name)).expect("the file");
+    let query = "(SELECT id, item FROM orders WHERE id < 3 ORDER BY id)";
+    node.run(&format!("COPY {query} TO 'a.csv' WITH (FORMAT csv, HEADER false)")).await;
+    assert_eq!(read("a.csv"), "1,pen\n2,ink\n");
+    node.run(&format!("COPY {query} TO 'b.txt' (FORMAT csv, HEADER, DELIMITER ';')")).await;
+    assert_eq!(read("b.txt"), "id;item\n1;pen\n2;ink\n");
+    node.run(&format!("COPY {query} TO 'c.csv' WITH CSV HEADER")).await;
+    assert_eq!(read("c.csv"), "id,item\n1,pen\n2,ink\n");
+    node.run(&format!("COPY {query} TO 'd.tsv'")).await;
+    assert_eq!(read("d.tsv"), "id\titem\n1\tpen\n2\tink\n");
+    node.run(&format!("COPY {query} TO 'e.csv' OPTIONS (has_header 'false')")).await;
+    assert_eq!(read("e.csv"), "1,pen\n2,ink\n");
+    for (sql, code) in [
+        ("COPY orders TO 'x.xyz'", "LH0508"),
+        ("COPY orders TO STDOUT", "LH0508"),
+        ("COPY orders FROM 'a.csv'", "LH0508"),
+        ("COPY orders TO 'x.csv' WITH (FORMAT csv, FORCE_QUOTE *)", "LH0508"),
+    ] {
+        assert_eq!(node.fails(sql).await, code, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_copy_leaves_nothing_and_a_folder_says_what_is_in_it() {
+    let node = orders().await;
+    node.run("COPY (SELECT 1 AS a) TO 'kept.csv'").await;
+    for target in ["new.csv", "kept.csv", "folder/"] {
+        let sql = format!("COPY (SELECT 1 / (id - 3) AS a FROM orders) TO '{target}'");
+        assert_eq!(node.fails(&sql).await, "LH0505", "{sql}");
+    }
+    let mut names: Vec<String> = std::fs::read_dir(exports(&node))
+        .expect("the folder")
+        .flatten()
+        .map(|e| e.file_name().display().to_string())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["kept.csv"]);
+    assert_eq!(std::fs::read_to_string(exports(&node).join("kept.csv")).expect("the file"), "a\n1\n");
+    let outcomes = node.session.run("COPY orders TO 'folder/'").await.expect("runs");
+    let notice = outcomes[0].notices.join("\n");
+    assert!(notice.starts_with("1 file in `folder/`: ") && notice.ends_with(".parquet"), "{notice}");
+    assert_eq!(node.value("SELECT count(*) FROM 'folder'").await, "3");
+}
+
+#[tokio::test]
+async fn statements_that_write_are_explained() {
+    let node = orders().await;
+    for sql in [
+        "EXPLAIN INSERT INTO orders VALUES (4, 'x', 1)",
+        "EXPLAIN UPDATE orders SET item = 'x' WHERE id = 1",
+        "EXPLAIN DELETE FROM orders WHERE id = 1",
+        "EXPLAIN CREATE TABLE t AS SELECT id FROM orders",
+        "EXPLAIN COPY orders TO 'x.csv'",
+        "EXPLAIN COPY (SELECT id FROM orders) TO 'x.csv'",
+    ] {
+        let shown = node.shown(sql).await;
+        assert!(shown.contains("logical_plan") && shown.contains("physical_plan"), "{sql}: {shown}");
+        node.session.prepare(sql, &[]).await.unwrap_or_else(|e| panic!("{sql}: {e}"));
+    }
+    assert_eq!(node.value("SELECT count(*) FROM orders").await, "3");
+    assert_eq!(node.fails("EXPLAIN ANALYZE DELETE FROM orders").await, "LH0508");
+    assert_eq!(node.fails("EXPLAIN DROP TABLE orders").await, "LH0508");
+}
+
+#[tokio::test]
+async fn information_schema_has_the_standards_types() {
+    let node = orders().await;
+    all(
+        &node,
+        &[(
+            "SELECT column_name, data_type FROM information_schema.columns WHERE table_name IN ('orders', 'nest') \
+             ORDER BY table_name, ordinal_position",
+            "id|bigint;tags|ARRAY;items|ARRAY;m|json;id|bigint;item|text;price|double precision",
+        )],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn no_rust_reaches_a_user() {
+    let node = orders().await;
+    for sql in [
+        "SELECT * FROM orders PIVOT (sum(price) FOR item IN ('pen'))",
+        "SELECT * FROM orders o WHERE EXISTS (SELECT 1 FROM orders p FULL JOIN nest n ON n.id = o.id)",
+        "SELECT (SELECT p.id FROM orders p WHERE p.id = o.id UNION SELECT o.id) FROM orders o",
+        "SELECT o.id, l.* FROM orders o FULL JOIN LATERAL (SELECT o.price) l ON true",
+        "SELECT foo(1)",
+        "SELECT id FROM orders MATCH_RECOGNIZE (PATTERN (a) DEFINE a AS id > 1)",
+        "SELECT * FROM orders TABLESAMPLE BERNOULLI (10)",
+        "SELECT * FROM orders LATERAL VIEW explode(item) t AS x",
+        "SELECT id FROM orders GROUP BY ALL",
+        "SELECT a.b.c.d.e.f FROM orders a",
+        "SELECT json_extract(item, item) FROM orders",
+    ] {
+        let shown = node.shown(sql).await;
+        for sign in [" { ", "Span(", "Ident", "Some(", "Expr", "OuterReferenceColumn", "ScalarSubquery"] {
+            assert!(!shown.contains(sign), "{sql}: {shown}");
+        }
+        eprintln!("{sql}\n  {shown}");
+    }
+    assert!(!node.shown("SELECT foo(1)").await.contains("cot"));
+}
