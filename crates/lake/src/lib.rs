@@ -13,7 +13,7 @@
 //! * A [`TopicTable`] says what a topic looks like as a table: its own columns, then the five pseudo-columns
 //!   [`columns::pseudo`].
 //! * A [`TopicPin`] is one state of it: a snapshot of the Iceberg table, and for each partition the offsets that the table
-//!   does not hold yet. [`Lake::tail`] gives exactly those; the union of both has every record once.
+//!   does not hold yet. [`Lake::tail`] streams exactly those; the union of both has every record once.
 //! * The **mark** of a topic is the progress inside the newest snapshot: partition → next offset. It alone decides what is
 //!   in the table, so whatever dies, nothing is in it twice.
 //!

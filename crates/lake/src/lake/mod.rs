@@ -8,12 +8,12 @@ use std::sync::{Arc, atomic::Ordering};
 use arrow::array::RecordBatch;
 use catalog::Catalog;
 use commitlog::Log;
-use futures::{Stream, TryStreamExt as _};
+use futures::Stream;
 use model::{Error, Result, TableName, TopicName, error::codes};
 use tables::Tables;
 use world::World;
 
-use self::declarations::Declarations;
+use self::{declarations::Declarations, parts::no_topic};
 pub(crate) use self::parts::Parts;
 use crate::{
     LakeSettings, Origin, StreamDeclaration, TailFilter, TopicPin, TopicStatus, TopicTable,
@@ -104,7 +104,7 @@ impl Lake {
 
     /// One state of a topic, up to the high watermarks of this moment. Fails rather than leave a gap.
     pub async fn pin(&self, topic: &Arc<TopicTable>) -> Result<TopicPin> {
-        let state = self.state_of(topic)?;
+        let state = self.parts.state_behind(topic)?;
         match self.try_pin(&state, topic).await {
             Err(error) if error.is(codes::TOPIC_HISTORY_GAP) && state.is_written.load(Ordering::Acquire) => {
                 // The writer is here: let it note the loss now and not in a moment.
@@ -139,25 +139,13 @@ impl Lake {
     }
 
     /// The records of `pin` that are not in its table, decoded, with the schema of `pin.topic`. Batches are shared with the
-    /// cache: nothing is copied that was decoded before.
-    pub async fn tail(&self, pin: &TopicPin, filter: &TailFilter) -> Result<Vec<RecordBatch>> {
-        let state = self.state_of(&pin.topic)?;
-        read::stream(&self.parts, &state, pin, filter).try_collect().await
-    }
-
-    /// [`Lake::tail`], batch by batch: whatever its length, it takes little memory.
-    pub fn tail_stream(
-        self: &Arc<Self>,
+    /// cache: nothing is copied that was decoded before. Batch by batch, so a long tail takes little memory.
+    pub fn tail(
+        &self,
         pin: TopicPin,
         filter: TailFilter,
     ) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static + use<> {
-        let lake = self.clone();
-        async_stream(lake, pin, filter)
-    }
-
-    fn state_of(&self, topic: &TopicTable) -> Result<Arc<TopicState>> {
-        let state = self.parts.state(&topic.topic).filter(|state| state.topic.id == topic.topic_id);
-        state.ok_or_else(|| no_topic(&topic.topic).detail("it was deleted meanwhile"))
+        read::stream(self.parts.clone(), pin, filter)
     }
 
     // Declaring.
@@ -257,32 +245,4 @@ impl Lake {
             error: figures.error.lock().as_ref().map(ToString::to_string),
         }
     }
-}
-
-fn async_stream(
-    lake: Arc<Lake>,
-    pin: TopicPin,
-    filter: TailFilter,
-) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static {
-    let start = (lake, Arc::new(pin), Arc::new(filter), 0usize, None);
-    futures::stream::try_unfold(start, |(lake, pin, filter, mut index, mut range)| async move {
-        let state = lake.state_of(&pin.topic)?;
-        while let (Some(partition), Some(all)) = (state.partitions.get(index), pin.tail.get(index)) {
-            let mut left = range.take().unwrap_or_else(|| filter.offsets_of(partition.at.partition, all));
-            while left.start < left.end {
-                let (rows, next) =
-                    read::step(&lake.parts, &state, partition, &pin.topic, &left, &filter, read::Reader::Query).await?;
-                left.start = next;
-                if let Some(rows) = rows.filter(|rows| rows.num_rows() > 0) {
-                    return Ok(Some((rows, (lake, pin, filter, index, Some(left)))));
-                }
-            }
-            index += 1;
-        }
-        Ok(None)
-    })
-}
-
-fn no_topic(topic: &TopicName) -> Error {
-    Error::new(codes::TOPIC_NOT_FOUND, format!("there is no topic `{topic}`"))
 }

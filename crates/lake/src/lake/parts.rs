@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use catalog::Catalog;
 use commitlog::{Log, Topic};
 use dashmap::DashMap;
-use model::{Result, TopicName};
+use model::{Error, Result, TopicName, error::codes};
 use parking_lot::Mutex;
 use schemas::SchemaSource;
 use tables::Tables;
@@ -14,7 +14,7 @@ use world::World;
 
 use super::{LakeParts, declarations::Declarations};
 use crate::{
-    LakeSettings,
+    LakeSettings, TopicTable,
     registry::RegistryStore,
     topic::{TailBudget, TopicState},
     writer::commit::Step,
@@ -36,6 +36,7 @@ pub(crate) struct Parts {
     pub changed: Mutex<BTreeSet<TopicName>>,
     topics: DashMap<TopicName, Arc<TopicState>>,
     /// Tests stop commits at any step.
+    #[cfg(test)]
     planted: Mutex<Option<Step>>,
 }
 
@@ -53,6 +54,7 @@ impl Parts {
             commits: Semaphore::new(settings.commits_max.max(1)),
             changed: Mutex::new(BTreeSet::new()),
             topics: DashMap::new(),
+            #[cfg(test)]
             planted: Mutex::new(None),
             settings,
         }
@@ -93,6 +95,12 @@ impl Parts {
         slot.clone()
     }
 
+    /// The state of the topic that `table` was made of, if it still is that topic.
+    pub(crate) fn state_behind(&self, table: &TopicTable) -> Result<Arc<TopicState>> {
+        let state = self.state(&table.topic).filter(|state| state.topic.id == table.topic_id);
+        state.ok_or_else(|| no_topic(&table.topic).detail("it was deleted meanwhile"))
+    }
+
     pub(crate) fn forget(&self, state: &Arc<TopicState>) {
         self.topics.remove_if(&state.topic.name, |_, known| Arc::ptr_eq(known, state));
     }
@@ -110,14 +118,22 @@ impl Parts {
         }
     }
 
+    /// A commit got here.
+    #[cfg(not(test))]
+    #[expect(clippy::unnecessary_wraps, reason = "fails in tests")]
+    pub(crate) fn reached(&self, _step: Step) -> Result<()> {
+        Ok(())
+    }
+
     /// A commit got here: the planted failure, if it was planted here.
+    #[cfg(test)]
     pub(crate) fn reached(&self, step: Step) -> Result<()> {
         let mut planted = self.planted.lock();
         match *planted == Some(step) {
             false => Ok(()),
             true => {
                 *planted = None;
-                Err(model::Error::internal(format!("stopped at {step:?} by a test")))
+                Err(Error::internal(format!("stopped at {step:?} by a test")))
             }
         }
     }
@@ -126,4 +142,8 @@ impl Parts {
     pub(crate) fn plant(&self, step: Step) {
         *self.planted.lock() = Some(step);
     }
+}
+
+pub(crate) fn no_topic(topic: &TopicName) -> Error {
+    Error::new(codes::TOPIC_NOT_FOUND, format!("there is no topic `{topic}`"))
 }

@@ -21,13 +21,6 @@ pub struct TopicPin {
     pub tail: Vec<Range<Offset>>,
 }
 
-impl TopicPin {
-    /// Most rows the tail can have.
-    pub fn tail_rows_max(&self) -> u64 {
-        self.tail.iter().map(|range| u64::try_from(range.end - range.start).unwrap_or(0)).sum()
-    }
-}
-
 /// What a reader of the tail does not need. Whole batches are left out; rows are filtered by `offsets` only.
 #[derive(Clone, Debug, Default)]
 pub struct TailFilter {

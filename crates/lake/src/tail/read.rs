@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use arrow::array::RecordBatch;
 use bytes::Bytes;
-use futures::{Stream, StreamExt as _, stream};
+use futures::{Stream, stream};
 use model::{Error, Offset, Result, error::codes};
 
 use super::{
@@ -28,25 +28,27 @@ const CATCH_UP_SLICES: usize = 16;
 const REJECTED_BYTES_MAX: usize = 16 << 20;
 
 /// The records of `pin` that are not in its table, partition after partition, decoded as the stream is read.
-pub(crate) fn stream<'a>(
-    parts: &'a Parts,
-    state: &'a Arc<TopicState>,
-    pin: &'a TopicPin,
-    filter: &'a TailFilter,
-) -> impl Stream<Item = Result<RecordBatch>> + Send + 'a {
-    let partitions = state.partitions.iter().zip(&pin.tail);
-    let ranges: Vec<_> = partitions.map(|(p, range)| (p.clone(), filter.offsets_of(p.at.partition, range))).collect();
-    stream::iter(ranges).flat_map(move |(partition, range)| {
-        stream::try_unfold((partition, range), move |(partition, mut range)| async move {
-            while range.start < range.end {
-                let (rows, next) = step(parts, state, &partition, &pin.topic, &range, filter, Reader::Query).await?;
-                range.start = next;
+pub(crate) fn stream(
+    parts: Arc<Parts>,
+    pin: TopicPin,
+    filter: TailFilter,
+) -> impl Stream<Item = Result<RecordBatch>> + Send + 'static {
+    let start = (Arc::new((parts, pin, filter)), 0usize, None);
+    stream::try_unfold(start, |(what, mut index, mut range)| async move {
+        let (parts, pin, filter) = &*what;
+        let state = parts.state_behind(&pin.topic)?;
+        while let (Some(partition), Some(all)) = (state.partitions.get(index), pin.tail.get(index)) {
+            let mut left = range.take().unwrap_or_else(|| filter.offsets_of(partition.at.partition, all));
+            while left.start < left.end {
+                let (rows, next) = step(parts, &state, partition, &pin.topic, &left, filter, Reader::Query).await?;
+                left.start = next;
                 if let Some(rows) = rows.filter(|rows| rows.num_rows() > 0) {
-                    return Ok(Some((rows, (partition, range))));
+                    return Ok(Some((rows, (what, index, Some(left)))));
                 }
             }
-            Ok(None)
-        })
+            index += 1;
+        }
+        Ok(None)
     })
 }
 

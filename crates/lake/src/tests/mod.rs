@@ -17,6 +17,7 @@ use commitlog::{
 };
 use datafusion::prelude::SessionContext;
 use files::Files;
+use futures::TryStreamExt as _;
 use model::{TopicName, TopicPartition};
 use tables::{Tables, Version, scan};
 use world::World;
@@ -81,7 +82,7 @@ impl House {
     pub(crate) async fn rows(&self, topic: &str) -> Vec<RecordBatch> {
         let table = self.lake.topic_table(topic).await.unwrap().expect("the topic exists");
         let pin = self.lake.pin(&table).await.unwrap();
-        let mut rows = self.lake.tail(&pin, &TailFilter::default()).await.unwrap();
+        let mut rows = self.lake.tail(pin.clone(), TailFilter::default()).try_collect::<Vec<_>>().await.unwrap();
         if let Some(committed) = pin.table.clone() {
             let provider = scan::provider_as(&self.tables, committed, Version::Current, table.schema.clone()).unwrap();
             rows.extend(SessionContext::new().read_table(provider).unwrap().collect().await.unwrap());

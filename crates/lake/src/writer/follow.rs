@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use commitlog::Subscription;
-use model::{ErrorKind, Result};
-use tokio::sync::Notify;
+use model::{Error, ErrorKind, Result};
+use tokio::sync::{Notify, oneshot};
 use world::TaskKind;
 
 use super::{commit, exceptions};
@@ -26,7 +26,7 @@ pub(crate) async fn follow(parts: Arc<Parts>, state: Arc<TopicState>) {
     let mut retry = RETRY_FIRST;
     let mut begun = false;
     let mut pace = Pace::default();
-    let (done, mut finished) = tokio::sync::mpsc::channel::<Result<commit::Commit>>(1);
+    let mut running: Option<Running> = None;
     while !parts.world.tasks.is_stopping() && !state.is_gone() {
         let result = match begun {
             false => commit::begin(&parts, &state).await.map(|()| true),
@@ -46,25 +46,18 @@ pub(crate) async fn follow(parts: Arc<Parts>, state: Arc<TopicState>) {
         };
         let now = parts.world.clock.monotonic();
         let (pending, bytes) = state.pending();
-        if pending > 0 && begun && pace.is_due(now, &parts, bytes) {
-            pace.commit_runs = true;
-            let (parts, state, done) = (parts.clone(), state.clone(), done.clone());
-            let tasks = parts.world.tasks.clone();
-            tasks.spawn(TaskKind::Background, async move {
-                let result = commit::commit(&parts, &state).await;
-                // The follower is gone only when the node stops or the topic is gone.
-                let _ = done.send(result).await;
-            });
+        if pending > 0 && begun && pace.is_due(now, &parts, bytes) && running.is_none() {
+            running = Some(start_commit(&parts, &state));
         }
-        if more && !pace.commit_runs {
+        if more && running.is_none() {
             tokio::task::yield_now().await;
             continue;
         }
-        let due = pace.wait(now, &parts, pending, bytes);
+        let due = if running.is_some() { None } else { pace.wait(now, &parts, pending, bytes) };
         tokio::select! {
             biased;
-            Some(result) = finished.recv() => {
-                pace.commit_runs = false;
+            result = end_of(&mut running) => {
+                running = None;
                 match result {
                     Ok(committed) => {
                         pace.since = None;
@@ -88,8 +81,35 @@ pub(crate) async fn follow(parts: Arc<Parts>, state: Arc<TopicState>) {
             () = parts.world.tasks.stopping() => break,
         }
     }
-    if pace.commit_runs {
-        let _ = finished.recv().await;
+    if running.is_some()
+        && let Err(error) = end_of(&mut running).await
+        && !state.is_gone()
+    {
+        tracing::warn!(topic = %state.topic.name, %error, "the last commit failed; the next start makes it");
+    }
+}
+
+/// A commit under way.
+type Running = oneshot::Receiver<Result<commit::Commit>>;
+
+fn start_commit(parts: &Arc<Parts>, state: &Arc<TopicState>) -> Running {
+    let (done, running) = oneshot::channel();
+    let (parts, state) = (parts.clone(), state.clone());
+    let tasks = parts.world.tasks.clone();
+    tasks.spawn(TaskKind::Background, async move {
+        let result = commit::commit(&parts, &state).await;
+        if let Err(Err(error)) = done.send(result) {
+            tracing::warn!(topic = %state.topic.name, %error, "a commit failed that nobody waited for");
+        }
+    });
+    running
+}
+
+/// How the commit under way ends, even if by a panic; waits for ever if there is none.
+async fn end_of(running: &mut Option<Running>) -> Result<commit::Commit> {
+    match running {
+        Some(running) => running.await.unwrap_or_else(|_| Err(Error::internal("a commit was cut short"))),
+        None => std::future::pending().await,
     }
 }
 
@@ -102,18 +122,17 @@ struct Pace {
     not_before: Duration,
     /// The last commit left something behind.
     soon: bool,
-    commit_runs: bool,
 }
 
 impl Pace {
     fn is_due(&mut self, now: Duration, parts: &Parts, bytes: usize) -> bool {
         self.since.get_or_insert(now);
-        !self.commit_runs && self.due_at(parts, bytes).is_some_and(|due| due <= now)
+        self.due_at(parts, bytes).is_some_and(|due| due <= now)
     }
 
     /// How long nothing needs to be done but for new records; `None`: for ever.
     fn wait(&self, now: Duration, parts: &Parts, pending: i64, bytes: usize) -> Option<Duration> {
-        if pending == 0 || self.commit_runs {
+        if pending == 0 {
             return None;
         }
         Some(self.due_at(parts, bytes)?.saturating_sub(now).max(Duration::from_millis(1)))

@@ -127,7 +127,7 @@ impl ExecutionPlan for TailExec {
         let (columns, metrics) = (self.columns.clone(), BaselineMetrics::new(&self.metrics, 0));
         let schema = self.schema.clone();
         let mut left = self.limit.unwrap_or(usize::MAX);
-        let batches = lake.tail_stream(pin.as_ref().clone(), filter).map_err(external);
+        let batches = lake.tail(pin.as_ref().clone(), filter).map_err(external);
         let rows = batches.try_filter(|batch| ready(batch.num_rows() > 0)).map(move |batch: Result<RecordBatch>| {
             let batch = batch?;
             let batch = shown(&batch.slice(0, batch.num_rows().min(left)), &columns, &schema)?;
