@@ -180,16 +180,6 @@ impl Catalog {
         self.0.changed.subscribe()
     }
 
-    /// Reads the names again, for tables that other programs made.
-    pub async fn refresh(&self) -> Result<()> {
-        let names = {
-            let mut connection = self.0.readers.acquire().await.map_err(|e| store::failed("read the names", &e))?;
-            Names::read(&mut connection).await?
-        };
-        self.set_names(names);
-        Ok(())
-    }
-
     // Files awaiting deletion.
 
     /// Queues files (location, not before).
@@ -213,10 +203,6 @@ impl Catalog {
     /// Strikes files off the list: they are gone.
     pub async fn forget_deletes(&self, locations: Vec<String>) -> Result<()> {
         self.change(Change::ForgetDeletes { locations }).await.map(drop)
-    }
-
-    pub async fn forget_delete(&self, location: &str) -> Result<()> {
-        self.forget_deletes(vec![location.to_owned()]).await
     }
 
     /// Lets go of the database: whatever was queued is written first. For an orderly stop and for tests.

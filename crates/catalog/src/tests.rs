@@ -52,7 +52,7 @@ async fn pending_deletes_are_queued_by_the_swap_that_wins_and_by_no_other() {
     assert!(!f.catalog.swap_table(&t("a"), "L0", "L2", &[("lost".into(), 0)]).await.expect("stale"));
     assert!(f.catalog.due_deletes(49, 10).await.expect("due").is_empty());
     assert_eq!(f.catalog.due_deletes(50, 10).await.expect("due"), ["old"]);
-    f.catalog.forget_delete("old").await.expect("forget");
+    f.catalog.forget_deletes(vec!["old".to_owned()]).await.expect("forget");
     assert_eq!(f.catalog.pending_deletes().await.expect("count"), 0);
 }
 

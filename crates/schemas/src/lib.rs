@@ -4,7 +4,7 @@
 //! * [`encode`]: Arrow rows → payloads.
 //! * [`infer`]: a sample of payloads → format and columns; widening of inferred columns.
 //! * [`registry`]: the Confluent Schema Registry as a state machine over the records of `_schemas`.
-//! * [`sql`], [`text`]: how types, names and values are written.
+//! * [`sql`]: how SQL writes types and names.
 //! * [`avro`], [`json_schema`]: the two schema languages: parsing, canonical form, compatibility, columns.
 
 pub mod avro;
@@ -16,7 +16,7 @@ pub mod json_schema;
 pub mod registry;
 mod schema;
 pub mod sql;
-pub mod text;
+mod text;
 
 pub use format::Format;
 pub use schema::{ParsedSchema, Reference, RegisteredSchema, SchemaSource, SchemaType, no_schemas};
