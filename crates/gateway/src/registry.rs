@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use axum::{
     Router,
-    body::{Body, Bytes},
-    extract::{Path, Query, Request, State},
+    body::Bytes,
+    extract::{FromRequest, Path, Query, Request, State},
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -15,7 +15,7 @@ use model::{Error, error::codes};
 use schemas::registry::{ConfigUpdate, SchemaRequest, VersionSpec, error_code, http_status};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::app::{App, Shared, read_body};
+use crate::app::{Shared, read_body};
 
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
 
@@ -35,11 +35,11 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/schemas/ids/{id}/schema", get(schema_text))
         .route("/schemas/ids/{id}/subjects", get(schema_subjects))
         .route("/schemas/ids/{id}/versions", get(schema_versions))
-        .route("/compatibility/subjects/{subject}/versions", post(compatibility_with_all))
-        .route("/compatibility/subjects/{subject}/versions/{version}", post(compatibility_with_one))
-        .route("/config", get(global_config).put(set_global_config).delete(delete_global_config))
+        .route("/compatibility/subjects/{subject}/versions", post(compatibility))
+        .route("/compatibility/subjects/{subject}/versions/{version}", post(compatibility))
+        .route("/config", get(config).put(set_config).delete(delete_config))
         .route("/config/{subject}", get(config).put(set_config).delete(delete_config))
-        .route("/mode", get(global_mode).put(set_global_mode))
+        .route("/mode", get(mode).put(set_mode))
         .route("/mode/{subject}", get(mode).put(set_mode).delete(delete_mode))
         .route("/contexts", get(contexts))
 }
@@ -85,7 +85,7 @@ impl IntoResponse for RegistryFailure {
     }
 }
 
-// ── query strings ──
+// ── requests ──
 
 /// All query parameters any route takes. Values are text so that a strange one is ignored like Confluent does, not refused.
 #[derive(Default, Deserialize)]
@@ -117,11 +117,20 @@ fn page<T>(items: Vec<T>, params: &Params) -> Vec<T> {
     items.into_iter().skip(offset).take(limit).collect()
 }
 
-async fn read<T: DeserializeOwned>(app: &App, body: Body) -> Result<T, Error> {
-    let bytes: Bytes = read_body(app, body).await?;
-    serde_json::from_slice(&bytes).map_err(|error| {
-        Error::new(codes::HTTP_BODY_INVALID, "the body is not the JSON this request needs").detail(error.to_string())
-    })
+/// The body of a request as JSON.
+struct Json<T>(T);
+
+impl<T: DeserializeOwned> FromRequest<Shared> for Json<T> {
+    type Rejection = RegistryFailure;
+
+    async fn from_request(request: Request, app: &Shared) -> Result<Self, RegistryFailure> {
+        let bytes: Bytes = read_body(app, request.into_body()).await?;
+        let value = serde_json::from_slice(&bytes).map_err(|error| {
+            Error::new(codes::HTTP_BODY_INVALID, "the body is not the JSON this request needs")
+                .detail(error.to_string())
+        })?;
+        Ok(Self(value))
+    }
 }
 
 fn version_of(text: &str) -> Result<VersionSpec, Error> {
@@ -169,9 +178,8 @@ async fn register(
     State(app): State<Shared>,
     Path(subject): Path<String>,
     Query(p): Query<Params>,
-    request: Request,
+    Json(schema): Json<SchemaRequest>,
 ) -> Answer {
-    let schema: SchemaRequest = read(&app, request.into_body()).await?;
     Ok(json(&app.parts.registry.register(&subject, schema, yes(&p.normalize)).await?))
 }
 
@@ -179,9 +187,8 @@ async fn lookup(
     State(app): State<Shared>,
     Path(subject): Path<String>,
     Query(p): Query<Params>,
-    request: Request,
+    Json(schema): Json<SchemaRequest>,
 ) -> Answer {
-    let schema: SchemaRequest = read(&app, request.into_body()).await?;
     Ok(json(&app.parts.registry.lookup(&subject, &schema, yes(&p.normalize), yes(&p.deleted))?))
 }
 
@@ -226,24 +233,20 @@ async fn schema_versions(State(app): State<Shared>, Path(id): Path<String>, Quer
 
 // ── compatibility ──
 
-async fn compatibility_with_all(
-    State(app): State<Shared>,
-    Path(subject): Path<String>,
-    Query(p): Query<Params>,
-    request: Request,
-) -> Answer {
-    let schema: SchemaRequest = read(&app, request.into_body()).await?;
-    Ok(json(&app.parts.registry.compatibility(&subject, None, &schema, yes(&p.verbose), yes(&p.normalize))?))
+/// One version, or all that the subject's level asks for.
+#[derive(Deserialize)]
+struct Against {
+    subject: String,
+    version: Option<String>,
 }
 
-async fn compatibility_with_one(
+async fn compatibility(
     State(app): State<Shared>,
-    Path((subject, version)): Path<(String, String)>,
+    Path(Against { subject, version }): Path<Against>,
     Query(p): Query<Params>,
-    request: Request,
+    Json(schema): Json<SchemaRequest>,
 ) -> Answer {
-    let schema: SchemaRequest = read(&app, request.into_body()).await?;
-    let version = Some(version_of(&version)?);
+    let version = version.as_deref().map(version_of).transpose()?;
     Ok(json(&app.parts.registry.compatibility(&subject, version, &schema, yes(&p.verbose), yes(&p.normalize))?))
 }
 
@@ -255,53 +258,36 @@ struct ModeUpdate {
     mode: String,
 }
 
-async fn global_config(State(app): State<Shared>) -> Answer {
-    Ok(json(&app.parts.registry.config(None, false)?))
+/// The subject in the path; without one the setting is everyone's.
+type Whose = Option<Path<String>>;
+
+fn whose(subject: &Whose) -> Option<&str> {
+    subject.as_ref().map(|Path(subject)| subject.as_str())
 }
 
-async fn config(State(app): State<Shared>, Path(subject): Path<String>, Query(p): Query<Params>) -> Answer {
-    Ok(json(&app.parts.registry.config(Some(&subject), yes(&p.default_to_global))?))
+async fn config(State(app): State<Shared>, subject: Whose, Query(p): Query<Params>) -> Answer {
+    Ok(json(&app.parts.registry.config(whose(&subject), yes(&p.default_to_global))?))
 }
 
-async fn set_global_config(State(app): State<Shared>, request: Request) -> Answer {
-    let update: ConfigUpdate = read(&app, request.into_body()).await?;
-    Ok(json(&app.parts.registry.set_config(None, update).await?))
+async fn set_config(State(app): State<Shared>, subject: Whose, Json(update): Json<ConfigUpdate>) -> Answer {
+    Ok(json(&app.parts.registry.set_config(whose(&subject), update).await?))
 }
 
-async fn set_config(State(app): State<Shared>, Path(subject): Path<String>, request: Request) -> Answer {
-    let update: ConfigUpdate = read(&app, request.into_body()).await?;
-    Ok(json(&app.parts.registry.set_config(Some(&subject), update).await?))
+async fn delete_config(State(app): State<Shared>, subject: Whose) -> Answer {
+    Ok(json(&app.parts.registry.delete_config(whose(&subject)).await?))
 }
 
-async fn delete_global_config(State(app): State<Shared>) -> Answer {
-    Ok(json(&app.parts.registry.delete_config(None).await?))
-}
-
-async fn delete_config(State(app): State<Shared>, Path(subject): Path<String>) -> Answer {
-    Ok(json(&app.parts.registry.delete_config(Some(&subject)).await?))
-}
-
-async fn global_mode(State(app): State<Shared>) -> Answer {
-    Ok(json(&app.parts.registry.mode(None, false)?))
-}
-
-async fn mode(State(app): State<Shared>, Path(subject): Path<String>, Query(p): Query<Params>) -> Answer {
-    Ok(json(&app.parts.registry.mode(Some(&subject), yes(&p.default_to_global))?))
-}
-
-async fn set_global_mode(State(app): State<Shared>, Query(p): Query<Params>, request: Request) -> Answer {
-    let update: ModeUpdate = read(&app, request.into_body()).await?;
-    Ok(json(&app.parts.registry.set_mode(None, &update.mode, yes(&p.force)).await?))
+async fn mode(State(app): State<Shared>, subject: Whose, Query(p): Query<Params>) -> Answer {
+    Ok(json(&app.parts.registry.mode(whose(&subject), yes(&p.default_to_global))?))
 }
 
 async fn set_mode(
     State(app): State<Shared>,
-    Path(subject): Path<String>,
+    subject: Whose,
     Query(p): Query<Params>,
-    request: Request,
+    Json(update): Json<ModeUpdate>,
 ) -> Answer {
-    let update: ModeUpdate = read(&app, request.into_body()).await?;
-    Ok(json(&app.parts.registry.set_mode(Some(&subject), &update.mode, yes(&p.force)).await?))
+    Ok(json(&app.parts.registry.set_mode(whose(&subject), &update.mode, yes(&p.force)).await?))
 }
 
 async fn delete_mode(State(app): State<Shared>, Path(subject): Path<String>) -> Answer {
