@@ -42,6 +42,9 @@ pub struct StreamDeclaration {
     /// `WRAP_SINGLE_VALUE`
     #[serde(default = "yes")]
     pub wrap_single_value: bool,
+    /// Shows some of the columns its topic has, and changes nothing about the topic.
+    #[serde(default)]
+    pub is_projection: bool,
     /// All properties as written, for `DESCRIBE`.
     #[serde(default)]
     pub properties: BTreeMap<String, String>,

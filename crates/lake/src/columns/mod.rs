@@ -2,6 +2,7 @@
 
 mod declaration;
 pub(crate) mod fit;
+pub(crate) mod projection;
 pub mod pseudo;
 pub(crate) mod resolve;
 mod stored_type;

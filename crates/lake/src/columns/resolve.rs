@@ -6,10 +6,11 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use commitlog::Topic;
 use model::{Error, Result, TableName, error::codes};
 use schemas::{Format, RegisteredSchema, SchemaType};
+use tables::Table;
 
 use super::{
     Origin, StreamDeclaration, TopicTable,
-    fit::{Growth, grow, stored, stored_columns},
+    fit::{Growth, fit, grow, stored, stored_columns},
     pseudo,
 };
 
@@ -83,7 +84,7 @@ pub(crate) struct Subjects {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Guess {
     pub value: Option<schemas::infer::Inferred>,
-    /// No key seen is anything but UTF-8.
+    /// No key seen is anything but text.
     pub key_is_text: bool,
 }
 
@@ -150,7 +151,7 @@ impl Knowledge<'_> {
             });
         }
         if let Some((version, schema)) = &self.subjects.value {
-            let columns = stored_columns(&*schema.parsed.columns()?);
+            let columns = stored_columns(&pseudo::renamed(&*schema.parsed.columns()?));
             let columns = match &self.known {
                 None => columns,
                 Some(known) => match grow(&known.values(), &columns, false) {
@@ -183,7 +184,7 @@ impl Knowledge<'_> {
         }
         Ok(match &guess.value {
             Some(inferred) => Values {
-                columns: stored_columns(&inferred.columns),
+                columns: stored_columns(&pseudo::renamed(&inferred.columns)),
                 format: declared.map_or(inferred.format, |d| d.value_format),
                 wrapped: true,
                 origin: Origin::Inferred,
@@ -283,6 +284,19 @@ fn declared_columns(declaration: &StreamDeclaration, key: bool) -> SchemaRef {
     let columns = declaration.columns.iter().filter(|column| column.key == key);
     let field = |name: &str, data_type| Field::new(name, stored(data_type), true);
     Arc::new(Schema::new(columns.map(|c| field(&c.name, &c.data_type)).collect::<Vec<_>>()))
+}
+
+/// Columns whose values `table` cannot take, or does not hold as `topic` reads them: then only the log can be read, or the
+/// table built again from it.
+pub(crate) fn conflicts(topic: &TopicTable, table: &Table) -> Vec<String> {
+    let mut conflicts = fit(&topic.schema, table.arrow_schema()).conflicts;
+    let shape = table.metadata().properties().get(property::SHAPE);
+    let kept = shape.and_then(|shape| serde_json::from_str::<Shape>(shape).ok()).map(|shape| shape.value_format);
+    // Lines kept as text are not the columns they turned out to be.
+    if topic.origin == Origin::Inferred && kept == Some(Format::Text) && topic.value_format != Format::Text {
+        conflicts.push("value".to_owned());
+    }
+    conflicts
 }
 
 /// What a declaration must be, whatever the topic holds.

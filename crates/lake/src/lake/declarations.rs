@@ -43,9 +43,9 @@ impl Declarations {
         self.by_name.read().get(name).cloned()
     }
 
-    /// The declaration that gives a topic its columns: the first by name, and the others agree with it.
+    /// The declaration that gives a topic its columns: the first by name, and the others agree with it or show a part.
     pub(crate) fn of_topic(&self, topic: &str) -> Option<Arc<StreamDeclaration>> {
-        self.by_name.read().values().find(|declaration| &*declaration.topic == topic).cloned()
+        self.by_name.read().values().find(|d| &*d.topic == topic && !d.is_projection).cloned()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<StreamDeclaration>> {
@@ -59,7 +59,9 @@ impl Declarations {
                 != (&new.columns, new.key_format, new.value_format, new.wrap_single_value)
         };
         let all = self.by_name.read();
-        let rival = all.values().find(|old| old.topic == new.topic && old.name != new.name && differs(old));
+        let rival = all
+            .values()
+            .find(|old| old.topic == new.topic && old.name != new.name && !old.is_projection && differs(old));
         rival.map(|old| old.name.clone())
     }
 

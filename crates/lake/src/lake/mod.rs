@@ -13,13 +13,14 @@ use model::{Error, Result, TableName, TopicName, error::codes};
 use tables::Tables;
 use world::World;
 
-use self::{declarations::Declarations, parts::no_topic};
 pub(crate) use self::parts::Parts;
+use self::{declarations::Declarations, parts::no_topic};
 use crate::{
     LakeSettings, Origin, StreamDeclaration, TailFilter, TopicPin, TopicStatus, TopicTable,
     columns::{
         fit::fit,
-        resolve::{Knowledge, check},
+        projection,
+        resolve::{Knowledge, check, conflicts},
     },
     registry::RegistryStore,
     tail::read,
@@ -92,8 +93,11 @@ impl Lake {
         }
     }
 
-    async fn declared(&self, declaration: &StreamDeclaration) -> Result<Option<Arc<TopicTable>>> {
+    async fn declared(&self, declaration: &Arc<StreamDeclaration>) -> Result<Option<Arc<TopicTable>>> {
         match self.topic_table(&declaration.topic).await? {
+            Some(table) if declaration.is_projection => {
+                projection::of(&table, declaration).map(|shown| Some(Arc::new(shown)))
+            }
             Some(table) => Ok(Some(table)),
             None => Err(no_topic(&declaration.topic)
                 .hint(format!("stream `{}` reads it: make the topic again, or drop the stream", declaration.name))),
@@ -117,7 +121,23 @@ impl Lake {
 
     async fn try_pin(&self, state: &Arc<TopicState>, topic: &Arc<TopicTable>) -> Result<TopicPin> {
         // The table first: what is committed after this is then read from the log, where it still is.
-        let table = state.load_table(&self.parts).await?;
+        let mut table = state.load_table(&self.parts).await?;
+        if let Some(found) = &table
+            && let conflicts = conflicts(topic, found)
+            && !conflicts.is_empty()
+        {
+            // A column has become something else, and the next commit builds the table again: until then the log has it all.
+            let now = state.columns(&self.parts).await?;
+            let is_stale = !fit(&topic.schema, &now.schema).conflicts.is_empty();
+            if is_stale || !state.log_is_whole(&self.parts).await? {
+                return Err(Error::new(codes::STREAM_COLUMNS_CONFLICT, format!("could not read `{}`", topic.topic))
+                    .detail(format!("other types are kept in its table: {}", conflicts.join(", ")))
+                    .hint(
+                        "run the statement again; a declared stream that goes on failing needs the types its topic has",
+                    ));
+            }
+            table = None;
+        }
         let mark = match &table {
             None => None,
             Some(table) => table.progress()?,
@@ -151,7 +171,7 @@ impl Lake {
     // Declaring.
 
     /// Declares columns for a topic (which must exist) and keeps them in the catalog.
-    pub async fn declare(&self, declaration: StreamDeclaration, or_replace: bool) -> Result<()> {
+    pub async fn declare(&self, mut declaration: StreamDeclaration, or_replace: bool) -> Result<()> {
         check(&declaration)?;
         let parts = &self.parts;
         let _one = parts.declarations.changing.lock().await;
@@ -160,6 +180,10 @@ impl Lake {
             return Err(Error::new(codes::STREAM_EXISTS, format!("could not declare `{name}`: it exists already")));
         }
         let state = parts.state(&declaration.topic).ok_or_else(|| no_topic(&declaration.topic))?;
+        declaration.is_projection = self.is_projection(&state, &declaration).await?;
+        if declaration.is_projection {
+            return parts.declarations.put(&parts.catalog, Arc::new(declaration)).await;
+        }
         if let Some(rival) = parts.declarations.rival(&declaration) {
             return Err(Error::new(codes::STREAM_TOPIC_TAKEN, format!("could not declare `{name}`"))
                 .detail(format!("`{rival}` declares other columns or formats for topic `{}`", declaration.topic)));
@@ -169,6 +193,17 @@ impl Lake {
         parts.declarations.put(&parts.catalog, declaration).await?;
         state.nudge.notify_one();
         Ok(())
+    }
+
+    /// Whether a stream under another name than its topic's only shows columns that the topic has anyway. Then the topic
+    /// stays what it is.
+    async fn is_projection(&self, state: &Arc<TopicState>, declaration: &StreamDeclaration) -> Result<bool> {
+        if declaration.name == state.table_name() || self.parts.declarations.of_topic(&state.topic.name).is_some() {
+            return Ok(false);
+        }
+        let columns = state.columns(&self.parts).await?;
+        Ok(matches!(columns.origin, Origin::Inferred | Origin::Registry { .. })
+            && projection::of(&columns, &Arc::new(declaration.clone())).is_ok())
     }
 
     /// Whether the rows that are in the table can stay with the columns declared, or be read again.

@@ -88,6 +88,9 @@ impl SliceDecoder {
             (0, _) | (_, Format::None) => None,
             (_, format) => {
                 let columns = columns(table.key_columns..table.own_columns());
+                let read_from =
+                    columns.fields().iter().map(|f| f.as_ref().clone().with_name(pseudo::field_of(f.name())));
+                let columns = Arc::new(Schema::new(read_from.collect::<Vec<_>>()));
                 Some(Decoder::new(format, columns, options(table.value_wrapped), schemas)?)
             }
         };
@@ -134,6 +137,7 @@ impl SliceDecoder {
         let mut unknown_fields = Vec::new();
         for (part, decoded) in [("value", &values), ("key", &keys)] {
             let Some(decoded) = decoded else { continue };
+            decoded.headers.iter().for_each(|row| _ = keep.drop(*row));
             for bad in &decoded.rejected {
                 reject(bad.row, part, bad.cause.clone(), bad.schema_id, &mut keep);
             }
@@ -142,13 +146,6 @@ impl SliceDecoder {
             unknown_fields.clone_from(&decoded.unknown_fields);
         }
         let key_is_text = self.table.key_is_text();
-        if key_is_text {
-            for (row, record) in rows.iter().enumerate() {
-                if record.key.is_some_and(|key| std::str::from_utf8(key).is_err()) {
-                    reject(row, "key", "the key is not UTF-8 text".into(), None, &mut keep);
-                }
-            }
-        }
 
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.table.schema.fields().len());
         for decoded in [keys, values].into_iter().flatten() {
@@ -279,6 +276,11 @@ fn rejection(
     }
 }
 
+/// Whether a key can be shown as text: UTF-8 without a zero byte, which PostgreSQL's clients do not take.
+pub(crate) fn is_text(key: &[u8]) -> bool {
+    !key.contains(&0) && std::str::from_utf8(key).is_ok()
+}
+
 /// Which rows of the input stay.
 struct Keep {
     /// `None`: all.
@@ -322,14 +324,30 @@ impl Keep {
 fn keys_array<'r, 'a: 'r>(rows: impl Iterator<Item = &'r Record<'a>>, text: bool) -> ArrayRef {
     if text {
         let mut builder = StringBuilder::new();
-        // UTF-8 was checked for every kept row.
-        rows.for_each(|row| builder.append_option(row.key.and_then(|key| std::str::from_utf8(key).ok())));
+        for row in rows {
+            match row.key {
+                None => builder.append_null(),
+                Some(key) => match std::str::from_utf8(key) {
+                    Ok(text) if is_text(key) => builder.append_value(text),
+                    // As PostgreSQL shows bytes: a key that is no text must not cost its record.
+                    _ => builder.append_value(hex(key)),
+                },
+            }
+        }
         Arc::new(builder.finish())
     } else {
         let mut builder = BinaryBuilder::new();
         rows.for_each(|row| builder.append_option(row.key));
         Arc::new(builder.finish())
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::from("\\x"), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("a String takes everything");
+        text
+    })
 }
 
 fn headers_array<'r, 'a: 'r>(rows: impl Iterator<Item = &'r Record<'a>>, count: usize) -> ArrayRef {

@@ -1,6 +1,7 @@
 //! Laws of the lake, on a real log, real tables and a real catalog in temporary directories.
 
 mod exactly_once;
+mod formats;
 mod shapes;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -70,9 +71,18 @@ impl House {
         partition: i32,
         values: impl IntoIterator<Item = V>,
     ) {
+        self.produce_with_keys(topic, partition, values.into_iter().map(|value| (b"k", value))).await;
+    }
+
+    pub(crate) async fn produce_with_keys<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+        &self,
+        topic: &str,
+        partition: i32,
+        records: impl IntoIterator<Item = (K, V)>,
+    ) {
         let mut batch = BatchBuilder::new(Codec::Lz4);
-        for (n, value) in values.into_iter().enumerate() {
-            batch.push(1_700_000_000_000 + n as i64, Some(b"k"), Some(value.as_ref()), &[("h", b"v")]);
+        for (n, (key, value)) in records.into_iter().enumerate() {
+            batch.push(1_700_000_000_000 + n as i64, Some(key.as_ref()), Some(value.as_ref()), &[("h", b"v")]);
         }
         let to = TopicPartition::new(TopicName::new(topic).unwrap(), partition);
         self.log.append(&to, batch.build(), Append::default()).await.unwrap();
@@ -81,7 +91,11 @@ impl House {
     /// Table and tail of a topic, as a query reads them.
     pub(crate) async fn rows(&self, topic: &str) -> Vec<RecordBatch> {
         let table = self.lake.topic_table(topic).await.unwrap().expect("the topic exists");
-        let pin = self.lake.pin(&table).await.unwrap();
+        self.rows_of(&table).await
+    }
+
+    pub(crate) async fn rows_of(&self, table: &Arc<crate::TopicTable>) -> Vec<RecordBatch> {
+        let pin = self.lake.pin(table).await.unwrap();
         let mut rows = self.lake.tail(pin.clone(), TailFilter::default()).try_collect::<Vec<_>>().await.unwrap();
         if let Some(committed) = pin.table.clone() {
             let provider = scan::provider_as(&self.tables, committed, Version::Current, table.schema.clone()).unwrap();

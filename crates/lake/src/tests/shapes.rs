@@ -45,6 +45,23 @@ async fn a_column_that_turns_out_to_be_something_else_is_built_again_from_the_lo
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_column_that_changes_its_kind_hides_no_row_before_the_next_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = House::open(dir.path()).await;
+    house.topic("t", 1).await;
+    house.produce("t", 0, [r#"{"c":{"x":1},"a":1}"#]).await;
+    house.lake.flush("t").await.unwrap();
+    house.produce("t", 0, [r#"{"c":"not a struct","a":2}"#]).await;
+    for _ in 0..2 {
+        let rows = house.rows("t").await;
+        assert_eq!(column(&rows, "c"), [r#"{"x":1}"#, "not a struct"]);
+        assert_eq!(column(&rows, "a"), ["1", "2"]);
+        house.lake.flush("t").await.unwrap();
+    }
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn undecodable_records_are_in_exceptions_once_and_the_topic_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let house = House::open(dir.path()).await;
@@ -102,6 +119,7 @@ fn declaration(name: &str, columns: &[(&str, DataType, bool)]) -> StreamDeclarat
             })
             .collect(),
         wrap_single_value: true,
+        is_projection: false,
         properties: Default::default(),
         statement: String::new(),
     }
@@ -133,5 +151,34 @@ async fn a_declaration_gives_the_columns_and_is_kept() {
         house.lake.flush("t").await.unwrap();
     }
     assert!(house.lake.undeclare(&TableName::public("s")).await.unwrap());
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_shows_a_part_of_a_topic_leaves_the_topic_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = House::open(dir.path()).await;
+    house.topic("t", 1).await;
+    house.produce("t", 0, [r#"{"a":1,"b":2}"#]).await;
+    house.lake.flush("t").await.unwrap();
+    house.produce("t", 0, [r#"{"a":3,"b":4}"#]).await;
+    house.lake.declare(declaration("part", &[("b", DataType::Int64, false)]), false).await.unwrap();
+    house.close().await;
+
+    let house = House::open(dir.path()).await;
+    let own = |table: &crate::TopicTable| {
+        let fields = table.schema.fields()[..table.own_columns()].iter();
+        fields.map(|field| field.name().clone()).collect::<Vec<_>>()
+    };
+    let part = house.lake.lookup(&TableName::public("part")).await.unwrap().expect("declared");
+    assert_eq!((own(&part), &part.origin), (vec!["b".to_owned()], &Origin::Declared));
+    let whole = house.lake.lookup(&TableName::public("t")).await.unwrap().expect("the topic");
+    assert_eq!((own(&whole), &whole.origin), (vec!["a".to_owned(), "b".to_owned()], &Origin::Inferred));
+    assert_eq!(column(&house.rows_of(&part).await, "b"), ["2", "4"]);
+    assert_eq!(column(&house.rows("t").await, "a"), ["1", "3"]);
+    // The topic may still be declared as what it is.
+    house.lake.declare(declaration("t", &[("a", DataType::Int64, false)]), false).await.unwrap();
+    let error = house.lake.lookup(&TableName::public("part")).await.unwrap_err();
+    assert!(error.is(codes::STREAM_COLUMNS_CONFLICT), "{error}");
     house.close().await;
 }

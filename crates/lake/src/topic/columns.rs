@@ -1,6 +1,12 @@
 //! A topic's columns: found when they are first asked for, kept while they are right, grown as records show more.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use bytes::Bytes;
 use model::{PartitionId, Result};
@@ -13,10 +19,11 @@ use crate::{
     Origin, TopicTable,
     columns::{
         fit::{Growth, fit, grow, stored_columns},
+        pseudo,
         resolve::{Guess, Knowledge, Known, Shape, Subjects, property},
     },
     lake::Parts,
-    tail::decode::{DecodedSlice, sample},
+    tail::decode::{DecodedSlice, is_text, sample},
 };
 
 /// Bytes looked at in each partition to guess what a topic holds.
@@ -26,6 +33,8 @@ const SAMPLE_RECORDS: usize = 2_000;
 const SAMPLE_PARTITIONS: PartitionId = 8;
 /// Names of fields that were seen and left out; beyond this all are looked at again.
 const IGNORED_FIELDS_MAX: usize = 4096;
+/// What looks like text is text for good once so many records do.
+const TEXT_SETTLED_RECORDS: usize = 20;
 
 /// What is known of a topic's columns.
 #[derive(Default)]
@@ -34,6 +43,8 @@ pub(super) struct Columns {
     /// One resolution at a time.
     resolving: AsyncMutex<()>,
     ignored_fields: Mutex<BTreeSet<String>>,
+    /// Text that may yet turn out to be separated into columns: its first line alone does not tell.
+    text_is_settled: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -140,12 +151,14 @@ impl TopicState {
             let slice = parts.log.read(&partition.at, bounds.log_start, SAMPLE_BYTES).await?;
             let wanted = bounds.log_start..bounds.high_watermark;
             sample(slice.records, &wanted, |record| {
-                key_is_text &= record.key.is_none_or(|key| std::str::from_utf8(key).is_ok());
+                key_is_text &= record.key.is_none_or(is_text);
                 if values.len() < SAMPLE_RECORDS * SAMPLE_PARTITIONS as usize {
                     values.push(record.value.map(<[u8]>::to_vec));
                 }
             })?;
         }
+        let payloads = values.iter().flatten().count();
+        self.columns.text_is_settled.store(payloads >= TEXT_SETTLED_RECORDS, Ordering::Relaxed);
         let value = infer::infer(values.iter().map(Option::as_deref), &*parts.schemas());
         Ok(Guess { value, key_is_text })
     }
@@ -155,6 +168,12 @@ impl TopicState {
         match &table.origin {
             Origin::Unknown => slice.has_values,
             Origin::Inferred => {
+                if table.value_format == Format::Text
+                    && slice.has_values
+                    && !self.columns.text_is_settled.load(Ordering::Relaxed)
+                {
+                    return true;
+                }
                 if !slice.rejected.is_empty() && slice.rejected.iter().any(|bad| bad.part == "value") {
                     return true;
                 }
@@ -185,15 +204,30 @@ impl TopicState {
         }
         let mut values = Vec::new();
         sample(batches, &slice.range, |record| values.push(record.value.map(<[u8]>::to_vec)))?;
-        let inferred = infer::infer(values.iter().map(Option::as_deref), &*parts.schemas());
         let table = &active.table;
+        let values = values.iter().map(Option::as_deref);
+        let inferred = match table.value_format {
+            Format::Delimited { delimiter } => {
+                let own = &table.schema.fields()[table.key_columns..table.own_columns()];
+                let names: Vec<&str> = own.iter().map(|field| pseudo::field_of(field.name())).collect();
+                infer::separated_by(values, delimiter, &names)
+            }
+            // One line may look like anything: all that came so far decides.
+            Format::Text if !self.columns.text_is_settled.load(Ordering::Relaxed) => self.guess(parts).await?.value,
+            _ => infer::infer(values, &*parts.schemas()),
+        };
+        let new_columns = inferred.as_ref().map(|new| stored_columns(&pseudo::renamed(&new.columns)));
         let own = arrow::datatypes::Schema::new(table.schema.fields()[table.key_columns..table.own_columns()].to_vec());
         let may_retype = self.log_is_whole(parts).await?;
-        let growth = match &inferred {
-            Some(new) if new.format == table.value_format => grow(&own, &stored_columns(&new.columns), may_retype),
-            // Text that turns out to be bytes: the one change of format that loses nothing.
-            Some(new) if may_retype && table.value_format == Format::Text && new.format == Format::Bytes => {
-                Growth::Retyped(stored_columns(&new.columns))
+        let growth = match (&inferred, &new_columns) {
+            (Some(new), Some(columns)) if new.format == table.value_format => grow(&own, columns, may_retype),
+            // Text that turns out to be bytes or separated: the changes of format that lose nothing.
+            (Some(new), Some(columns))
+                if may_retype
+                    && table.value_format == Format::Text
+                    && matches!(new.format, Format::Bytes | Format::Delimited { .. }) =>
+            {
+                Growth::Retyped(columns.clone())
             }
             _ => Growth::Same,
         };

@@ -17,7 +17,10 @@ use tables::{Append, NewTable, Progress, Table};
 use super::exceptions;
 use crate::{
     TailFilter, TopicTable,
-    columns::{fit::fit, resolve::property},
+    columns::{
+        fit::fit,
+        resolve::{conflicts, property},
+    },
     lake::Parts,
     tail::read::{Reader, advance, step},
     topic::{PartitionTail, TopicState, WriterState},
@@ -206,10 +209,10 @@ async fn ready_table(parts: &Parts, state: &Arc<TopicState>) -> Result<(Arc<Tabl
                 .with_property(property::SHAPE, shape);
             return Ok((parts.tables.create(&name, new).await?, columns));
         };
-        let fit = fit(&columns.schema, table.arrow_schema());
-        if !fit.conflicts.is_empty() {
+        let conflicts = conflicts(&columns, &table);
+        if !conflicts.is_empty() {
             if state.log_is_whole(parts).await? {
-                tracing::info!(topic = %state.topic.name, columns = ?fit.conflicts, "columns changed their type: building the table again from the log");
+                tracing::info!(topic = %state.topic.name, columns = ?conflicts, "columns changed their type: building the table again from the log");
                 parts.tables.drop(&name, true).await?;
                 // The mark went with the table.
                 return Err(Error::new(codes::PROGRESS_CONFLICT, format!("table `{name}` is built again")));
@@ -217,6 +220,7 @@ async fn ready_table(parts: &Parts, state: &Arc<TopicState>) -> Result<(Arc<Tabl
             state.forget_columns();
             continue;
         }
+        let fit = fit(&columns.schema, table.arrow_schema());
         let mut table = table;
         if !fit.changes.is_empty() {
             table = parts.tables.evolve(&name, fit.changes).await?;

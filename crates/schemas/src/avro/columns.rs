@@ -64,6 +64,10 @@ impl Schema {
             Some(Logical::Date) => return DataType::Date32,
             Some(Logical::TimeMillis | Logical::TimeMicros) => return DataType::Time64(TimeUnit::Microsecond),
             Some(Logical::TimestampMillis | Logical::TimestampMicros | Logical::TimestampNanos) => {
+                // An instant, whatever the zone it was in: Iceberg's mapping too calls these `timestamptz`.
+                return DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()));
+            }
+            Some(Logical::LocalTimestampMillis | Logical::LocalTimestampMicros | Logical::LocalTimestampNanos) => {
                 return DataType::Timestamp(TimeUnit::Microsecond, None);
             }
             Some(Logical::Uuid) | None => {}

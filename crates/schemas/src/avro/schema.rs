@@ -75,13 +75,20 @@ pub(crate) struct Field {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Logical {
-    Decimal { precision: u8, scale: i8 },
+    Decimal {
+        precision: u8,
+        scale: i8,
+    },
     Date,
     TimeMillis,
     TimeMicros,
     TimestampMillis,
     TimestampMicros,
     TimestampNanos,
+    /// A date and time of day, in whatever zone.
+    LocalTimestampMillis,
+    LocalTimestampMicros,
+    LocalTimestampNanos,
     Uuid,
 }
 
@@ -406,9 +413,12 @@ fn logical(kind: &Kind, props: &Map<String, Value>) -> Option<Logical> {
         ("date", Kind::Int) => Logical::Date,
         ("time-millis", Kind::Int) => Logical::TimeMillis,
         ("time-micros", Kind::Long) => Logical::TimeMicros,
-        ("timestamp-millis" | "local-timestamp-millis", Kind::Long) => Logical::TimestampMillis,
-        ("timestamp-micros" | "local-timestamp-micros", Kind::Long) => Logical::TimestampMicros,
-        ("timestamp-nanos" | "local-timestamp-nanos", Kind::Long) => Logical::TimestampNanos,
+        ("timestamp-millis", Kind::Long) => Logical::TimestampMillis,
+        ("local-timestamp-millis", Kind::Long) => Logical::LocalTimestampMillis,
+        ("timestamp-micros", Kind::Long) => Logical::TimestampMicros,
+        ("local-timestamp-micros", Kind::Long) => Logical::LocalTimestampMicros,
+        ("timestamp-nanos", Kind::Long) => Logical::TimestampNanos,
+        ("local-timestamp-nanos", Kind::Long) => Logical::LocalTimestampNanos,
         ("uuid", Kind::String) => Logical::Uuid,
         _ => return None,
     })

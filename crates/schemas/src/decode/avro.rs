@@ -499,9 +499,9 @@ impl<'a> Input<'a> {
 
 fn push_number(column: &mut Column, value: i64, logical: Option<Logical>) -> Outcome {
     let per_second = match logical {
-        Some(Logical::TimestampMillis | Logical::TimeMillis) => 1_000,
-        Some(Logical::TimestampMicros | Logical::TimeMicros) => 1_000_000,
-        Some(Logical::TimestampNanos) => 1_000_000_000,
+        Some(Logical::TimestampMillis | Logical::LocalTimestampMillis | Logical::TimeMillis) => 1_000,
+        Some(Logical::TimestampMicros | Logical::LocalTimestampMicros | Logical::TimeMicros) => 1_000_000,
+        Some(Logical::TimestampNanos | Logical::LocalTimestampNanos) => 1_000_000_000,
         _ => 0,
     };
     match column.data_type {

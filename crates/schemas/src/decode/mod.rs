@@ -60,6 +60,8 @@ pub struct Decoded {
     /// For each row of `batch`, its place in the input; `None`: all were read, row = place.
     pub rows: Option<Vec<usize>>,
     pub rejected: Vec<Rejected>,
+    /// Places of lines that are no records but the names of the columns (DELIMITED).
+    pub headers: Vec<usize>,
     /// Fields met with a value that are no column, as dotted paths (at most 256, sorted): the columns may want to grow.
     /// A decoder reports each once.
     pub unknown_fields: Vec<String>,
@@ -85,6 +87,9 @@ enum Reader {
     Avro(avro::Reader),
     Delimited {
         delimiter: u8,
+        /// The names of the columns as a line.
+        /// Empty for a single column: that name may be a value.
+        header: Vec<u8>,
     },
     Primitive(Primitive),
     /// Every row is null.
@@ -155,7 +160,11 @@ impl Decoder {
                     return Err(Error::new(codes::FORMAT_UNSUPPORTED, "DELIMITED holds no lists, maps or structs")
                         .detail(format!("column `{}` is {}", field.name(), type_name(field.data_type()))));
                 }
-                Reader::Delimited { delimiter }
+                let names: Vec<&str> = columns.fields().iter().map(|field| field.name().as_str()).collect();
+                let several = names.len() > 1;
+                let header = if several { names.join(&*char::from(delimiter).to_string()) } else { String::new() };
+                let header = header.into_bytes();
+                Reader::Delimited { delimiter, header }
             }
             Format::Kafka | Format::Text | Format::Bytes => Reader::Primitive(Primitive::of(format, &columns)?),
             Format::None => Reader::Nothing,
@@ -171,7 +180,13 @@ impl Decoder {
     pub fn decode<'a>(&mut self, payloads: impl IntoIterator<Item = Option<&'a [u8]>>) -> Decoded {
         let mut columns = new_columns(&self.columns).expect("checked when the decoder was made");
         let (mut taken, mut rejected, mut rows) = (0usize, Vec::new(), None::<Vec<usize>>);
+        let mut headers = Vec::new();
         for (row, payload) in payloads.into_iter().enumerate() {
+            if self.is_header(payload) {
+                rows.get_or_insert_with(|| (0..taken).collect());
+                headers.push(row);
+                continue;
+            }
             match self.read(payload, &mut columns, taken) {
                 Ok(()) => {
                     taken += 1;
@@ -199,9 +214,17 @@ impl Decoder {
             batch: batch.expect("every column has one valid value for each row taken"),
             rows,
             rejected,
+            headers,
             unknown_fields: names.into_iter().collect(),
             schema_id_max,
         }
+    }
+
+    /// Whether a payload is the line that names the columns, as files of separated text begin with.
+    fn is_header(&self, payload: Option<&[u8]>) -> bool {
+        let (Reader::Delimited { header, .. }, Some(payload)) = (&self.reader, payload) else { return false };
+        let line = payload.strip_suffix(b"\n").unwrap_or(payload);
+        !header.is_empty() && line.strip_suffix(b"\r").unwrap_or(line).eq_ignore_ascii_case(header)
     }
 
     fn is_framed(&self) -> bool {
@@ -247,7 +270,7 @@ impl Decoder {
                 self.unknown.note_schema(id);
                 reader.read(id, body, columns, &mut self.unknown)
             }
-            Reader::Delimited { delimiter } => delimited::read(payload, *delimiter, &self.columns, columns),
+            Reader::Delimited { delimiter, .. } => delimited::read(payload, *delimiter, &self.columns, columns),
             Reader::Primitive(primitive) => primitive.read(payload, &mut columns[0]),
             Reader::Nothing => Ok(()),
         }

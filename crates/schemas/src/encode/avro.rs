@@ -107,8 +107,8 @@ pub(super) fn value(schema: &Schema, id: TypeId, array: &ArrayRef, row: usize, o
         (Kind::Int | Kind::Long, DataType::Timestamp(..)) => {
             let micros = json::micros(array, row)?;
             match node.logical {
-                Some(Logical::TimestampMicros) => long(out, micros),
-                Some(Logical::TimestampNanos) => {
+                Some(Logical::TimestampMicros | Logical::LocalTimestampMicros) => long(out, micros),
+                Some(Logical::TimestampNanos | Logical::LocalTimestampNanos) => {
                     let nanos = micros.checked_mul(1_000);
                     long(out, nanos.ok_or_else(|| not_encodable("a timestamp out of range".into()))?);
                 }

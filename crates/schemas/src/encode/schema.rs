@@ -53,7 +53,8 @@ fn avro_type(data_type: &DataType, name: &str) -> Result<Value> {
         DataType::Date32 => json!({"type": "int", "logicalType": "date"}),
         DataType::Time32(_) => json!({"type": "int", "logicalType": "time-millis"}),
         DataType::Time64(_) => json!({"type": "long", "logicalType": "time-micros"}),
-        DataType::Timestamp(..) => json!({"type": "long", "logicalType": "timestamp-micros"}),
+        DataType::Timestamp(_, Some(_)) => json!({"type": "long", "logicalType": "timestamp-micros"}),
+        DataType::Timestamp(_, None) => json!({"type": "long", "logicalType": "local-timestamp-micros"}),
         DataType::List(item) => json!({"type": "array", "items": ["null", avro_type(item.data_type(), name)?]}),
         DataType::Map(entries, _) => match entries.data_type() {
             DataType::Struct(pair) if pair.len() == 2 => {

@@ -1,9 +1,11 @@
 //! What a topic holds, judged by a sample of its payloads.
 //!
 //! Integers become BIGINT and other numbers DOUBLE from the start, so that later samples rarely widen anything.
-//! Columns keep the order in which fields were first met, and the case in which they were written. Text becomes TIMESTAMP
-//! only if every sample is RFC 3339 with an offset; a field that was only ever null gets no column yet.
+//! Columns keep the order in which fields were first met, and the case in which they were written. Text becomes
+//! TIMESTAMPTZ only if every sample is RFC 3339 with an offset, and DATE only if every sample is `YYYY-MM-DD`; a field that
+//! was only ever null gets no column yet.
 
+mod separated;
 mod shape;
 mod widen;
 
@@ -11,10 +13,10 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
-pub use self::widen::{apply, merge, widen};
-use self::{
-    shape::{Fields, Shape},
-    widen::merge_types,
+use self::{separated::separated, shape::Fields, widen::merge_types};
+pub use self::{
+    separated::separated_by,
+    widen::{apply, merge, widen},
 };
 use crate::{Format, SchemaSource, SchemaType, decode};
 
@@ -35,7 +37,7 @@ pub fn infer<'a>(sample: impl IntoIterator<Item = Option<&'a [u8]>>, schemas: &d
     if payloads.is_empty() {
         return None;
     }
-    let inferred = framed(&payloads, schemas).or_else(|| json(&payloads)).or_else(|| delimited(&payloads));
+    let inferred = framed(&payloads, schemas).or_else(|| json(&payloads)).or_else(|| separated(&payloads));
     Some(inferred.unwrap_or_else(|| opaque(&payloads)))
 }
 
@@ -85,39 +87,6 @@ fn json(payloads: &[&[u8]]) -> Option<Inferred> {
         format: Format::Json,
         columns: Arc::new(Schema::new(columns)),
         schema_id: None,
-    })
-}
-
-/// Lines with the same number of fields, at least two, in at least three payloads. Their columns are `column_1`, ….
-fn delimited(payloads: &[&[u8]]) -> Option<Inferred> {
-    const ENOUGH: usize = 3;
-    let lines = payloads.iter().map(|payload| std::str::from_utf8(payload).ok()).collect::<Option<Vec<_>>>()?;
-    if lines.len() < ENOUGH || lines.iter().any(|line| line.trim_end_matches(['\r', '\n']).contains('\n')) {
-        return None;
-    }
-    [b',', b'\t', b'|', b';'].into_iter().find_map(|delimiter| {
-        let mut shapes: Vec<Shape> = Vec::new();
-        for line in &lines {
-            let fields = decode::delimited_fields(line, delimiter)?;
-            if fields.len() < 2 || (!shapes.is_empty() && fields.len() != shapes.len()) {
-                return None;
-            }
-            shapes.resize(fields.len(), Shape::Unknown);
-            shapes.iter_mut().zip(&fields).for_each(|(shape, field)| shape.meet_text(field));
-        }
-        // Prose has commas too; data has something other than text.
-        if shapes.iter().all(|shape| matches!(shape, Shape::Text | Shape::Unknown)) {
-            return None;
-        }
-        let column = |(index, shape): (usize, &Shape)| {
-            Field::new(format!("column_{}", index + 1), shape.data_type().unwrap_or(DataType::Utf8), true)
-        };
-        let columns: Vec<_> = shapes.iter().enumerate().map(column).collect();
-        Some(Inferred {
-            format: Format::Delimited { delimiter },
-            columns: Arc::new(Schema::new(columns)),
-            schema_id: None,
-        })
     })
 }
 

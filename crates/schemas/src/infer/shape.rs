@@ -24,6 +24,8 @@ pub(super) enum Shape {
     Number,
     /// Text that is RFC 3339 with an offset, to the microsecond.
     Timestamp,
+    /// Text that is a date, `YYYY-MM-DD`.
+    Date,
     Text,
     List(Box<Shape>),
     Object(Fields),
@@ -94,7 +96,8 @@ impl Shape {
                 }
             }
             (Self::Unknown | Self::Timestamp, Value::String(text)) if is_timestamp(text) => Self::Timestamp,
-            (Self::Unknown | Self::Timestamp | Self::Text, Value::String(_)) => Self::Text,
+            (Self::Unknown | Self::Date, Value::String(text)) if is_date(text) => Self::Date,
+            (Self::Unknown | Self::Timestamp | Self::Date | Self::Text, Value::String(_)) => Self::Text,
             (shape @ (Self::Unknown | Self::List(_)), Value::Array(items)) => {
                 let mut item = match shape {
                     Self::List(item) => item,
@@ -121,7 +124,8 @@ impl Shape {
             Self::Boolean => DataType::Boolean,
             Self::Integer => DataType::Int64,
             Self::Number => DataType::Float64,
-            Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
+            Self::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())),
+            Self::Date => DataType::Date32,
             Self::Text | Self::Mixed => DataType::Utf8,
             Self::List(item) => DataType::List(Field::new("element", item.data_type()?, true).into()),
             Self::Object(fields) => {
@@ -145,6 +149,7 @@ impl Shape {
                 if integer && shape != Self::Number { Self::Integer } else { Self::Number }
             }
             (Self::Unknown | Self::Timestamp, text) if is_timestamp(text) => Self::Timestamp,
+            (Self::Unknown | Self::Date, text) if is_date(text) => Self::Date,
             _ => Self::Text,
         };
     }
@@ -155,7 +160,11 @@ fn is_number(text: &str) -> bool {
     serde_json::from_str::<serde_json::Number>(text).is_ok()
 }
 
-/// A moment in full, so unlike any other text that a column of them may be called TIMESTAMP.
+fn is_date(value: &str) -> bool {
+    value.len() == 10 && text::parse_date(value.as_bytes()).is_some()
+}
+
+/// A moment in full, so unlike any other text that a column of them may be called TIMESTAMPTZ.
 fn is_timestamp(value: &str) -> bool {
     text::parse_timestamp(value.as_bytes()).is_some_and(|moment| moment.has_zone && moment.fraction_digits <= 6)
 }

@@ -6,8 +6,7 @@ use crate::sql;
 fn columns(sample: &[&str]) -> String {
     let schemas = |_: i32| None;
     let inferred = infer(sample.iter().map(|text| Some(text.as_bytes())), &schemas).expect("payloads");
-    let columns =
-        inferred.columns.fields().iter().map(|f| format!("{} {}", f.name(), sql::type_name(f.data_type())));
+    let columns = inferred.columns.fields().iter().map(|f| format!("{} {}", f.name(), sql::type_name(f.data_type())));
     format!("{}: {}", inferred.format, columns.collect::<Vec<_>>().join(", "))
 }
 
@@ -15,7 +14,7 @@ fn columns(sample: &[&str]) -> String {
 fn json_objects_give_columns_in_the_order_of_first_meeting() {
     assert_eq!(
         columns(&[r#"{"b":1,"a":"x","t":"2013-01-01T10:00:00Z"}"#, r#"{"b":2.5,"c":[1],"n":null,"e":[]}"#]),
-        "JSON: b DOUBLE, a VARCHAR, t TIMESTAMP, c ARRAY<BIGINT>"
+        "JSON: b DOUBLE, a VARCHAR, t TIMESTAMPTZ, c ARRAY<BIGINT>"
     );
     assert_eq!(
         columns(&[
@@ -28,7 +27,10 @@ fn json_objects_give_columns_in_the_order_of_first_meeting() {
         "JSON: a STRUCT<x BIGINT, y BOOLEAN>, m VARCHAR, big VARCHAR"
     );
     assert_eq!(columns(&[r#"{"t":"2013-01-01T10:00:00Z"}"#, r#"{"t":"tomorrow"}"#]), "JSON: t VARCHAR");
-    assert_eq!(columns(&[r#"{"t":"2013-01-01"}"#]), "JSON: t VARCHAR");
+    assert_eq!(columns(&[r#"{"t":"2013-01-01"}"#, r#"{"t":"2013-12-31"}"#]), "JSON: t DATE");
+    assert_eq!(columns(&[r#"{"t":"2013-01-01"}"#, r#"{"t":"2013-02-30"}"#]), "JSON: t VARCHAR", "no such day");
+    assert_eq!(columns(&[r#"{"t":"2013-01-01"}"#, r#"{"t":"2013-01-01T10:00:00Z"}"#]), "JSON: t VARCHAR");
+    assert_eq!(columns(&[r#"{"t":"2013-01-01T10:00:00"}"#]), "JSON: t VARCHAR", "no zone: it may be any moment");
     assert_eq!(columns(&[r#"{"Id":1}"#, r#"{"id":2.5}"#]), "JSON: Id DOUBLE");
 }
 
@@ -45,6 +47,14 @@ fn everything_else_is_delimited_text_or_bytes() {
         columns(&["1,x,2.5", "2,\"a,b\",3", "3,,4"]),
         "DELIMITED: column_1 BIGINT, column_2 VARCHAR, column_3 DOUBLE"
     );
+    assert_eq!(columns(&["1,foo,2.5"]), "DELIMITED: column_1 BIGINT, column_2 VARCHAR, column_3 DOUBLE");
+    assert_eq!(columns(&["id|at", "1|2013-01-01", "2|2013-01-02", "3|"]), "DELIMITED: id BIGINT, at DATE");
+    assert_eq!(columns(&["id,name,x", "1,foo,2"]), "DELIMITED: id BIGINT, name VARCHAR, x BIGINT");
+    for prose in
+        [&["1,5", "2,7"][..], &["id,name,x"], &["a,b", "c,d", "e,f"], &["Room 5, left", "Room 6, right", "7, x"]]
+    {
+        assert_eq!(columns(prose), "TEXT: value VARCHAR", "{prose:?}");
+    }
     assert_eq!(columns(&["Dear Sir, hello", "Well, then", "No, thanks"]), "TEXT: value VARCHAR");
     assert_eq!(columns(&["a\u{1}b"]), "BYTES: value BYTES");
     assert!(infer([None, None], &|_: i32| None).is_none());

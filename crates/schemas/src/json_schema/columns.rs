@@ -73,9 +73,7 @@ fn data_type(node: Node<'_>, depth: usize, left: &mut usize) -> DataType {
     let hint = |key: &str| node.get(key).and_then(Value::as_str);
     match (named, hint("connect.type"), hint("title"), hint("format")) {
         ("boolean", ..) => DataType::Boolean,
-        ("integer", _, Some("org.apache.kafka.connect.data.Timestamp"), _) => {
-            DataType::Timestamp(TimeUnit::Microsecond, None)
-        }
+        ("integer", _, Some("org.apache.kafka.connect.data.Timestamp"), _) => instant(),
         ("integer", _, Some("org.apache.kafka.connect.data.Date"), _) => DataType::Date32,
         ("integer", _, Some("org.apache.kafka.connect.data.Time"), _) => DataType::Time64(TimeUnit::Microsecond),
         ("integer", Some("int8" | "int16" | "int32"), ..) => DataType::Int32,
@@ -83,7 +81,7 @@ fn data_type(node: Node<'_>, depth: usize, left: &mut usize) -> DataType {
         ("number", Some("bytes"), Some("org.apache.kafka.connect.data.Decimal"), _) => decimal(node),
         ("number", ..) => DataType::Float64,
         ("string", Some("bytes"), ..) => DataType::Binary,
-        ("string", _, _, Some("date-time")) => DataType::Timestamp(TimeUnit::Microsecond, None),
+        ("string", _, _, Some("date-time")) => instant(),
         ("string", _, _, Some("date")) => DataType::Date32,
         ("array", ..) => match node.get("items") {
             Some(items @ Value::Object(_)) => {
@@ -100,6 +98,11 @@ fn data_type(node: Node<'_>, depth: usize, left: &mut usize) -> DataType {
         },
         _ => DataType::Utf8,
     }
+}
+
+/// TIMESTAMPTZ: a `date-time` has an offset, and Connect's Timestamp counts from the epoch in UTC.
+fn instant() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into()))
 }
 
 fn decimal(node: Node<'_>) -> DataType {

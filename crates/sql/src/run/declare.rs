@@ -133,6 +133,7 @@ impl Run<'_> {
             value_format,
             columns,
             wrap_single_value,
+            is_projection: false,
             properties: options.written.clone(),
             statement: self.parsed.text.clone(),
         })

@@ -87,7 +87,9 @@ impl Run<'_> {
         }
         let all = topic.schema.fields();
         let key_fields: Vec<_> = all[..topic.key_columns].to_vec();
-        let value_fields: Vec<_> = all[topic.key_columns..topic.own_columns()].to_vec();
+        let value_fields = all[topic.key_columns..topic.own_columns()].iter();
+        let value_fields: Vec<_> =
+            value_fields.map(|field| field.as_ref().clone().with_name(pseudo::field_of(field.name()))).collect();
         let wrapped = topic.declaration.as_ref().is_none_or(|declaration| declaration.wrap_single_value);
         let key_columns = Arc::new(Schema::new(key_fields));
         let value_columns = Arc::new(Schema::new(value_fields));
