@@ -50,6 +50,8 @@ impl Run<'_> {
             CopyToSource::Query(query) => query.clone(),
             CopyToSource::Relation(name) => query_of(&format!("SELECT * FROM {name}"))?,
         };
+        // Where one may not write, how is no question.
+        files::writable(self.engine(), copy.target.trim_end_matches('/'))?;
         let format = match &copy.stored_as {
             Some(name) => format_named(name)?,
             None => format_of(&copy.target)?,
