@@ -154,7 +154,8 @@ def test_the_prompt_is_a_session_on_a_terminal(node, tmp_path):
     said = b""
     lines = ["SET TIME ZONE 'Europe/Vienna';", "SHOW timezone;", "CREATE TABLE prompted (a INT);"]
     lines += ["INSERT INTO prompted VALUES (1), (2);", "SELECT repeat('x', 200) AS wide, 'end' AS brief;"]
-    lines += ["\\x", "SELECT 'one' AS a, 2 AS b;", "begin;", "help", "quit"]
+    lines += ["\\x", "SELECT 'one' AS a, 2 AS b;", "begin;", "\\f json"]
+    lines += ["DELETE FROM prompted WHERE a = 1;", "SELECT a FROM prompted;", "help", "quit"]
     os.write(master, ("\n".join(lines) + "\n").encode())
     while True:
         try:
@@ -168,6 +169,7 @@ def test_the_prompt_is_a_session_on_a_terminal(node, tmp_path):
     assert prompt.wait(60) == 0
     said = said.decode()
     answers = ["│ Europe/Vienna │", "CREATE TABLE in ", "INSERT 0 2 in ", "Expanded display is on.", "a │ one"]
+    answers += ["DELETE 1 in ", '{"a":2}']
     for answer in [*answers, "each statement takes effect by itself", "Ctrl-C stops a running query"]:
         assert answer in said, said
     assert re.search(r"│ x{10,}… │ end   │", said) and "x" * 60 not in said.split("brief;")[-1], said

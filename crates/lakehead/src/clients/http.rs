@@ -88,10 +88,10 @@ impl Reply {
         Ok(Answer { outcome: self.outcome, schema, batches })
     }
 
-    /// Copies the rows as they came while they come.
-    pub async fn copy(mut self, out: &mut impl Write) -> Result<Outcome> {
+    /// Copies the rows as they came while they come; says whether there was anything to copy.
+    pub async fn copy(mut self, out: &mut impl Write) -> Result<(Outcome, bool)> {
         // The last piece is held back: when the query fails on the way, it is what the server has to say about it.
-        let mut held = Bytes::new();
+        let (mut held, mut any) = (Bytes::new(), false);
         while let Some(frame) = self.body.frame().await {
             let frame = match frame {
                 Ok(frame) => frame,
@@ -106,12 +106,13 @@ impl Reply {
             };
             if let Ok(piece) = frame.into_data() {
                 out.write_all(&held)?;
+                any |= !piece.is_empty();
                 held = piece;
             }
         }
         out.write_all(&held)?;
         out.flush()?;
-        Ok(self.outcome)
+        Ok((self.outcome, any))
     }
 }
 

@@ -9,7 +9,7 @@ use commitlog::{
 use super::kafka::KafkaClient;
 
 /// Most that is collected for one partition.
-const BATCH_RECORDS: usize = 500;
+const BATCH_RECORDS: usize = 10_000;
 const BATCH_BYTES: usize = 256 << 10;
 /// Most that is collected for all of them, and so about the largest request.
 const REQUEST_BYTES: usize = 4 << 20;

@@ -175,6 +175,7 @@ async fn stream(
         producer.send(clock.now_ms(), key, Some(&value)).await?;
         total += 1;
         if total % 250 == 0 {
+            producer.flush().await?;
             sent.store(total, Ordering::Relaxed);
             if let Some(due) = (total * 1_000).checked_div(rate) {
                 tokio::time::sleep(Duration::from_millis(due).saturating_sub(began.elapsed())).await;

@@ -118,8 +118,8 @@ impl Shell {
                 self.draw(&answer)?;
                 (answer.outcome, Some(summary))
             }
-            Format::Csv => (self.copy(&request, Form::Csv).await?, None),
-            Format::Json => (self.copy(&request, Form::Json).await?, None),
+            Format::Csv => self.copy(&request, Form::Csv).await?,
+            Format::Json => self.copy(&request, Form::Json).await?,
         };
         self.session.ran(statement);
         if let (true, Some(summary)) = (self.summaries, summary) {
@@ -131,8 +131,11 @@ impl Shell {
         Ok(())
     }
 
-    async fn copy(&self, request: &str, form: Form) -> Result<Outcome> {
-        http::ask(&self.address, request, form).await?.copy(&mut Out::new()).await
+    /// Rows in these forms go out as they are, without a summary; a statement without rows has one.
+    async fn copy(&self, request: &str, form: Form) -> Result<(Outcome, Option<String>)> {
+        let (outcome, any) = http::ask(&self.address, request, form).await?.copy(&mut Out::new()).await?;
+        let summary = (!any && !outcome.tag.is_empty()).then(|| outcome.tag.clone());
+        Ok((outcome, summary))
     }
 
     fn draw(&self, answer: &http::Answer) -> Result<()> {
