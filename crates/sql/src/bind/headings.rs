@@ -86,7 +86,17 @@ fn name(select: &mut Select, style: Headings) {
         .iter()
         .any(|item| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..)));
     let mut seen: HashSet<String> = HashSet::new();
+    let mut given: HashSet<String> = HashSet::new();
     for item in &mut select.projection {
+        // PostgreSQL lets people give one name twice.
+        if let (SelectItem::ExprWithAlias { alias, .. }, Headings::Postgres) = (&mut *item, style)
+            && !given.insert(folded(alias))
+        {
+            let fresh = (1..).map(|n| format!("{}{MARK}{n}", folded(alias))).find(|name| !taken.contains(name));
+            let fresh = fresh.expect("there are more numbers than columns");
+            taken.insert(fresh.clone());
+            *alias = Ident::with_quote('"', fresh);
+        }
         let SelectItem::UnnamedExpr(expr) = item else { continue };
         let heading = match (column(expr), style) {
             // Selected twice: the engine wants names that differ.

@@ -419,6 +419,7 @@ async fn postgres_clients_see_postgres_names() {
             vec!["a", "int4", "text", "b", "bool"],
         ),
         ("SELECT a, a FROM t", vec!["a", "a"]),
+        ("SELECT NULL AS x, b AS x FROM t", vec!["x", "x"]),
         ("SELECT CASE WHEN a > 1 THEN 1 END, CASE WHEN a > 1 THEN 1 ELSE a END FROM t", vec!["case", "a"]),
         ("SELECT (SELECT max(a) FROM t), EXISTS (SELECT 1), -a FROM t", vec!["max", "exists", "?column?"]),
         ("SELECT coalesce(a, 0), extract(year FROM now()), trim(b) FROM t", vec!["coalesce", "extract", "btrim"]),
