@@ -17,7 +17,7 @@ def run(node, *command):
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
 
 
-@pytest.mark.parametrize("client", ["confluent", "kafka_python", "aiokafka_", "registry", "http_sql", "psycopg_"])
+@pytest.mark.parametrize("client", ["confluent", "kafka_python", "aiokafka_", "registry", "http_sql", "psycopg_", "sqlalchemy_"])
 def test_python_client(node, client):
     run(node, sys.executable, str(CLIENTS / f"{client}.py"))
 

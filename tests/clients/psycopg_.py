@@ -51,6 +51,15 @@ def parameters(conn):
     check("dates", conn.execute("SELECT %s > DATE '2013-01-01'", (dt.date(2013, 1, 2),)).fetchone(), (True,))
     check("timestamps", conn.execute("SELECT %s", (dt.datetime(2013, 1, 2, 3, 4),)).fetchone(), (dt.datetime(2013, 1, 2, 3, 4),))
     check("decimals", conn.execute("SELECT %s = 1.5", (decimal.Decimal("1.5"),)).fetchone(), (True,))
+    for name, value in [
+        ("a decimal alone", decimal.Decimal("1.25")),
+        ("a long decimal", decimal.Decimal("-12345678901234567890.000001")),
+        ("an interval", dt.timedelta(days=1, seconds=5)),
+        ("an instant", dt.datetime(2013, 1, 2, 3, 4, tzinfo=dt.timezone.utc)),
+    ]:
+        check(name, conn.execute("SELECT %s", (value,)).fetchone(), (value,))
+        check(f"{name}, binary", conn.cursor(binary=True).execute("SELECT %b", (value,)).fetchone(), (value,))
+    check("a limit", conn.execute("SELECT 1 FROM generate_series(1, 9) LIMIT %s", (2,)).fetchall(), [(1,), (1,)])
     check("booleans", conn.execute("SELECT NOT %s", (True,)).fetchone(), (False,))
     check("lists", conn.execute("SELECT count(*) FROM (VALUES (1), (2), (3)) t(x) WHERE x = ANY(%s)", ([1, 3],)).fetchone(), (2,))
     check("binary", conn.execute("SELECT %b", (7,)).fetchone(), (7,))
@@ -83,6 +92,9 @@ def errors(conn):
     for bad, kind in [
         ("SELEKT 1", psycopg.errors.SyntaxError),
         ("SELECT missing_column FROM (SELECT 1 AS x)", psycopg.errors.UndefinedColumn),
+        ("SELECT nofn(1)", psycopg.errors.UndefinedFunction),
+        ("SELECT 1 / 0", psycopg.errors.DivisionByZero),
+        ("SELECT CAST('x' AS INT)", psycopg.errors.InvalidTextRepresentation),
         ("LISTEN a", psycopg.errors.FeatureNotSupported),
         ("SET client_encoding TO latin1", psycopg.errors.InvalidParameterValue),
     ]:
@@ -91,7 +103,18 @@ def errors(conn):
             raise AssertionError(f"no error: {bad}")
         except kind as error:
             print("ok  ", type(error).__name__, error.diag.message_primary)
+    try:
+        conn.execute("SELECT missing_column FROM (SELECT 1 AS x)")
+    except psycopg.Error as error:
+        check("the place of an error", error.diag.statement_position, "8")
     check("the connection goes on", conn.execute("SELECT 1").fetchone(), (1,))
+
+
+def headings(conn):
+    names = [column.name for column in conn.execute("SELECT 1, count(*), sum(x), max(x) AS most FROM (SELECT 1 AS x)").description]
+    check("headings", names, ["?column?", "count", "sum", "most"])
+    check("pg_backend_pid", conn.execute("SELECT pg_backend_pid()").fetchone(), (conn.info.backend_pid,))
+    check("pg_typeof", conn.execute("SELECT pg_typeof('a')").fetchone(), ("text",))
 
 
 def blocks():
@@ -164,6 +187,7 @@ def main():
         parameters(conn)
         cursors(conn)
         errors(conn)
+        headings(conn)
         settings(conn)
     blocks()
     cancelling()

@@ -70,7 +70,7 @@ impl Door {
         for statement in sql::statements(text).unwrap_or_default() {
             let _refused = session::command::read(statement);
         }
-        let _types = (dialect::known_types(text), dialect::cast_types(text));
+        let _types = (dialect::known_types(text), dialect::written_types(text));
         let _rewritten = self.dialect.rewrite(text, &self.settings);
     }
 

@@ -5,10 +5,12 @@ use bytes::{Buf, Bytes};
 use datafusion::scalar::ScalarValue;
 use model::{Error, Result, error::codes};
 
-use crate::types::{oid, parameter_type};
+use crate::types::{ANY_NUMERIC, oid, parameter_type};
 
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
+/// Digits of the longest decimal.
+const DIGITS_MAX: usize = 76;
 
 /// The value of parameter `number` (from 1). `client_oid` is the type the client gave in Parse (0: none), `inferred` what
 /// the statement needs there.
@@ -19,7 +21,10 @@ pub(crate) fn decode(
     client_oid: u32,
     inferred: Option<&DataType>,
 ) -> Result<ScalarValue> {
-    let target = parameter_type(client_oid).or_else(|| inferred.cloned()).unwrap_or(DataType::Utf8);
+    let target = parameter_type(client_oid).or_else(|| inferred.cloned()).unwrap_or(match client_oid {
+        oid::NUMERIC => ANY_NUMERIC,
+        _ => DataType::Utf8,
+    });
     let Some(bytes) = value else {
         return ScalarValue::try_from(&target).map_err(|e| invalid(number, &target, &e.to_string()));
     };
@@ -32,7 +37,7 @@ pub(crate) fn decode(
         let decoded =
             from_binary(bytes, wire_oid).ok_or_else(|| invalid(number, &target, "the binary value is malformed"))?;
         // What the client sent may be narrower than what the statement needs.
-        return if client_oid == 0 && decoded.data_type() != target {
+        return if client_oid == 0 && decoded.data_type() != target && target != ANY_NUMERIC {
             decoded.cast_to(&target).map_err(|e| invalid(number, &target, &e.to_string()))
         } else {
             Ok(decoded)
@@ -46,7 +51,7 @@ pub(crate) fn decode(
 fn from_text(text: &str, target: &DataType, client_oid: u32) -> Option<ScalarValue> {
     let trimmed = text.trim();
     Some(match target {
-        DataType::Utf8 if client_oid == oid::NUMERIC => decimal(trimmed)?,
+        _ if client_oid == oid::NUMERIC || *target == ANY_NUMERIC => decimal(trimmed)?,
         DataType::Utf8 => ScalarValue::Utf8(Some(text.to_owned())),
         DataType::Boolean => ScalarValue::Boolean(Some(match trimmed.to_ascii_lowercase().as_str() {
             "t" | "true" | "y" | "yes" | "on" | "1" => true,
@@ -64,7 +69,7 @@ fn from_text(text: &str, target: &DataType, client_oid: u32) -> Option<ScalarVal
             let items = array_items(trimmed)?
                 .into_iter()
                 .map(|item_text| match item_text {
-                    Some(item_text) => from_text(&item_text, item.data_type(), 0),
+                    Some(item_text) => from_text(&item_text, item.data_type(), 0)?.cast_to(item.data_type()).ok(),
                     None => ScalarValue::try_from(item.data_type()).ok(),
                 })
                 .collect::<Option<Vec<_>>>()?;
@@ -164,7 +169,8 @@ fn from_binary_array(mut b: Bytes, item: &DataType) -> Option<ScalarValue> {
                 length => {
                     let length = usize::try_from(length).ok()?;
                     need(&b, length)?;
-                    from_binary(&b.split_to(length), item_oid)?
+                    // An array holds values of one type, whatever the client says they are.
+                    from_binary(&b.split_to(length), item_oid)?.cast_to(item).ok()?
                 }
             });
         }
@@ -204,15 +210,39 @@ fn numeric_text(b: &mut Bytes) -> Option<String> {
     Some(text)
 }
 
+/// A number as it is written, with as many digits as it has; `None` for NaN, infinity and what no decimal holds.
 fn decimal(text: &str) -> Option<ScalarValue> {
-    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let scale = digits.split_once('.').map_or(0, |(_, fraction)| fraction.len());
-    if digits.is_empty() || digits.len() > 39 || !digits.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
-        // Exponents and more digits than a decimal holds.
-        return text.parse().ok().map(|v| ScalarValue::Float64(Some(v)));
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+        None => (text, 0),
+    };
+    let (sign, digits) = match mantissa.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", mantissa.strip_prefix('+').unwrap_or(mantissa)),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let mut all = format!("{whole}{fraction}");
+    if all.is_empty() || all.len() > DIGITS_MAX || !all.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
     }
-    let data_type = DataType::Decimal128(38, i8::try_from(scale).ok()?);
-    ScalarValue::Utf8(Some(text.to_owned())).cast_to(&data_type).ok().filter(|v| !v.is_null())
+    let mut scale = i32::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
+    if scale < 0 {
+        all.extend(std::iter::repeat_n('0', usize::try_from(-scale).ok().filter(|zeros| *zeros <= DIGITS_MAX)?));
+        scale = 0;
+    }
+    let scale_digits = usize::try_from(scale).ok()?;
+    let precision = all.trim_start_matches('0').len().max(scale_digits).max(1);
+    if precision > DIGITS_MAX {
+        return None;
+    }
+    let (precision, scale) = (u8::try_from(precision).ok()?, i8::try_from(scale).ok()?);
+    Some(match precision {
+        ..=38 => ScalarValue::Decimal128(Some(format!("{sign}{all}").parse().ok()?), precision, scale),
+        _ => {
+            let value = arrow::datatypes::i256::from_string(&format!("{sign}{all}"))?;
+            ScalarValue::Decimal256(Some(value), precision, scale)
+        }
+    })
 }
 
 /// Items of an array literal `{1,"two, three",NULL}`; only one dimension.
@@ -315,6 +345,32 @@ mod tests {
         assert_eq!(items(r#"{"a,\"b",NULL,"null"}"#), [Some("a,\"b".to_owned()), None, Some("null".to_owned())]);
         assert_eq!(array_items("1,2"), None);
         assert_eq!(array_items(r#"{"open}"#), None);
+    }
+
+    #[test]
+    fn numbers_keep_the_digits_they_are_written_with() {
+        for (written, shown, precision, scale) in [
+            ("1.25", "125", 3, 2),
+            ("-0.001", "-1", 3, 3),
+            ("+7", "7", 1, 0),
+            ("1E+3", "1000", 4, 0),
+            ("12e-3", "12", 3, 3),
+            (".5", "5", 1, 1),
+        ] {
+            let expected = ScalarValue::Decimal128(Some(shown.parse().expect("a number")), precision, scale);
+            assert_eq!(decimal(written), Some(expected), "{written}");
+        }
+        let long = "9".repeat(50);
+        assert!(matches!(decimal(&long), Some(ScalarValue::Decimal256(Some(_), 50, 0))));
+        for wrong in ["", ".", "NaN", "1.2.3", "1e999999999999", "1e99", "--1", "Infinity", "1e-2147483648"] {
+            assert_eq!(decimal(wrong), None, "{wrong}");
+        }
+        let typed = |oid| decode(1, Some(&Bytes::from_static(b"1.25")), false, oid, None);
+        assert_eq!(typed(oid::NUMERIC).expect("fits"), ScalarValue::Decimal128(Some(125), 3, 2));
+        let list = decode(1, Some(&Bytes::from_static(b"{1.5,2}")), false, 1231, None).expect("fits");
+        assert!(matches!(list.data_type(), DataType::List(item) if *item.data_type() == ANY_NUMERIC));
+        let day = decode(1, Some(&Bytes::from_static(b"1 day 5 second")), false, oid::INTERVAL, None);
+        assert_eq!(day.expect("fits"), ScalarValue::new_interval_mdn(0, 1, 5_000_000_000));
     }
 
     #[test]

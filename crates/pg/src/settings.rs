@@ -8,6 +8,9 @@ use model::{Error, Result, error::codes};
 /// The version clients see: the newest whose catalog queries of psql are answered in full.
 pub(crate) const SERVER_VERSION: &str = concat!("15.0 (Lakehead ", env!("CARGO_PKG_VERSION"), ")");
 
+/// The one database there is.
+pub(crate) const DATABASE: &str = "lakehead";
+
 /// Name as shown, default, and whether clients are told when it changes (`GUC_REPORT`).
 const SETTINGS: &[(&str, &str, bool)] = &[
     ("application_name", "", true),
@@ -76,6 +79,8 @@ pub(crate) struct ClientSettings {
     initial: BTreeMap<String, String>,
     pub(crate) time_zone: Tz,
     pub(crate) statement_timeout: Option<Duration>,
+    /// What the connection is called by those who cancel it.
+    pub(crate) pid: i32,
 }
 
 impl Default for ClientSettings {
@@ -87,6 +92,7 @@ impl Default for ClientSettings {
             initial: BTreeMap::new(),
             time_zone: utc(),
             statement_timeout: None,
+            pid: 0,
         }
     }
 }

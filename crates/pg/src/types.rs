@@ -1,6 +1,6 @@
 //! Arrow types and PostgreSQL types (OIDs of `pg_type`, PostgreSQL 17).
 
-use arrow::datatypes::{DataType, Field, TimeUnit};
+use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 
 /// A type as the protocol names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,9 @@ pub(crate) mod oid {
     pub(crate) const UUID: u32 = 2950;
     pub(crate) const JSONB: u32 = 3802;
 }
+
+/// What `numeric` without precision and scale is to the engine; clients are not told of its scale.
+pub(crate) const ANY_NUMERIC: DataType = DataType::Decimal128(38, 10);
 
 /// Array types by element type.
 const ARRAYS: &[(u32, u32)] = &[
@@ -96,7 +99,8 @@ impl PgType {
             | DataType::Decimal64(p, s)
             | DataType::Decimal128(p, s)
             | DataType::Decimal256(p, s) => {
-                let modifier = if *s >= 0 { ((i32::from(*p) << 16) | i32::from(*s)) + 4 } else { -1 };
+                let modifier =
+                    if *s >= 0 && *data_type != ANY_NUMERIC { ((i32::from(*p) << 16) | i32::from(*s)) + 4 } else { -1 };
                 Self { oid: oid::NUMERIC, length: -1, modifier }
             }
             DataType::Date32 | DataType::Date64 => Self::new(oid::DATE, 4),
@@ -131,11 +135,51 @@ pub(crate) fn parameter_type(oid: u32) -> Option<DataType> {
         oid::TIME => DataType::Time64(TimeUnit::Microsecond),
         oid::TIMESTAMP => DataType::Timestamp(TimeUnit::Microsecond, None),
         oid::TIMESTAMPTZ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+        oid::INTERVAL => DataType::Interval(IntervalUnit::MonthDayNano),
         _ => {
             let (element, _) = ARRAYS.iter().find(|(_, array)| *array == oid)?;
-            DataType::List(Field::new_list_field(parameter_type(*element)?, true).into())
+            let item = if *element == oid::NUMERIC { ANY_NUMERIC } else { parameter_type(*element)? };
+            DataType::List(Field::new_list_field(item, true).into())
         }
     })
+}
+
+/// The array type of an element type.
+pub(crate) fn array_of(element: u32) -> Option<u32> {
+    ARRAYS.iter().find(|(e, _)| *e == element).map(|(_, array)| *array)
+}
+
+/// A type as `pg_typeof` and people write it.
+pub(crate) fn name_of(field: &Field) -> String {
+    if field.data_type().is_null() {
+        return "unknown".to_owned();
+    }
+    let oid = PgType::of(field).oid;
+    match ARRAYS.iter().find(|(_, array)| *array == oid) {
+        Some((element, _)) => format!("{}[]", scalar_name(*element)),
+        None => scalar_name(oid).to_owned(),
+    }
+}
+
+fn scalar_name(oid: u32) -> &'static str {
+    match oid {
+        oid::BOOL => "boolean",
+        oid::BYTEA => "bytea",
+        oid::INT8 => "bigint",
+        oid::INT2 => "smallint",
+        oid::INT4 => "integer",
+        oid::JSON => "json",
+        oid::FLOAT4 => "real",
+        oid::FLOAT8 => "double precision",
+        oid::DATE => "date",
+        oid::TIME => "time without time zone",
+        oid::TIMESTAMP => "timestamp without time zone",
+        oid::TIMESTAMPTZ => "timestamp with time zone",
+        oid::INTERVAL => "interval",
+        oid::NUMERIC => "numeric",
+        oid::UUID => "uuid",
+        _ => "text",
+    }
 }
 
 #[cfg(test)]
@@ -144,7 +188,18 @@ mod tests {
 
     #[test]
     fn every_parameter_type_comes_back_as_itself() {
-        for oid in [oid::BOOL, oid::INT2, oid::INT4, oid::INT8, oid::FLOAT8, oid::TEXT, oid::TIMESTAMPTZ, 1016, 1009] {
+        for oid in [
+            oid::BOOL,
+            oid::INT2,
+            oid::INT4,
+            oid::INT8,
+            oid::FLOAT8,
+            oid::TEXT,
+            oid::TIMESTAMPTZ,
+            oid::INTERVAL,
+            1016,
+            1009,
+        ] {
             let data_type = parameter_type(oid).expect("known type");
             assert_eq!(PgType::of(&Field::new("x", data_type, true)).oid, oid);
         }
@@ -155,5 +210,19 @@ mod tests {
     fn decimals_carry_precision_and_scale() {
         let field = Field::new("x", DataType::Decimal128(12, 2), true);
         assert_eq!(PgType::of(&field).modifier, (12 << 16) + 2 + 4);
+        assert_eq!(PgType::of(&Field::new("x", ANY_NUMERIC, true)).modifier, -1);
+    }
+
+    #[test]
+    fn types_have_the_names_postgresql_gives_them() {
+        let list = DataType::List(Field::new_list_field(DataType::Int32, true).into());
+        for (data_type, name) in [
+            (DataType::Utf8View, "text"),
+            (DataType::Int64, "bigint"),
+            (list, "integer[]"),
+            (DataType::Null, "unknown"),
+        ] {
+            assert_eq!(name_of(&Field::new("x", data_type, true)), name);
+        }
     }
 }

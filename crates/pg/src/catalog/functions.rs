@@ -3,16 +3,24 @@
 //! Most answer what is always so here: there are no comments, indexes, triggers or rules, everyone may read everything,
 //! and every name is visible. Those that depend on the session are put in by [`crate::dialect`].
 
-use std::any::Any;
+use std::{any::Any, sync::Arc, time::Duration};
 
-use arrow::datatypes::DataType;
+use arrow::{
+    array::AsArray,
+    datatypes::{DataType, Field, FieldRef, Float64Type},
+};
+use async_trait::async_trait;
 use datafusion::{
-    error::Result,
-    logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility},
+    error::{DataFusionError, Result},
+    logical_expr::{
+        ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+        async_udf::{AsyncScalarUDF, AsyncScalarUDFImpl},
+    },
     prelude::SessionContext,
     scalar::ScalarValue,
 };
 use datafusion_pg_catalog::pg_catalog as theirs;
+use model::{Error, error::codes};
 
 pub(super) fn register(context: &SessionContext) {
     for function in [
@@ -32,6 +40,8 @@ pub(super) fn register(context: &SessionContext) {
     ] {
         add(context, function);
     }
+    add(context, ScalarUDF::new_from_impl(TypeOf(Signature::any(1, Volatility::Stable))));
+    add(context, AsyncScalarUDF::new(Arc::new(Sleep::default())).into_scalar_udf());
     let no_text = || ScalarValue::Utf8(None);
     for name in [
         "col_description",
@@ -150,4 +160,89 @@ impl ScalarUDFImpl for Constant {
     fn invoke_with_args(&self, _arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         Ok(ColumnarValue::Scalar(self.value.clone()))
     }
+}
+
+/// `pg_typeof(value)`
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct TypeOf(Signature);
+
+impl ScalarUDFImpl for TypeOf {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn name(&self) -> &str {
+        "pg_typeof"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let unknown = || Arc::new(Field::new("", DataType::Null, true));
+        let field: FieldRef = arguments.arg_fields.first().cloned().unwrap_or_else(unknown);
+        Ok(ColumnarValue::Scalar(crate::types::name_of(&field).into()))
+    }
+}
+
+/// `pg_sleep(seconds)`: waits without keeping a thread busy, so it can be cancelled.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Sleep(Signature);
+
+/// Longest sleep of one call; rows sleep one after the other.
+const SLEEP_SECONDS_MAX: f64 = 3600.0;
+
+impl Default for Sleep {
+    fn default() -> Self {
+        Self(Signature::uniform(1, vec![DataType::Float64], Volatility::Volatile))
+    }
+}
+
+impl ScalarUDFImpl for Sleep {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn name(&self) -> &str {
+        "pg_sleep"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, _arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Err(sleep_refused("it cannot be used here"))
+    }
+}
+
+#[async_trait]
+impl AsyncScalarUDFImpl for Sleep {
+    async fn invoke_async_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let seconds: f64 = match arguments.args.first() {
+            Some(value) => {
+                let array = value.to_array(arguments.number_rows)?;
+                array.as_primitive::<Float64Type>().iter().flatten().map(|seconds| seconds.max(0.0)).sum()
+            }
+            None => 0.0,
+        };
+        if !(0.0..=SLEEP_SECONDS_MAX).contains(&seconds) {
+            return Err(sleep_refused("it sleeps for an hour at most"));
+        }
+        tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+        Ok(ColumnarValue::Scalar(ScalarValue::from("")))
+    }
+}
+
+fn sleep_refused(why: &str) -> DataFusionError {
+    DataFusionError::External(Box::new(Error::new(codes::SQL_VALUE, format!("pg_sleep: {why}"))))
 }

@@ -5,13 +5,16 @@
 //!   `datafusion-pg-catalog` and a few of our own;
 //! * statements with functions whose answer is this session's (`current_setting`, `version`), which are put in.
 
-use std::{borrow::Cow, collections::HashMap, ops::ControlFlow};
+mod parameters;
+mod session;
 
-use arrow::datatypes::{DataType as ArrowType, Field};
+use std::{borrow::Cow, ops::ControlFlow};
+
 use datafusion::sql::sqlparser::{
     ast::{
-        BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments,
-        GroupByExpr, Ident, Query, SelectItem, SetExpr, Statement, Value, VisitMut, VisitorMut,
+        AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+        FunctionArguments, GroupByExpr, Query, SelectItem, SetExpr, Statement, TableFactor, Value, VisitMut, Visitor,
+        VisitorMut,
     },
     dialect::PostgreSqlDialect,
     parser::Parser,
@@ -19,10 +22,9 @@ use datafusion::sql::sqlparser::{
 };
 use datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 
-use crate::{
-    settings::{ClientSettings, SERVER_VERSION},
-    types::{oid, parameter_type},
-};
+pub(crate) use self::parameters::written_types;
+use self::session::OfSession;
+use crate::settings::ClientSettings;
 
 /// Words of queries about the catalog.
 const CATALOG_WORDS: &[&str] =
@@ -106,23 +108,9 @@ impl Dialect {
         if about_catalog {
             let _ = statement.visit(&mut CatalogQueries);
         }
-        let _ = statement.visit(&mut SessionFunctions { settings });
+        let _ = statement.visit(&mut OfSession { settings });
         statement.to_string().into()
     }
-}
-
-/// Types of parameters by the casts written around them (`$1::text[]`), by their number: drivers that send no types rely
-/// on these.
-pub(crate) fn cast_types(sql: &str) -> HashMap<usize, ArrowType> {
-    let mut casts = Casts::default();
-    if sql.contains('$') && !nests_too_deeply(sql) {
-        sql::with_stack(|| {
-            for mut statement in Parser::parse_sql(&PostgreSqlDialect {}, sql).unwrap_or_default() {
-                let _ = statement.visit(&mut casts);
-            }
-        });
-    }
-    casts.0
 }
 
 /// Whether parsing `sql` could overflow the stack, or it has no tokens at all. Such a statement goes to the engine as it
@@ -131,132 +119,6 @@ fn nests_too_deeply(sql: &str) -> bool {
     let Ok(mut tokens) = Tokenizer::new(&PostgreSqlDialect {}, sql).tokenize_with_location() else { return true };
     tokens.retain(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF));
     sql::check_depth(&tokens).is_err()
-}
-
-#[derive(Default)]
-struct Casts(HashMap<usize, ArrowType>);
-
-impl VisitorMut for Casts {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        if let Expr::Cast { expr: inner, data_type, .. } = expr
-            && let Expr::Value(value) = inner.as_ref()
-            && let Value::Placeholder(name) = &value.value
-            && let Some(number) = name.strip_prefix('$').and_then(|n| n.parse().ok())
-            && let Some(arrow) = arrow_type(&data_type.to_string())
-        {
-            self.0.entry(number).or_insert(arrow);
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-/// The Arrow type of a type as SQL writes it; `None` for those whose values decide (`numeric`).
-fn arrow_type(written: &str) -> Option<ArrowType> {
-    let upper = written.to_ascii_uppercase();
-    if let Some(item) = upper.strip_suffix("[]") {
-        return Some(ArrowType::List(Field::new_list_field(arrow_type(item)?, true).into()));
-    }
-    let oid = match upper.split('(').next()?.trim() {
-        "BOOL" | "BOOLEAN" => oid::BOOL,
-        "SMALLINT" | "INT2" => oid::INT2,
-        "INT" | "INTEGER" | "INT4" => oid::INT4,
-        "BIGINT" | "INT8" => oid::INT8,
-        "REAL" | "FLOAT4" => oid::FLOAT4,
-        "DOUBLE PRECISION" | "DOUBLE" | "FLOAT8" | "FLOAT" => oid::FLOAT8,
-        "OID" => oid::INT8,
-        "TEXT" | "VARCHAR" | "CHARACTER VARYING" | "CHAR" | "STRING" | "UUID" | "NAME" | "REGCLASS" => oid::TEXT,
-        "BYTEA" => oid::BYTEA,
-        "DATE" => oid::DATE,
-        "TIME" | "TIME WITHOUT TIME ZONE" => oid::TIME,
-        "TIMESTAMP" | "TIMESTAMP WITHOUT TIME ZONE" => oid::TIMESTAMP,
-        "TIMESTAMPTZ" | "TIMESTAMP WITH TIME ZONE" => oid::TIMESTAMPTZ,
-        _ => return None,
-    };
-    parameter_type(oid)
-}
-
-/// Puts in what the session answers itself.
-struct SessionFunctions<'a> {
-    settings: &'a ClientSettings,
-}
-
-impl SessionFunctions<'_> {
-    /// The answer of `function`, and the name its column has when none is given.
-    fn answer(&self, function: &Function) -> Option<(Expr, String)> {
-        let name = function.name.0.last()?.as_ident()?.value.to_ascii_lowercase();
-        let text = |value: &str| Expr::value(Value::SingleQuotedString(value.to_owned()));
-        let user = || text(self.settings.get("session_authorization").unwrap_or_default());
-        let answer = match name.as_str() {
-            "version" => text(&format!("PostgreSQL {SERVER_VERSION}")),
-            "current_setting" => match self.settings.get(&literal(function, 0)?) {
-                Some(value) => text(value),
-                // With `missing_ok`, or for settings we have not: NULL rather than a broken client.
-                None => Expr::value(Value::Null),
-            },
-            // Pools and drivers set what they need with SET; here only the answer is wanted.
-            "set_config" => text(&literal(function, 1)?),
-            "current_schema" => text(self.settings.get("search_path")?.split(',').next()?.trim().trim_matches('"')),
-            "current_user" | "session_user" | "current_role" | "user" => user(),
-            _ => return None,
-        };
-        Some((answer, name))
-    }
-}
-
-/// Argument `i` of `function`, if it is a text literal.
-fn literal(function: &Function, i: usize) -> Option<String> {
-    let FunctionArguments::List(list) = &function.args else { return None };
-    let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = list.args.get(i)? else { return None };
-    let mut expr = expr;
-    while let Expr::Cast { expr: inner, .. } | Expr::Nested(inner) = expr {
-        expr = inner;
-    }
-    match expr {
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => Some(text.clone()),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-impl VisitorMut for SessionFunctions<'_> {
-    type Break = ();
-
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        if let SetExpr::Select(select) = query.body.as_mut() {
-            for item in &mut select.projection {
-                if let SelectItem::UnnamedExpr(Expr::Function(function)) = item
-                    && let Some((expr, name)) = self.answer(function)
-                {
-                    *item = SelectItem::ExprWithAlias { expr, alias: Ident::new(name) };
-                }
-            }
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        match expr {
-            Expr::Function(function) => {
-                if let Some((answer, _)) = self.answer(function) {
-                    *expr = answer;
-                }
-            }
-            Expr::BinaryOp { op, .. } => {
-                if let BinaryOperator::PGCustomBinaryOperator(path) = op
-                    && path.first().is_some_and(|schema| schema == "pg_catalog")
-                    && let Some(plain) = path.last().and_then(|symbol| operator(symbol))
-                {
-                    *op = plain;
-                }
-            }
-            _ => {}
-        }
-        ControlFlow::Continue(())
-    }
 }
 
 /// `'orders'::regclass` as the lookup it is; done before the rules of `datafusion-pg-catalog`, which drop the cast. Its
@@ -315,6 +177,12 @@ impl VisitorMut for CatalogQueries {
                     *expr = replacement;
                 }
             }
+            // About what there never is here: defaults, sequences, keys.
+            Expr::Subquery(query) if gives_nothing(query) => *expr = no_text(),
+            // `(information_schema._pg_expandarray(i.indkey)).n`: only keys are taken apart so.
+            Expr::CompoundFieldAccess { access_chain, .. } if is_key_part(access_chain) => {
+                *expr = Expr::value(Value::Number("0".to_owned(), false));
+            }
             // One row at most, says PostgreSQL at run time; the engine wants to know it before.
             Expr::Subquery(query) if query.limit_clause.is_none() && query.fetch.is_none() => aggregate(query),
             // `'name'::regproc`: names stay names.
@@ -367,18 +235,70 @@ impl VisitorMut for CatalogQueries {
     }
 }
 
-fn catalog_function(function: &Function) -> Option<Expr> {
-    let no_text = || Expr::Cast {
+/// Tables that are empty here.
+const EMPTY: &[&str] =
+    &["pg_attrdef", "pg_sequence", "pg_index", "pg_constraint", "pg_inherits", "pg_trigger", "pg_enum"];
+
+/// Whether a subquery used as a value is sure to give NULL: it reads an empty table and does not count its rows, or makes
+/// JSON of collations, which are all the same.
+fn gives_nothing(query: &Query) -> bool {
+    #[derive(Default)]
+    struct Reads {
+        empty: bool,
+        counts: bool,
+        json: bool,
+    }
+    impl Visitor for Reads {
+        type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+            if let TableFactor::Table { name, .. } = factor {
+                let name = name.0.last().and_then(|part| part.as_ident()).map_or("", |ident| &ident.value);
+                self.empty |= EMPTY.contains(&name);
+            }
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            if let Expr::Function(function) = expr {
+                let name = function.name.to_string().to_ascii_lowercase();
+                self.counts |= name.ends_with("count") || name.ends_with("coalesce");
+                self.json |= name == "json_build_object";
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let SetExpr::Select(select) = query.body.as_ref() else { return false };
+    let mut reads = Reads::default();
+    let _ = datafusion::sql::sqlparser::ast::Visit::visit(query, &mut reads);
+    // An outer join gives rows whatever it finds.
+    let outer = select.from.iter().flat_map(|from| &from.joins).any(|join| {
+        let text = join.to_string();
+        ["LEFT ", "FULL ", "RIGHT "].iter().any(|kind| text.trim_start().starts_with(kind))
+    });
+    (reads.empty && !reads.counts && !outer) || reads.json
+}
+
+/// `.n` or `.x`
+fn is_key_part(access: &[AccessExpr]) -> bool {
+    matches!(access, [AccessExpr::Dot(Expr::Identifier(part))] if part.value == "n" || part.value == "x")
+}
+
+fn no_text() -> Expr {
+    Expr::Cast {
         kind: CastKind::Cast,
         expr: Box::new(Expr::value(Value::Null)),
         data_type: DataType::Text,
         array: false,
         format: None,
-    };
+    }
+}
+
+fn catalog_function(function: &Function) -> Option<Expr> {
     let name = function.name.0.last()?.as_ident()?.value.to_ascii_lowercase();
     match (name.as_str(), &function.args) {
         // Lists of privileges, options and members: there are none.
-        ("array", FunctionArguments::Subquery(_)) | ("json_build_object", _) => Some(no_text()),
+        ("array", FunctionArguments::Subquery(_)) | ("json_build_object" | "_pg_expandarray", _) => Some(no_text()),
         // Numbers of the items that are unnested beside it; only of keys, of which there are none.
         ("generate_subscripts", FunctionArguments::List(list)) => {
             expression(&format!("unnest({})", list.args.first()?))
@@ -446,6 +366,7 @@ fn operator(symbol: &str) -> Option<BinaryOperator> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::SERVER_VERSION;
 
     fn rewritten(sql: &str) -> String {
         Dialect::default().rewrite(sql, &ClientSettings::default()).into_owned()
@@ -468,11 +389,11 @@ mod tests {
             for link in ["+1", " AND 1", "||'a'"] {
                 let sql = format!("{start}{}", link.repeat(50_000));
                 assert_eq!(rewritten(&sql), sql);
-                assert_eq!(cast_types(&sql), HashMap::new());
+                assert!(written_types(&sql).is_empty());
             }
         }
         let longest = format!("SELECT $1::text FROM pg_type WHERE 1{}", " AND 1".repeat(4_000));
-        assert_eq!(cast_types(&longest).len(), 1);
+        assert_eq!(written_types(&longest).len(), 1);
         assert!(!rewritten(&longest).is_empty());
     }
 
@@ -487,10 +408,14 @@ mod tests {
     }
 
     #[test]
-    fn casts_say_what_parameters_are() {
-        let types = cast_types("SELECT $1::bigint, CAST($2 AS text[]), $3, $4::numeric, '$5'::text");
-        let texts = ArrowType::List(Field::new_list_field(ArrowType::Utf8, true).into());
-        assert_eq!(types, HashMap::from([(1, ArrowType::Int64), (2, texts)]));
+    fn what_is_not_here_is_null() {
+        let defaults = "SELECT CASE WHEN a.atthasdef THEN (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d \
+                        WHERE d.adrelid = a.attrelid) END FROM pg_catalog.pg_attribute a";
+        assert!(!rewritten(defaults).contains("pg_attrdef"));
+        let counted = "SELECT (SELECT count(*) FROM pg_catalog.pg_index) FROM pg_catalog.pg_class";
+        assert!(rewritten(counted).contains("pg_index"));
+        let key = "SELECT (information_schema._pg_expandarray(i.indkey)).n AS n FROM pg_catalog.pg_index i";
+        assert_eq!(rewritten(key), "SELECT 0 AS n FROM pg_catalog.pg_index AS i");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Statements that are the session's own: settings, transaction blocks, cursors. Everything else is for the SQL engine.
 
-use model::Result;
+use model::{Error, Result};
 
 use crate::error::unsupported;
 
@@ -87,8 +87,8 @@ pub(crate) fn read(sql: &str) -> Result<Command> {
         "SAVEPOINT" => words.name(1).map_or(Command::Engine, Command::Savepoint),
         "RELEASE" => words.name(words.len() - 1).map_or(Command::Engine, Command::Release),
         "DECLARE" => declare(sql, &words),
-        "FETCH" => fetch(&words, false),
-        "MOVE" => fetch(&words, true),
+        "FETCH" => return fetch(&words, false),
+        "MOVE" => return fetch(&words, true),
         "CLOSE" => match words.upper(1).as_deref() {
             Some("ALL") => Command::Close(None),
             _ => words.name(1).map_or(Command::Engine, |name| Command::Close(Some(name))),
@@ -170,7 +170,7 @@ fn declare(sql: &str, words: &Words<'_>) -> Command {
 }
 
 /// `FETCH [NEXT | ALL | n | FORWARD [ALL | n]] [FROM | IN] name`
-fn fetch(words: &Words<'_>, discard: bool) -> Command {
+fn fetch(words: &Words<'_>, discard: bool) -> Result<Command> {
     let mut at = 1;
     let mut count = Some(1);
     let is_name_next = |at: usize| words.len() == at + 1;
@@ -182,9 +182,15 @@ fn fetch(words: &Words<'_>, discard: bool) -> Command {
             Some("NEXT") => at += 1,
             Some("ALL") => (count, at) = (None, at + 1),
             Some("FROM" | "IN") => {}
+            Some("RELATIVE") if !is_name_next(at) => match words.upper(at + 1).and_then(|n| n.parse().ok()) {
+                Some(n) => (count, at) = (Some(n), at + 2),
+                None => return Err(backward()),
+            },
+            Some("PRIOR" | "FIRST" | "LAST" | "ABSOLUTE" | "BACKWARD") if !is_name_next(at) => return Err(backward()),
             Some(number) if !is_name_next(at) => match number.parse() {
                 Ok(n) => (count, at) = (Some(n), at + 1),
-                Err(_) => return Command::Engine,
+                Err(_) if number.starts_with('-') => return Err(backward()),
+                Err(_) => return Ok(Command::Engine),
             },
             _ => {}
         }
@@ -192,10 +198,15 @@ fn fetch(words: &Words<'_>, discard: bool) -> Command {
             at += 1;
         }
     }
-    match words.name(at) {
+    Ok(match words.name(at) {
         Some(name) if is_name_next(at) => Command::Fetch { name, count, discard },
         _ => Command::Engine,
-    }
+    })
+}
+
+fn backward() -> Error {
+    unsupported("cursors only go forward: FETCH n, FETCH ALL, MOVE n")
+        .hint("read the rows into the client, or ask again with OFFSET")
 }
 
 /// `PREPARE name [(types)] AS query`
@@ -445,7 +456,12 @@ mod tests {
         assert_eq!(command("FETCH FORWARD 50 FROM \"C\""), fetch("C", Some(50)));
         assert_eq!(command("fetch all in c"), fetch("c", None));
         assert_eq!(command("FETCH FORWARD ALL FROM c"), fetch("c", None));
-        assert_eq!(command("FETCH -1 FROM c"), Command::Engine);
+        let passed = Command::Fetch { name: "c".into(), count: Some(3), discard: true };
+        assert_eq!(command("MOVE 3 FROM c"), passed);
+        assert_eq!(command("MOVE RELATIVE 3 FROM c"), passed);
+        for back in ["FETCH -1 FROM c", "MOVE -3 FROM \"c\"", "FETCH PRIOR FROM c", "MOVE ABSOLUTE 5 FROM c"] {
+            assert!(read(back).is_err(), "{back}");
+        }
         assert_eq!(command("CLOSE ALL"), Command::Close(None));
         assert_eq!(command("  ; -- nothing"), Command::Empty);
         assert_eq!(command("SELECT 1"), Command::Engine);

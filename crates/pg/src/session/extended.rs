@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::scalar::ScalarValue;
 use model::{Error, Result, error::codes};
-use sql::Prepared;
+use sql::{Outcome, Prepared, Session};
 
 use super::{
     Conversation, KEPT_MAX,
@@ -15,11 +16,11 @@ use super::{
 };
 use crate::{
     connection::Ended,
-    dialect::{cast_types, known_types},
+    dialect::{known_types, written_types},
     error::no_such,
     params,
     rows::{Format, columns},
-    types::{PgType, oid, parameter_type},
+    types::{ANY_NUMERIC, PgType, oid, parameter_type},
     wire::{Bind, Parse, Target},
 };
 
@@ -28,19 +29,26 @@ pub(crate) struct Statement {
     pub(crate) text: String,
     pub(crate) command: Command,
     prepared: Option<Prepared>,
-    /// Types the client gave (0: none), as far as it did.
+    /// Types the client gave (0: none), as far as it did, or wrote into the statement.
     client_oids: Vec<u32>,
+    /// What the engine is given to run it anew with values whose types differ from those it was prepared with; only for
+    /// queries that take decimals, whose scale the value alone knows.
+    anew: Option<String>,
 }
 
 impl Statement {
     /// SQL's own PREPARE: its text is all there is until EXECUTE.
     pub(crate) fn text_only(text: &str) -> Self {
-        Self { text: text.to_owned(), command: Command::Engine, prepared: None, client_oids: Vec::new() }
+        Self { text: text.to_owned(), command: Command::Engine, prepared: None, client_oids: Vec::new(), anew: None }
     }
 
-    /// The engine's part, which Parse made for every statement that has one.
-    pub(crate) fn prepared(&self) -> Result<&Prepared, Ended> {
-        self.prepared.as_ref().ok_or(Ended::Closed)
+    /// Runs it in `session`.
+    pub(crate) async fn execute(&self, session: Session, params: Vec<ScalarValue>) -> Result<Outcome> {
+        match (&self.anew, &self.prepared) {
+            (Some(text), _) => session.run_one(text, params).await,
+            (None, Some(prepared)) => prepared.execute(params).await,
+            (None, None) => Err(Error::internal("a statement without a plan was to be run")),
+        }
     }
 
     fn param_count(&self) -> usize {
@@ -66,10 +74,10 @@ impl Statement {
 }
 
 impl Conversation {
-    /// Answers an extended message: after an error everything up to Sync is skipped.
-    fn answer(&mut self, result: Result<()>) {
+    /// Answers an extended message: after an error everything up to Sync is skipped. `text` is the statement it is about.
+    fn answer(&mut self, result: Result<()>, text: Option<&str>) {
         if let Err(error) = result {
-            self.fail(&error);
+            self.fail(&error, text.map(|text| (text, 0)));
             self.skipping = true;
         }
     }
@@ -79,7 +87,7 @@ impl Conversation {
             self.statements.insert(parse.name, Arc::new(statement));
             self.connection.out.parse_complete();
         });
-        self.answer(result);
+        self.answer(result, Some(&parse.sql));
         Ok(())
     }
 
@@ -104,27 +112,30 @@ impl Conversation {
             Command::Declare { query, .. } => Some(query.as_str()),
             _ => None,
         };
-        let mut prepared = None;
+        let mut client_oids = if parse.types.is_empty() { known_types(&parse.sql) } else { parse.types.clone() };
+        let (mut prepared, mut anew) = (None, None);
         if let Some(text) = for_engine {
-            let mut types: Vec<_> = parse.types.iter().map(|oid| parameter_type(*oid)).collect();
-            for (number, data_type) in cast_types(text) {
-                let known = (1..=KEPT_MAX).contains(&number);
-                if known && types.len() < number {
-                    types.resize(number, None);
-                }
-                if known && parse.types.get(number - 1).is_none_or(|oid| *oid == 0) {
-                    types[number - 1] = Some(data_type);
+            for (number, oid) in written_types(text) {
+                if (1..=KEPT_MAX).contains(&number) {
+                    client_oids.resize(client_oids.len().max(number), 0);
+                    if matches!(client_oids[number - 1], 0 | oid::UNKNOWN) {
+                        client_oids[number - 1] = oid;
+                    }
                 }
             }
-            let (session, text) = (self.sql.clone(), self.door.dialect.rewrite(text, &self.settings).into_owned());
+            let text = self.door.dialect.rewrite(text, &self.settings).into_owned();
             let mut limits = self.limits();
-            match self.connection.guard(&mut limits, async move { session.prepare(&text, &types).await }).await? {
-                Ok(p) => prepared = Some(p),
+            let planning = planned(self.sql.clone(), text.clone(), client_oids.clone());
+            match self.connection.guard(&mut limits, planning).await? {
+                Ok(p) => {
+                    let takes_decimals = p.param_types().iter().flatten().any(DataType::is_decimal);
+                    anew = (takes_decimals && p.gives_rows()).then_some(text);
+                    prepared = Some(p);
+                }
                 Err(error) => return Ok(Err(error)),
             }
         }
-        let client_oids = if parse.types.is_empty() { known_types(&parse.sql) } else { parse.types.clone() };
-        Ok(Ok(Statement { text: parse.sql.clone(), command, prepared, client_oids }))
+        Ok(Ok(Statement { text: parse.sql.clone(), command, prepared, client_oids, anew }))
     }
 
     pub(super) fn bind(&mut self, bind: Bind) {
@@ -132,7 +143,7 @@ impl Conversation {
             self.portals.insert(name, portal);
             self.connection.out.bind_complete();
         });
-        self.answer(result);
+        self.answer(result, None);
     }
 
     fn bound(&mut self, bind: Bind) -> Result<(String, Portal)> {
@@ -171,7 +182,7 @@ impl Conversation {
             Target::Statement(name) => self.describe_statement(&name),
             Target::Portal(name) => self.describe_portal(&name),
         };
-        self.answer(result);
+        self.answer(result, None);
     }
 
     fn describe_statement(&mut self, name: &str) -> Result<()> {
@@ -219,7 +230,7 @@ impl Conversation {
 
     pub(super) async fn execute(&mut self, name: &str, rows_max: usize) -> Result<(), Ended> {
         let Some(mut portal) = self.portals.remove(name) else {
-            self.answer(Err(no_such("portal", name)));
+            self.answer(Err(no_such("portal", name)), None);
             return Ok(());
         };
         let blocks_before = self.block.is_open();
@@ -228,7 +239,7 @@ impl Conversation {
         if result.is_ok() && !ended_block {
             self.portals.insert(name.to_owned(), portal);
         }
-        self.answer(result);
+        self.answer(result, None);
         Ok(())
     }
 
@@ -301,6 +312,20 @@ impl Conversation {
         }
         self.ready();
     }
+}
+
+/// The plan of `text` for parameters of these types. A `numeric` is what the statement makes of it, such as the type of a
+/// column; where it makes nothing of it, a decimal.
+async fn planned(session: Session, text: String, oids: Vec<u32>) -> Result<Prepared> {
+    let mut types: Vec<_> = oids.iter().map(|oid| parameter_type(*oid)).collect();
+    let prepared = session.prepare(&text, &types).await?;
+    let mut vague = false;
+    for (i, data_type) in types.iter_mut().enumerate() {
+        if oids[i] == oid::NUMERIC && prepared.param_types().get(i).is_some_and(Option::is_none) {
+            (*data_type, vague) = (Some(ANY_NUMERIC), true);
+        }
+    }
+    if vague { session.prepare(&text, &types).await } else { Ok(prepared) }
 }
 
 /// A client reads rows by the description it was given: other columns must not come under it.

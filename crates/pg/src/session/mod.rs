@@ -28,7 +28,7 @@ use crate::{
     cancel::CancelKey,
     connection::{Connection, Ended, Limits},
     door::Door,
-    error::sqlstate,
+    error::{place, sqlstate},
     settings::ClientSettings,
     wire::{Frontend, Startup},
 };
@@ -58,9 +58,10 @@ pub(crate) async fn serve(stream: TcpStream, door: Arc<Door>) {
         Ok(Err(ended)) => return farewell(connection, ended).await,
         Err(_) => return tracing::debug!("a PostgreSQL client took too long to log in"),
     };
-    let Some((settings, _permit)) = begun else { return };
+    let Some((mut settings, _permit)) = begun else { return };
 
     let key = door.cancels.register(door.world.random.u64() as u32);
+    settings.pid = key.pid;
     let _forget = Forget(door.clone(), key.pid);
     let sql = door.session(&settings);
     let mut conversation = Conversation {
@@ -156,7 +157,7 @@ fn options(text: &str) -> impl Iterator<Item = (String, String)> {
 }
 
 async fn send_away<T>(connection: &mut Connection, error: &Error) -> Result<Option<T>, Ended> {
-    connection.out.error("FATAL", sqlstate(error), error);
+    connection.out.error("FATAL", sqlstate(error), error, None);
     connection.flush().await?;
     Ok(None)
 }
@@ -172,7 +173,7 @@ async fn farewell(mut connection: Connection, ended: Ended) {
                 .detail(why.to_string())
         }
     };
-    connection.out.error("FATAL", sqlstate(&error), &error);
+    connection.out.error("FATAL", sqlstate(&error), &error, None);
     let patience = Duration::from_secs(1);
     if !matches!(tokio::time::timeout(patience, connection.flush()).await, Ok(Ok(()))) {
         tracing::debug!("a disconnected PostgreSQL client did not hear why");
@@ -217,10 +218,13 @@ impl Conversation {
         Limits::new(self.key.cancelled.clone(), self.settings.statement_timeout)
     }
 
-    /// Sends `error`; a transaction block fails with it.
-    fn fail(&mut self, error: &Error) {
+    /// Sends `error`; a transaction block fails with it. `text` is the statement as the client sent it, after `before`
+    /// characters of others, if the place of the error is in it.
+    fn fail(&mut self, error: &Error, text: Option<(&str, usize)>) {
         self.block.fail();
-        self.connection.out.error("ERROR", sqlstate(error), error);
+        let place = text.and_then(|(text, before)| place(error, text).map(|(at, detail)| (before + at, detail)));
+        let place = place.as_ref().map(|(at, detail)| (*at, detail.as_str()));
+        self.connection.out.error("ERROR", sqlstate(error), error, place);
     }
 
     /// The engine's session anew, after the place where names are looked up changed.
@@ -236,11 +240,29 @@ impl Door {
             .split(',')
             .map(|s| s.trim().trim_matches('"'))
             .find(|s| !s.is_empty() && *s != "$user" && *s != "pg_catalog");
-        self.engine.session(SessionOptions {
+        let session = self.engine.session(SessionOptions {
             namespace: namespace.unwrap_or(model::TableName::DEFAULT_NAMESPACE).to_owned(),
             client: settings.get("application_name").filter(|name| !name.is_empty()).unwrap_or("pg").to_owned(),
             headings: Headings::Postgres,
-        })
+        });
+        with_time_zones(&session);
+        session
+    }
+}
+
+/// `timestamptz` and `now()` have a time zone, as clients expect. What is written without one is in UTC: values of one
+/// zone can be subtracted from each other.
+fn with_time_zones(session: &Session) {
+    let context = session.context();
+    let now = {
+        let state = context.state_ref();
+        let mut state = state.write();
+        state.config_mut().options_mut().execution.time_zone = Some("+00:00".to_owned());
+        let options = state.config_options();
+        state.scalar_functions().get("now").and_then(|now| now.inner().with_updated_config(options))
+    };
+    if let Some(now) = now {
+        context.register_udf(now);
     }
 }
 

@@ -69,8 +69,8 @@ impl Conversation {
             Command::Engine => {
                 let outcome = match bound {
                     Some((statement, params)) => {
-                        let prepared = statement.prepared()?.clone();
-                        self.connection.guard(limits, async move { prepared.execute(params).await }).await?
+                        let run = statement.execute(self.sql.clone(), params);
+                        self.connection.guard(limits, run).await?
                     }
                     None => self.run_in_engine(text, limits).await?,
                 };
@@ -89,8 +89,8 @@ impl Conversation {
                 } else {
                     let outcome = match bound {
                         Some((statement, params)) => {
-                            let prepared = statement.prepared()?.clone();
-                            self.connection.guard(limits, async move { prepared.execute(params).await }).await?
+                            let run = statement.execute(self.sql.clone(), params);
+                            self.connection.guard(limits, run).await?
                         }
                         None => self.run_in_engine(query, limits).await?,
                     };

@@ -17,19 +17,20 @@ impl Conversation {
             Ok(statements) if statements.is_empty() => self.connection.out.empty_query(),
             Ok(statements) => {
                 for statement in statements {
-                    if !self.simple_statement(statement).await? {
+                    let before = before(text, statement);
+                    if !self.simple_statement(statement, before).await? {
                         break;
                     }
                 }
             }
-            Err(error) => self.fail(&error),
+            Err(error) => self.fail(&error, Some((text, 0))),
         }
         self.ready();
         self.connection.flush().await
     }
 
-    /// False after an error.
-    async fn simple_statement(&mut self, text: &str) -> Result<bool, Ended> {
+    /// False after an error. The statement comes after `before` characters of the message.
+    async fn simple_statement(&mut self, text: &str, before: usize) -> Result<bool, Ended> {
         let mut limits = self.limits();
         let performed = match command::read(text) {
             Ok(command) => self.perform(&command, text, None, &mut limits).await?,
@@ -61,10 +62,16 @@ impl Conversation {
             Err(error) => Err(error),
         };
         if let Err(error) = &sent {
-            self.fail(error);
+            self.fail(error, Some((text, before)));
         }
         Ok(sent.is_ok())
     }
+}
+
+/// How many characters of `text` come before `statement`, a part of it.
+fn before(text: &str, statement: &str) -> usize {
+    let bytes = (statement.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+    text.get(..bytes).map_or(0, |before| before.chars().count())
 }
 
 /// `SELECT 5`; other tags with rows (`EXPLAIN`, `SHOW`) have no count.

@@ -165,11 +165,20 @@ impl Backend {
 
     /// `severity` is `ERROR` or `FATAL`. The code (`LHnnnn`) leads the message, where people see it, and is the routine
     /// (`R`) as well, where programs find it (`diag.source_function`).
-    pub(crate) fn error(&mut self, severity: &str, sqlstate: &str, error: &Error) {
+    ///
+    /// `place` is where the statement is wrong, in characters from 1, and the detail that goes with it.
+    pub(crate) fn error(&mut self, severity: &str, sqlstate: &str, error: &Error, place: Option<(usize, &str)>) {
         let code = error.code().name;
         self.message(b'E', |b| {
             let message = format!("{code}: {}", error.message());
-            put_fields(b, severity, sqlstate, &message, error.detail_text(), error.hint_text());
+            let detail = match place {
+                Some((_, detail)) => Some(detail).filter(|detail| !detail.is_empty()),
+                None => error.detail_text(),
+            };
+            put_fields(b, severity, sqlstate, &message, detail, error.hint_text());
+            if let Some((position, _)) = place {
+                put_field(b, b'P', &position.to_string());
+            }
             put_field(b, b'R', code);
             b.put_u8(0);
         });
@@ -248,7 +257,7 @@ mod tests {
     fn errors_carry_code_state_and_hint() {
         let mut out = Backend::default();
         let error = Error::new(model::error::codes::SHUTTING_DOWN, "going\0 down").hint("later");
-        out.error("FATAL", "57P01", &error);
+        out.error("FATAL", "57P01", &error, None);
         let text = String::from_utf8_lossy(&out.0[5..]).into_owned();
         assert_eq!(text, "SFATAL\0VFATAL\0C57P01\0MLH0005: going down\0Hlater\0RLH0005\0\0");
     }

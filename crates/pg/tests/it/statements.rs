@@ -1,0 +1,116 @@
+//! Names, types, parameters and errors of people's statements.
+
+use std::time::{Duration, Instant};
+
+use crate::node::Node;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_are_called_as_postgresql_calls_them() {
+    let node = Node::start().await;
+    let mut client = node.connect().await;
+    client.query("CREATE TABLE t (id INT, price DOUBLE)").await;
+    client.query("INSERT INTO t VALUES (1, 1.5), (2, 2.5)").await;
+    let named = client.query("SELECT 1, count(*), sum(price), max(id) AS most, max(id) * 2 FROM t").await;
+    assert_eq!(named.names(), ["?column?", "count", "sum", "most", "?column?"]);
+    assert_eq!(named.row(), ["1", "2", "4", "2", "4"]);
+    let twice = client.query("SELECT NULL, NULL, 1, 1, count(*), count(*) FROM t").await;
+    assert_eq!(twice.names(), ["?column?", "?column?", "?column?", "?column?", "count", "count"]);
+    assert_eq!(client.query("SELECT id AS x, price AS x FROM t").await.names(), ["x", "x"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parameters_have_the_types_they_are_given() {
+    let node = Node::start().await;
+    let mut client = node.connect().await;
+    for (sql, oid, value, shown, gives) in [
+        ("SELECT $1 AS v", 1700, "1.25", "1.25", 1700),
+        ("SELECT $1 AS v", 1700, "-12345678901234567890.5", "-12345678901234567890.5", 1700),
+        ("SELECT $1 + 1 AS v", 1700, "1.25", "2.25", 1700),
+        ("SELECT CAST($1 AS NUMERIC(10, 3)) AS v", 1700, "1.25", "1.250", 1700),
+        ("SELECT $1 AS v", 1186, "1 day", "1 day", 1186),
+        ("SELECT $1 AS v", 1184, "2020-01-01 01:02:03+02", "2019-12-31 23:02:03+00", 1184),
+    ] {
+        let answer = client.execute(sql, &[(oid, value)]).await;
+        assert_eq!((answer.row(), answer.types()), (vec![shown], vec![gives]), "{sql} {value}");
+    }
+    let uuid = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
+    assert_eq!(client.execute("SELECT $1::uuid", &[(0, uuid)]).await.row(), [uuid]);
+    assert_eq!(client.execute("SELECT $1::jsonb", &[(0, "{\"a\":1}")]).await.row(), ["{\"a\":1}"]);
+
+    client.query("CREATE TABLE t (id INT, price DOUBLE, cost DECIMAL(10, 2))").await;
+    client.execute("INSERT INTO t VALUES (1, $1, $2)", &[(1700, "1.5"), (1700, "3.25")]).await;
+    let limited = client.describe("SELECT id FROM t WHERE price > $1 LIMIT $2 OFFSET $3").await;
+    assert_eq!(limited.parameters, [701, 20, 20]);
+    assert_eq!(client.describe("SELECT $1::numeric, $2::uuid, $3::json").await.parameters, [1700, 2950, 114]);
+    let found = client.execute("SELECT cost FROM t WHERE cost < $1 AND price = $2", &[(1700, "3.255"), (1700, "1.5")]);
+    assert_eq!(found.await.row(), ["3.25"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moments_have_a_time_zone_where_it_is_written() {
+    let node = Node::start().await;
+    let mut client = node.connect().await;
+    let moments = client
+        .query("SELECT timestamptz '2020-01-01 01:02:03+02' AS a, '2020-01-01'::timestamptz AS b, now() AS c, timestamp '2020-01-01 01:02:03' AS d")
+        .await;
+    assert_eq!(moments.types(), [1184, 1184, 1184, 1114]);
+    assert_eq!(moments.row()[..2], ["2019-12-31 23:02:03+00", "2020-01-01 00:00:00+00"]);
+    let passed = client.query("SELECT now() - timestamptz '2020-01-01 00:00:00' > interval '1 day'").await;
+    assert_eq!(passed.row(), ["t"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn errors_say_what_and_where() {
+    let node = Node::start().await;
+    let mut client = node.connect().await;
+    for (sql, state, position) in [
+        ("SELECT 1/0", "22012", ""),
+        ("SELECT CAST('x' AS INT)", "22P02", ""),
+        ("SELECT nofn(1)", "42883", ""),
+        ("SELECT nope FROM (SELECT 1 AS x) AS t", "42703", "8"),
+        ("SELECT 1; SELECT nope FROM (SELECT 1 AS x) AS t", "42703", "18"),
+        ("SELEC", "42601", "1"),
+        ("SELECT * FROM nowhere", "42P01", ""),
+    ] {
+        let error = client.try_query(sql).await;
+        assert_eq!((error.field('C'), error.field('P')), (state, position), "{sql}: {:?}", error.error);
+        assert_eq!(error.field('D').contains('^'), false, "the place is told once: {sql}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_of_the_session_answer() {
+    let node = Node::start().await;
+    let mut client = node.connect().await;
+    let pid = client.pid.to_string();
+    assert_eq!(client.query("SELECT pg_backend_pid()").await.row(), [&pid]);
+    let types =
+        client.query("SELECT pg_typeof(1), pg_typeof('a'), pg_typeof(1.5), pg_typeof(NULL), pg_typeof(now())").await;
+    assert_eq!(types.row(), ["bigint", "text", "double precision", "unknown", "timestamp with time zone"]);
+    assert_eq!(client.query("SELECT current_database(), current_user").await.row(), ["lakehead", "ann"]);
+
+    let started = Instant::now();
+    assert_eq!(client.query("SELECT pg_sleep(0.2)").await.names(), ["pg_sleep"]);
+    assert!(started.elapsed() >= Duration::from_millis(200));
+    let cancel = client.canceller();
+    let cancelled = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        cancel.await;
+    });
+    let slept = client.try_query("SELECT pg_sleep(60)").await;
+    assert_eq!(slept.field('C'), "57014");
+    cancelled.await.expect("cancelled");
+    assert!(started.elapsed() < Duration::from_secs(20));
+    assert_eq!(client.try_query("SELECT pg_sleep(1e9)").await.field('C'), "22023");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cursors_move_forward_and_say_that_they_do_not_go_back() {
+    let node = Node::start().await;
+    let mut client = node.connect().await;
+    client.query("BEGIN").await;
+    client.query("DECLARE c SCROLL CURSOR FOR SELECT * FROM generate_series(1, 10)").await;
+    assert_eq!(client.query("MOVE 3 FROM c").await.tag, "MOVE 3");
+    assert_eq!(client.query("FETCH FROM c").await.row(), ["4"]);
+    assert_eq!(client.try_query("MOVE -2 FROM c").await.field('C'), "0A000");
+}
