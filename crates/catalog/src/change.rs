@@ -14,6 +14,8 @@ pub(crate) enum Change {
     SwapTable { table: TableName, old: String, new: String, pending_deletes: Vec<(String, TimestampMs)> },
     DropTable { table: TableName },
     RenameTable { from: TableName, to: TableName },
+    /// A rename that puts `from` in the place of `to`.
+    ReplaceTable { from: TableName, to: TableName },
     CreateNamespace { namespace: String },
     DropNamespace { namespace: String },
     PutEntry { entry: Entry },
@@ -38,6 +40,7 @@ impl Change {
             Self::CreateTable { .. }
             | Self::DropTable { .. }
             | Self::RenameTable { .. }
+            | Self::ReplaceTable { .. }
             | Self::CreateNamespace { .. }
             | Self::DropNamespace { .. }
             | Self::PutEntry { .. }
@@ -53,6 +56,10 @@ impl Change {
             Self::SwapTable { table, old, new, pending_deletes } => swap(db, table, old, new, pending_deletes).await,
             Self::DropTable { table } => drop_table(db, table).await,
             Self::RenameTable { from, to } => rename_table(db, from, to).await,
+            Self::ReplaceTable { from, to } => {
+                drop_table(db, to).await?;
+                rename_table(db, from, to).await
+            }
             Self::CreateNamespace { namespace } => create_namespace(db, namespace).await,
             Self::DropNamespace { namespace } => drop_namespace(db, namespace).await,
             Self::PutEntry { entry } => put_entry(db, entry).await,

@@ -128,6 +128,12 @@ impl Catalog {
         self.change(Change::RenameTable { from: from.clone(), to: to.clone() }).await.map(drop)
     }
 
+    /// [`Catalog::rename_table`] that takes the name from the table that has it, if there is one.
+    pub async fn replace_table(&self, from: &TableName, to: &TableName) -> Result<()> {
+        names::check(&to.name)?;
+        self.change(Change::ReplaceTable { from: from.clone(), to: to.clone() }).await.map(drop)
+    }
+
     // Zones.
 
     pub async fn namespaces(&self) -> Result<Vec<String>> {
@@ -193,6 +199,11 @@ impl Catalog {
     /// Files whose time has come, oldest first.
     pub async fn due_deletes(&self, now_ms: TimestampMs, limit: u32) -> Result<Vec<String>> {
         store::due_deletes(&self.0.readers, now_ms, limit).await
+    }
+
+    /// When the first of the queued files may go.
+    pub async fn next_delete_due(&self) -> Result<Option<TimestampMs>> {
+        store::next_delete_due(&self.0.readers).await
     }
 
     /// Number of files awaiting deletion.

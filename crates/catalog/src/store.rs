@@ -203,6 +203,13 @@ pub(crate) async fn due_deletes(db: impl SqliteExecutor<'_>, now: TimestampMs, l
     query.fetch_all(db).await.map_err(|e| failed("list the files to delete", &e))
 }
 
+pub(crate) async fn next_delete_due(db: impl SqliteExecutor<'_>) -> Result<Option<TimestampMs>> {
+    sqlx::query_scalar("SELECT min(not_before_ms) FROM pending_deletes")
+        .fetch_one(db)
+        .await
+        .map_err(|e| failed("look when a file is to be deleted", &e))
+}
+
 pub(crate) async fn pending_deletes(db: impl SqliteExecutor<'_>) -> Result<u64> {
     let count: i64 = sqlx::query_scalar("SELECT count(*) FROM pending_deletes")
         .fetch_one(db)

@@ -50,10 +50,12 @@ async fn pending_deletes_are_queued_by_the_swap_that_wins_and_by_no_other() {
     f.catalog.create_table(&t("a"), "L0").await.expect("create");
     assert!(f.catalog.swap_table(&t("a"), "L0", "L1", &[("old".into(), 50)]).await.expect("swap"));
     assert!(!f.catalog.swap_table(&t("a"), "L0", "L2", &[("lost".into(), 0)]).await.expect("stale"));
+    assert_eq!(f.catalog.next_delete_due().await.expect("due"), Some(50));
     assert!(f.catalog.due_deletes(49, 10).await.expect("due").is_empty());
     assert_eq!(f.catalog.due_deletes(50, 10).await.expect("due"), ["old"]);
     f.catalog.forget_deletes(vec!["old".to_owned()]).await.expect("forget");
     assert_eq!(f.catalog.pending_deletes().await.expect("count"), 0);
+    assert_eq!(f.catalog.next_delete_due().await.expect("due"), None);
 }
 
 #[tokio::test]
@@ -140,7 +142,11 @@ async fn names_follow_tables_zones_and_entries() {
     assert!(catalog.drop_namespace("team").await.expect_err("holds a table").is(codes::NAMESPACE_NOT_EMPTY));
     catalog.rename_table(&table, &t("moved")).await.expect("rename");
     assert!(catalog.rename_table(&table, &t("moved")).await.expect_err("gone").is(codes::TABLE_NOT_FOUND));
-    assert_eq!(catalog.drop_table(&t("moved")).await.expect("drop").as_deref(), Some("L0"));
+    catalog.create_table(&t("new"), "L9").await.expect("create");
+    assert!(catalog.replace_table(&t("none"), &t("moved")).await.expect_err("gone").is(codes::TABLE_NOT_FOUND));
+    assert_eq!(catalog.table_location(&t("moved")).await.expect("look up").as_deref(), Some("L0"), "as it was");
+    catalog.replace_table(&t("new"), &t("moved")).await.expect("replace");
+    assert_eq!(catalog.drop_table(&t("moved")).await.expect("drop").as_deref(), Some("L9"));
     assert_eq!(catalog.drop_table(&t("moved")).await.expect("drop"), None);
     assert!(catalog.drop_namespace("team").await.expect_err("holds a view").is(codes::NAMESPACE_NOT_EMPTY));
     assert!(catalog.drop_entry(EntryKind::View, "team", "v").await.expect("drop"));

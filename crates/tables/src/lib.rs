@@ -27,6 +27,7 @@
 //! | `gc.enabled` | true | `false`: nothing expires, and a purge keeps data files |
 
 mod cache;
+mod changed;
 mod commit;
 mod error;
 mod maintain;
@@ -36,6 +37,7 @@ mod schema;
 mod storage;
 mod table;
 mod tables;
+mod turns;
 mod write;
 
 pub mod scan;
@@ -49,6 +51,7 @@ pub use readers::Reading;
 pub use schema::{NewTable, PartitionBy, SchemaChange, stored_type};
 pub use table::{Progress, Table, Version};
 pub use tables::Tables;
+pub use turns::Turn;
 pub use write::{TableWriter, WriterOptions};
 
 /// The Iceberg types that appear in this crate's interface.

@@ -18,10 +18,12 @@ use world::World;
 
 use crate::{
     Append, Manifests, NewTable, Rewrite, RowDelta, SchemaChange, Table, TableWriter, WriterOptions,
+    changed::Changed,
     commit::{self, AppendWork, EvolveWork, PropertiesWork, RelocateWork, RewriteWork, RowDeltaWork, Work},
     error::{corrupt, internal, unwrap_or},
     readers::{Reading, Readers},
     storage::{self, Stage},
+    turns::Turns,
     write::write_position_deletes,
 };
 
@@ -39,6 +41,8 @@ struct Inner {
     newest: Mutex<HashMap<TableName, Arc<Table>>>,
     /// Held while committing, so that our own tasks queue up instead of racing. Gone when nobody holds it.
     locks: Mutex<HashMap<TableName, Weak<tokio::sync::Mutex<()>>>>,
+    turns: Turns,
+    changed: Changed,
     readers: Arc<Readers>,
     /// When each table's folder was last searched for files that nothing refers to.
     orphans_sought: Mutex<HashMap<TableName, TimestampMs>>,
@@ -56,6 +60,8 @@ impl Tables {
             world,
             newest: Mutex::default(),
             locks: Mutex::default(),
+            turns: Turns::default(),
+            changed: Changed::default(),
             readers: Arc::default(),
             orphans_sought: Mutex::default(),
             #[cfg(test)]
@@ -92,6 +98,14 @@ impl Tables {
 
     pub(crate) fn readers(&self) -> &Readers {
         &self.0.readers
+    }
+
+    pub(crate) fn turns(&self) -> &Turns {
+        &self.0.turns
+    }
+
+    pub(crate) fn changes(&self) -> &Changed {
+        &self.0.changed
     }
 
     /// The newest state of a table, or `None` if there is no such table.
@@ -183,6 +197,7 @@ impl Tables {
         if let Some(table) = table {
             self.purge(&table).await?;
         }
+        self.0.changed.forget(name);
         Ok(true)
     }
 
@@ -191,6 +206,28 @@ impl Tables {
         let _held = lock.lock().await;
         self.0.catalog.rename_table(from, to).await?;
         self.0.newest.lock().remove(from);
+        self.0.changed.forget(from);
+        self.0.changed.note(to);
+        Ok(())
+    }
+
+    /// [`Tables::rename`] that puts `from` in the place of the table `to`, in one instant. The files of that one go.
+    pub async fn replace(&self, from: &TableName, to: &TableName) -> Result<()> {
+        let lock = self.lock(to);
+        let _held = lock.lock().await;
+        let replaced = self.load(to).await?;
+        self.0.catalog.replace_table(from, to).await?;
+        for name in [from, to] {
+            self.0.newest.lock().remove(name);
+            self.0.orphans_sought.lock().remove(name);
+        }
+        self.0.changed.forget(from);
+        self.0.changed.note(to);
+        if let Some(replaced) = replaced
+            && let Err(error) = self.purge(&replaced).await
+        {
+            tracing::warn!(table = %to, %error, "the files of a replaced table stay behind");
+        }
         Ok(())
     }
 

@@ -172,7 +172,7 @@ async fn pyiceberg_and_duckdb_read_the_same_rows() {
     lake.tables.evolve(&name, changes).await.expect("evolve");
     lake.append(&name, wide(1500..1600), None).await;
     lake.expect(&name, &[], 1594, &[("l", sum(0..1600) - gone)]);
-    let policy = MaintenancePolicy { small_files_min: 2, snapshots_max: 2, ..MaintenancePolicy::default() };
+    let policy = MaintenancePolicy { small_files_min: 2, snapshots_max: Some(2), ..MaintenancePolicy::default() };
     let report = lake.tables.maintain(&name, &policy, i64::MAX).await.expect("upkeep");
     assert_eq!(report.files_compacted, 3);
     let table = lake.tables.get(&name).await.expect("table");

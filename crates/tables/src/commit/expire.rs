@@ -32,17 +32,14 @@ const COUNT_MAX_BATCH: usize = 300;
 impl Retention {
     /// What the table's properties say, else the defaults.
     pub(crate) fn of(metadata: &TableMetadata) -> Self {
-        let streamed = metadata.current_snapshot().is_some_and(|snapshot| mark(snapshot).is_some());
-        let count_max = if streamed { COUNT_MAX_STREAMED } else { COUNT_MAX_BATCH };
-        Self::with_defaults(metadata, AGE_MAX_DEFAULT_MS, count_max)
+        Self::or(metadata, Duration::from_millis(AGE_MAX_DEFAULT_MS.unsigned_abs()), None)
     }
 
     /// What the table's properties say, else the given age and count.
-    pub(crate) fn or(metadata: &TableMetadata, age_max: Duration, count_max: usize) -> Self {
-        Self::with_defaults(metadata, i64::try_from(age_max.as_millis()).unwrap_or(i64::MAX), count_max)
-    }
-
-    fn with_defaults(metadata: &TableMetadata, age_max_ms: i64, count_max: usize) -> Self {
+    pub(crate) fn or(metadata: &TableMetadata, age_max: Duration, count_max: Option<usize>) -> Self {
+        let streamed = metadata.current_snapshot().is_some_and(|snapshot| mark(snapshot).is_some());
+        let count_max = count_max.unwrap_or(if streamed { COUNT_MAX_STREAMED } else { COUNT_MAX_BATCH });
+        let age_max_ms = i64::try_from(age_max.as_millis()).unwrap_or(i64::MAX);
         Self {
             age_max_ms: property(metadata, AGE_MAX, age_max_ms),
             count_min: property(metadata, COUNT_MIN, 1).max(1),
@@ -116,7 +113,7 @@ pub(super) fn other_refs(metadata: &TableMetadata) -> Vec<String> {
 /// Expiry on its own, apart from a commit of data.
 pub(crate) struct ExpireWork {
     pub(crate) age_max: Duration,
-    pub(crate) count_max: usize,
+    pub(crate) count_max: Option<usize>,
     /// Set by the attempt that is committed.
     pub(crate) expired: usize,
     pub(crate) unreachable: usize,

@@ -151,6 +151,20 @@ impl Attempt<'_> {
         Ok(kept)
     }
 
+    /// Manifests that can be written as one, together: of one kind, up to the target size.
+    pub(super) fn to_merge(&self, manifests: Vec<ManifestFile>) -> Vec<Vec<ManifestFile>> {
+        if !self.base.property(MERGE_ENABLED, true) {
+            return manifests.into_iter().map(|manifest| vec![manifest]).collect();
+        }
+        let target_bytes: i64 = self.base.property(MERGE_TARGET_BYTES, 8 << 20);
+        let mut kinds: BTreeMap<(i32, bool), Vec<ManifestFile>> = BTreeMap::new();
+        for manifest in manifests {
+            let kind = (manifest.partition_spec_id, manifest.content == ManifestContentType::Deletes);
+            kinds.entry(kind).or_default().push(manifest);
+        }
+        kinds.into_values().flat_map(|kind| bins(kind, target_bytes)).collect()
+    }
+
     async fn merged(
         &self,
         mut bin: Vec<ManifestFile>,

@@ -178,6 +178,7 @@ impl Tables {
             // The failpoint plays a swap whose answer was lost, found out only by looking.
             if won && self.failpoint("unknown").is_ok() {
                 self.failpoint("answer")?;
+                self.changes().note(name);
                 if let (Some(snapshot), Some(manifests)) = (next.metadata.current_snapshot(), next.manifests) {
                     self.manifests().remember(snapshot, manifests, work.added());
                 }

@@ -34,8 +34,16 @@ impl RewriteWork {
         let mut counts = Counts::default();
         rewrite.outputs.iter().for_each(|file| counts.add(file));
         let mut manifests = Vec::with_capacity(base_manifests.len() + 1);
+        let mut touched = Vec::new();
         for manifest in base_manifests {
-            manifests.push(self.without_inputs(attempt, manifest, &removed, &mut counts).await?);
+            let entries = attempt.tables.manifests().entries(&manifest).await?;
+            match entries.iter().any(|entry| entry.is_alive() && removed.contains(entry.file_path())) {
+                true => touched.push(manifest),
+                false => manifests.push(manifest),
+            }
+        }
+        for group in attempt.to_merge(touched) {
+            manifests.push(without(attempt, group, &removed, &mut counts).await?);
         }
         if !rewrite.outputs.is_empty() {
             let sequence = Some(rewrite.base_sequence_number);
@@ -99,20 +107,20 @@ impl RewriteWork {
         }
         Ok(removed)
     }
+}
 
-    /// `manifest`, or one in its place where the removed files are marked so.
-    async fn without_inputs(
-        &self,
-        attempt: &Attempt<'_>,
-        manifest: ManifestFile,
-        removed: &HashSet<String>,
-        counts: &mut Counts,
-    ) -> Result<ManifestFile> {
-        let entries = attempt.tables.manifests().entries(&manifest).await?;
-        if !entries.iter().any(|entry| entry.is_alive() && removed.contains(entry.file_path())) {
-            return Ok(manifest);
-        }
-        let mut writer = attempt.manifest(manifest.content, manifest.partition_spec_id)?;
+/// One manifest in place of `group`, all of one kind, where the removed files are marked so: files of many commits often go
+/// together, and a manifest for each that says no more than that would cost every reader of the list.
+async fn without(
+    attempt: &Attempt<'_>,
+    group: Vec<ManifestFile>,
+    removed: &HashSet<String>,
+    counts: &mut Counts,
+) -> Result<ManifestFile> {
+    let first = group.first().expect("groups hold manifests");
+    let mut writer = attempt.manifest(first.content, first.partition_spec_id)?;
+    for manifest in &group {
+        let entries = attempt.tables.manifests().entries(manifest).await?;
         for entry in entries.iter().filter(|entry| entry.is_alive()) {
             if removed.contains(entry.file_path()) {
                 writer.remove(entry)?;
@@ -121,8 +129,8 @@ impl RewriteWork {
                 writer.keep(entry)?;
             }
         }
-        writer.write().await
     }
+    writer.write().await
 }
 
 fn mismatch(attempt: &Attempt<'_>, why: String) -> Error {

@@ -4,7 +4,7 @@
 //! together with at least half as many bytes again, so that each row is rewritten a few times at most on its way from a
 //! commit per second to a file of full size.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use iceberg::{
@@ -25,6 +25,9 @@ use crate::{
 const TINY_BYTES: u64 = 1 << 20;
 /// A file is worth rewriting for its deletes alone when so many of its rows are gone.
 const DELETED_SHARE: f64 = 0.3;
+/// So much is rewritten, for so long, while statements that change rows wait. The rest is rewritten beside them.
+const HELD_BYTES_MAX: u64 = 16 << 20;
+const HELD_MAX: Duration = Duration::from_millis(500);
 
 /// A live data file and what is deleted from it.
 #[derive(Clone)]
@@ -39,6 +42,15 @@ impl Input {
     fn bytes(&self) -> u64 {
         self.entry.file_size_in_bytes()
     }
+
+    /// Whether the file is worth rewriting for its deletes alone: for their rows, or because opening all those small files
+    /// costs readers about as much as the file.
+    fn is_eaten(&self, files_min: usize) -> bool {
+        let files = self.deletes.len();
+        self.deleted > 0
+            && (self.deleted as f64 >= DELETED_SHARE * self.entry.record_count() as f64
+                || (files >= files_min && files as u64 * 2 * TINY_BYTES >= self.bytes()))
+    }
 }
 
 pub(super) async fn compact(
@@ -47,14 +59,36 @@ pub(super) async fn compact(
     policy: &MaintenancePolicy,
     report: &mut MaintenanceReport,
 ) -> Result<()> {
-    let table = tables.get(name).await?;
+    let mut table = tables.get(name).await?;
+    let mut found = groups(tables, &table, policy).await?;
+    if found.is_empty() {
+        return Ok(());
+    }
+    // Small groups have their turn like statements that change rows: beside them, where rows change all the time, they
+    // would always come too late.
+    let mut turn = tables.turn_to_rewrite(name, policy.patience).await;
+    if turn.is_none() {
+        report.yielded = true;
+        return Ok(());
+    }
+    let clock = &tables.world().clock;
+    let (began, mut held_bytes) = (clock.monotonic(), 0);
+    let now = tables.get(name).await?;
+    if now.metadata_location() != table.metadata_location() {
+        table = now;
+        found = groups(tables, &table, policy).await?;
+    }
     let mut budget = policy.rewrite_bytes_max;
-    for group in groups(tables, &table, policy).await? {
+    for group in found {
         let bytes: u64 = group.iter().map(Input::bytes).sum();
         if bytes > budget || tables.world().tasks.is_stopping() {
             break;
         }
         budget -= bytes;
+        held_bytes += bytes;
+        if held_bytes > HELD_BYTES_MAX || clock.monotonic().saturating_sub(began) > HELD_MAX {
+            turn = None;
+        }
         let inputs = group.iter().map(|input| input.entry.file_path().to_owned()).collect::<Vec<_>>();
         let files_compacted = inputs.len();
         let (outputs, rows) = rewrite(tables, &table, group, policy).await?;
@@ -66,6 +100,11 @@ pub(super) async fn compact(
             rows,
             base_sequence_number: table.metadata().last_sequence_number(),
         };
+        let late = if turn.is_none() { tables.turn_to_rewrite(name, policy.patience).await } else { None };
+        if turn.is_none() && late.is_none() {
+            report.yielded = true;
+            return discard(tables, paths).await;
+        }
         match tables.rewrite(name, work).await {
             Ok(_) => {
                 report.files_compacted += files_compacted;
@@ -75,12 +114,18 @@ pub(super) async fn compact(
             // Somebody deleted rows of these files, or rewrote them, in the meantime. The other groups may be fine.
             Err(error) if error.is(codes::COMMIT_CONFLICT) => {
                 tracing::debug!(table = %name, %error, "a compaction came too late");
-                for path in paths {
-                    tables.files().delete(&path).await?;
-                }
+                discard(tables, paths).await?;
             }
             Err(error) => return Err(error),
         }
+    }
+    Ok(())
+}
+
+/// Deletes files that were not committed.
+async fn discard(tables: &Tables, paths: Vec<String>) -> Result<()> {
+    for path in paths {
+        tables.files().delete(&path).await?;
     }
     Ok(())
 }
@@ -90,13 +135,12 @@ async fn groups(tables: &Tables, table: &Table, policy: &MaintenancePolicy) -> R
     let target = table.property("write.target-file-size-bytes", policy.target_file_bytes);
     let mut groups = Vec::new();
     for inputs in by_partition(tables, table).await?.into_values() {
-        let (eaten, whole): (Vec<Input>, Vec<Input>) = inputs.into_iter().partition(|input| {
-            input.deleted as f64 >= DELETED_SHARE * input.entry.record_count() as f64 && input.deleted > 0
-        });
+        let files_min = policy.small_files_min.max(2);
+        let (eaten, whole): (Vec<Input>, Vec<Input>) = inputs.into_iter().partition(|input| input.is_eaten(files_min));
         groups.extend(bins(eaten, target));
         let small = whole.into_iter().filter(|input| input.bytes() < target / 4 * 3).collect();
         for tier in tiers(small, Input::bytes) {
-            groups.extend(bins(tier, target).into_iter().filter(|bin| bin.len() >= policy.small_files_min.max(2)));
+            groups.extend(bins(tier, target).into_iter().filter(|bin| bin.len() >= files_min));
         }
     }
     groups.sort_by_key(|group| group.iter().map(Input::bytes).sum::<u64>());

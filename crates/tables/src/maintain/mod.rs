@@ -3,6 +3,7 @@
 mod compact;
 mod orphans;
 mod sweep;
+mod unfinished;
 
 use std::time::Duration;
 
@@ -24,12 +25,14 @@ pub struct MaintenancePolicy {
     pub rewrite_bytes_max: u64,
     /// Snapshots kept at least this long, unless there are too many.
     pub snapshot_age_max: Duration,
-    /// Snapshots kept at most.
-    pub snapshots_max: usize,
+    /// Snapshots kept at most; `None`: as many as commits keep, which depends on the table.
+    pub snapshots_max: Option<usize>,
     /// Files nobody refers to are removed once they are older than this.
     pub orphan_age_min: Duration,
     /// Whether to look for orphans at all. It lists the table's folder, and is done once per `orphan_age_min`.
     pub remove_orphans: bool,
+    /// How long to wait for statements that are changing rows of the table; then compaction leaves it for another time.
+    pub patience: Duration,
 }
 
 /// What upkeep did.
@@ -41,6 +44,8 @@ pub struct MaintenanceReport {
     pub snapshots_expired: usize,
     pub files_queued_for_deletion: usize,
     pub orphans_removed: usize,
+    /// Statements were changing rows, so files were left as they are.
+    pub yielded: bool,
 }
 
 /// What the sweeper did.
@@ -59,9 +64,10 @@ impl Default for MaintenancePolicy {
             small_files_min: 8,
             rewrite_bytes_max: 512 << 20,
             snapshot_age_max: Duration::from_secs(5 * 24 * 3600),
-            snapshots_max: 100,
+            snapshots_max: None,
             orphan_age_min: Duration::from_secs(24 * 3600),
             remove_orphans: true,
+            patience: Duration::from_millis(100),
         }
     }
 }

@@ -63,10 +63,10 @@ async fn play(steps: &[Step]) {
                 }
             }
             Step::Compact => {
-                f.maintain(&MaintenancePolicy { snapshots_max: 1000, ..eager() }).await;
+                f.maintain(&MaintenancePolicy { snapshots_max: Some(1000), ..eager() }).await;
             }
             Step::Expire(keep) => {
-                f.maintain(&MaintenancePolicy { snapshots_max: *keep, small_files_min: 1000, ..eager() }).await;
+                f.maintain(&MaintenancePolicy { snapshots_max: Some(*keep), small_files_min: 1000, ..eager() }).await;
             }
             Step::Restart => {
                 f.tables.catalog().close().await;

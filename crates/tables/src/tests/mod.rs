@@ -3,6 +3,7 @@
 mod commits;
 mod histories;
 mod moved;
+mod turns;
 mod upkeep;
 mod writers;
 

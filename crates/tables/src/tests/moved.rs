@@ -62,7 +62,7 @@ async fn a_moved_store_is_read_written_and_kept_up_as_before() {
     assert_eq!(total(&*f.table().await, "total-position-deletes"), 4);
 
     // Nothing that is needed counts as an orphan, and expired history takes nothing with it.
-    let policy = MaintenancePolicy { orphan_age_min: Duration::ZERO, snapshots_max: 1, ..eager() };
+    let policy = MaintenancePolicy { orphan_age_min: Duration::ZERO, snapshots_max: Some(1), ..eager() };
     let far = f.world.clock.now_ms() + 10 * DAY.as_millis() as i64;
     f.tables.maintain(&name(), &policy, far).await.expect("upkeep");
     f.tables.sweep(far + 10 * DAY.as_millis() as i64).await.expect("sweep");

@@ -210,7 +210,7 @@ async fn readers_have_until_the_grace_time_is_over() {
     f.create().await;
     f.append(0..5).await;
     let pinned = f.append(5..10).await;
-    f.maintain(&MaintenancePolicy { snapshots_max: 1, ..eager() }).await;
+    f.maintain(&MaintenancePolicy { snapshots_max: Some(1), ..eager() }).await;
     assert_eq!(f.table().await.metadata().snapshots().len(), 1);
     clock.advance(Duration::from_millis(GRACE_MS as u64 - 1000));
     assert_eq!(f.tables.sweep(f.world.clock.now_ms()).await.expect("sweep").deleted, 0);
@@ -228,7 +228,7 @@ async fn what_a_reader_may_want_stays_until_it_is_done() {
     let reading = f.tables.reading();
     let pinned = f.append(5..10).await;
     clock.advance(Duration::from_secs(1));
-    f.maintain(&MaintenancePolicy { snapshots_max: 1, ..eager() }).await;
+    f.maintain(&MaintenancePolicy { snapshots_max: Some(1), ..eager() }).await;
     clock.advance(10 * DAY);
     let later = f.tables.reading();
     assert_eq!(f.tables.sweep(f.world.clock.now_ms()).await.expect("sweep").deleted, 0);
@@ -309,7 +309,7 @@ async fn a_clock_set_back_stops_neither_commits_nor_upkeep() {
     f.append([3]).await;
     let column = crate::SchemaChange::AddColumn(Field::new("new", DataType::Utf8, true));
     f.tables.evolve(&name(), vec![column]).await.expect("evolve");
-    let report = f.maintain(&MaintenancePolicy { snapshots_max: 2, ..eager() }).await;
+    let report = f.maintain(&MaintenancePolicy { snapshots_max: Some(2), ..eager() }).await;
     assert_eq!((report.files_compacted, report.snapshots_expired), (4, 3 + 1));
     assert_eq!(f.ids().await, [0, 1, 2, 3]);
     let table = f.table().await;
