@@ -44,9 +44,14 @@ pub struct Lake {
 }
 
 impl Lake {
-    /// Cheap: reads the declarations and no topic.
+    /// Cheap: reads the declarations and no topic, and drops tables that a process that died left unfinished. Before anybody
+    /// makes tables.
     pub async fn open(parts: LakeParts) -> Result<Arc<Self>> {
         let declarations = Declarations::load(&parts.catalog).await?;
+        match parts.tables.drop_unfinished().await? {
+            0 => {}
+            tables => tracing::info!(tables, "dropped tables that were never finished"),
+        }
         Ok(Arc::new(Self { parts: Arc::new(Parts::new(parts, declarations)) }))
     }
 

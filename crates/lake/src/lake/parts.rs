@@ -1,11 +1,12 @@
 //! What every part of the lake shares.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use catalog::Catalog;
 use commitlog::{Log, Topic};
 use dashmap::DashMap;
 use model::{Error, Result, TopicName, error::codes};
+#[cfg(test)]
 use parking_lot::Mutex;
 use schemas::SchemaSource;
 use tables::Tables;
@@ -32,8 +33,6 @@ pub(crate) struct Parts {
     pub budget: Arc<TailBudget>,
     /// Commits under way at the same time.
     pub commits: Semaphore,
-    /// Topics whose tables were committed to since upkeep last looked.
-    pub changed: Mutex<BTreeSet<TopicName>>,
     topics: DashMap<TopicName, Arc<TopicState>>,
     /// Tests stop commits at any step.
     #[cfg(test)]
@@ -52,7 +51,6 @@ impl Parts {
             declarations,
             budget: TailBudget::new(settings.tail_bytes_max),
             commits: Semaphore::new(settings.commits_max.max(1)),
-            changed: Mutex::new(BTreeSet::new()),
             topics: DashMap::new(),
             #[cfg(test)]
             planted: Mutex::new(None),

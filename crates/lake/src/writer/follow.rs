@@ -63,7 +63,6 @@ pub(crate) async fn follow(parts: Arc<Parts>, state: Arc<TopicState>) {
                         pace.since = None;
                         pace.soon = committed.more;
                         retry = RETRY_FIRST;
-                        parts.changed.lock().insert(state.topic.name.clone());
                     }
                     Err(error) => {
                         if state.is_gone() { break }

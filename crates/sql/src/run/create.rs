@@ -1,6 +1,6 @@
 //! CREATE, DROP and ALTER of tables, views and zones; OPTIMIZE and VACUUM.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use arrow::datatypes::{Field, Fields, Schema};
 use catalog::{Entry, EntryKind};
@@ -27,8 +27,8 @@ use crate::{
     text::{self, CreateTable, Declared, Dropped},
 };
 
-/// Tables being filled by `CREATE TABLE … AS` have this prefix until they are whole.
-const UNFINISHED: &str = "_ctas_";
+/// OPTIMIZE and VACUUM wait so long for statements that are changing rows.
+const MAINTAIN_PATIENCE: Duration = Duration::from_secs(10);
 
 impl Run<'_> {
     pub(super) async fn create_table(&self, create: &CreateTable) -> Result<Outcome> {
@@ -48,11 +48,16 @@ impl Run<'_> {
                     return Err(Error::new(codes::SQL_INVALID, format!("table `{name}` has no columns")));
                 }
                 let schema = storable_schema(&schema_of(&create.columns)?)?;
-                if taken.is_some() {
-                    self.engine().parts.tables.drop(&name, true).await?;
-                }
                 let new = new_table(schema, create)?;
-                self.engine().parts.tables.create(&name, new).await?;
+                let tables = &self.engine().parts.tables;
+                match taken {
+                    None => drop(tables.create(&name, new).await?),
+                    Some(_) => {
+                        let unfinished = tables.unfinished_name(&name.namespace);
+                        tables.create(&unfinished, new.in_folder_of(&name.name)).await?;
+                        tables.replace(&unfinished, &name).await?;
+                    }
+                }
                 Ok(Outcome::done("CREATE TABLE"))
             }
             Some(query) => self.create_table_as(&name, create, query, taken.is_some()).await,
@@ -76,17 +81,17 @@ impl Run<'_> {
         let plan = self.shaped(plan, schema.fields())?;
         let new = new_table(schema, create)?.in_folder_of(&name.name);
         let tables = &self.engine().parts.tables;
-        let unfinished = TableName::new(&name.namespace, &format!("{UNFINISHED}{}", uuid::Uuid::new_v4().simple()));
+        let unfinished = tables.unfinished_name(&name.namespace);
         let table = tables.create(&unfinished, new).await?;
         let filled = async {
             let mut rows = 0;
             if create.with_data {
                 rows = self.append(&table, self.stream(plan, Vec::new()).await?).await?;
             }
-            if replaces {
-                tables.drop(name, true).await?;
+            match replaces {
+                true => tables.replace(&unfinished, name).await?,
+                false => tables.rename(&unfinished, name).await?,
             }
-            tables.rename(&unfinished, name).await?;
             Ok::<_, Error>(rows)
         };
         match filled.await {
@@ -274,11 +279,22 @@ impl Run<'_> {
         if verb == "ANALYZE" {
             return Ok(Outcome::done(verb).notice("statistics are kept with every file; there is nothing to gather"));
         }
-        let policy =
-            tables::MaintenancePolicy { small_files_min: 2, remove_orphans: verb == "VACUUM", ..Default::default() };
+        let policy = tables::MaintenancePolicy {
+            small_files_min: 2,
+            remove_orphans: verb == "VACUUM",
+            patience: MAINTAIN_PATIENCE,
+            ..Default::default()
+        };
         let now_ms = parts.world.clock.now_ms();
         let report = parts.tables.maintain(&name, &policy, now_ms).await?;
-        Ok(Outcome::done(verb).notice(format!(
+        let outcome = Outcome::done(verb);
+        let outcome = match report.yielded {
+            true => {
+                outcome.notice("statements were changing rows of the table, so files were left: run it again later")
+            }
+            false => outcome,
+        };
+        Ok(outcome.notice(format!(
             "{} files became {}, {} snapshots expired, {} files queued for deletion",
             report.files_compacted, report.files_written, report.snapshots_expired, report.files_queued_for_deletion
         )))

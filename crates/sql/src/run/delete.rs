@@ -4,7 +4,7 @@
 //! `WHERE id IN (SELECT …)`, which would mean *all rows*. So neither goes through it: the statement becomes a query over the
 //! table with the place of each row added (`_file`, `_pos`), its whole plan runs, and what comes out is what is deleted.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use arrow::{
     array::{Array, RecordBatch},
@@ -33,8 +33,15 @@ use tables::{
 use super::Run;
 use crate::{Outcome, text};
 
-/// A statement that lost a race against another writer starts over this often.
-const ATTEMPTS_MAX: usize = 5;
+/// A statement that lost a race against other writers starts over until it lost this often.
+const ATTEMPTS_MAX: u32 = 8;
+
+/// A statement that changes rows.
+#[derive(Clone, Copy)]
+enum Change<'a> {
+    Delete(&'a Delete),
+    Update(&'a Update),
+}
 
 /// Rows of a table to delete, and for UPDATE the rows to take their place.
 pub(super) struct Planned {
@@ -46,23 +53,46 @@ pub(super) struct Planned {
 
 impl Run<'_> {
     pub(super) async fn delete(&self, delete: &Delete, params: Vec<ScalarValue>) -> Result<Outcome> {
-        for attempt in 1.. {
-            let planned = self.plan_delete(delete).await?;
-            match self.change(planned, params.clone()).await {
-                Err(error) if error.kind() == ErrorKind::Conflict && attempt < ATTEMPTS_MAX => {}
-                result => return result.map(|rows| Outcome::written(format!("DELETE {rows}"), rows)),
-            }
-        }
-        unreachable!("the loop ends by returning")
+        let rows = self.change(Change::Delete(delete), params).await?;
+        Ok(Outcome::written(format!("DELETE {rows}"), rows))
     }
 
     pub(super) async fn update(&self, update: &Update, params: Vec<ScalarValue>) -> Result<Outcome> {
-        for attempt in 1.. {
-            let planned = self.plan_update(update).await?;
-            match self.change(planned, params.clone()).await {
-                Err(error) if error.kind() == ErrorKind::Conflict && attempt < ATTEMPTS_MAX => {}
-                result => return result.map(|rows| Outcome::written(format!("UPDATE {rows}"), rows)),
+        let rows = self.change(Change::Update(update), params).await?;
+        Ok(Outcome::written(format!("UPDATE {rows}"), rows))
+    }
+
+    /// Runs the statement, again and again if others change the table meanwhile: each time on the table as it is then.
+    async fn change(&self, change: Change<'_>, params: Vec<ScalarValue>) -> Result<u64> {
+        let parts = &self.engine().parts;
+        // A statement without a table's name has no plan either, and planning says why.
+        let table = match change.target() {
+            Some(name) => Some(self.binder().resolve(&self.parts(name)?)?),
+            None => None,
+        };
+        for lost in 0.. {
+            let turn = match &table {
+                Some(table) => Some(parts.tables.turn_to_change(table, lost).await),
+                None => None,
+            };
+            let planned = match change {
+                Change::Delete(delete) => self.plan_delete(delete).await?,
+                Change::Update(update) => self.plan_update(update).await?,
+            };
+            match self.change_once(planned, params.clone()).await {
+                Err(error) if error.kind() != ErrorKind::Conflict => return Err(error),
+                Err(error) if lost + 1 == ATTEMPTS_MAX => {
+                    return Err(error.hint(format!(
+                        "it was tried {ATTEMPTS_MAX} times, and each time another process was quicker: run it again"
+                    )));
+                }
+                Err(error) => tracing::debug!(%error, lost, "a change of rows starts over"),
+                Ok(rows) => return Ok(rows),
             }
+            drop(turn);
+            // Random, so that two processes do not meet again.
+            let pause = 1 + parts.world.random.u64() % (10 << lost);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
         }
         unreachable!("the loop ends by returning")
     }
@@ -183,7 +213,7 @@ impl Run<'_> {
     }
 
     /// Finds the rows, writes their successors, and commits both as one.
-    async fn change(&self, planned: Planned, params: Vec<ScalarValue>) -> Result<u64> {
+    async fn change_once(&self, planned: Planned, params: Vec<ScalarValue>) -> Result<u64> {
         let Planned { plan, table, rewrites } = planned;
         let Some(base) = table.current_snapshot().map(|snapshot| snapshot.snapshot_id()) else { return Ok(0) };
         let tables = &self.engine().parts.tables;
@@ -214,8 +244,44 @@ impl Run<'_> {
             serializable: true,
             properties: Vec::new(),
         };
-        tables.row_delta(table.name(), delta).await?;
-        Ok(count)
+        let written: Vec<String> =
+            delta.deletes.iter().chain(&delta.added).map(|file| file.file_path().to_owned()).collect();
+        match tables.row_delta(table.name(), delta).await {
+            Ok(_) => Ok(count),
+            Err(error) => {
+                // Other errors leave open whether the commit stands.
+                if error.is(codes::COMMIT_CONFLICT) {
+                    self.discard(written).await;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Deletes files that nobody refers to.
+    async fn discard(&self, written: Vec<String>) {
+        for location in written {
+            if let Err(error) = self.engine().parts.files.delete(&location).await {
+                tracing::warn!(%location, %error, "a file of a lost commit stays behind for now");
+            }
+        }
+    }
+}
+
+impl Change<'_> {
+    /// The table it names.
+    fn target(&self) -> Option<&ObjectName> {
+        let table = match self {
+            Self::Update(update) => &update.table,
+            Self::Delete(delete) => {
+                let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
+                from.first()?
+            }
+        };
+        match &table.relation {
+            TableFactor::Table { name, .. } => Some(name),
+            _ => None,
+        }
     }
 }
 

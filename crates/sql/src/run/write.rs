@@ -33,6 +33,7 @@ impl Run<'_> {
     pub(super) async fn append(&self, table: &Arc<Table>, rows: SendableRecordBatchStream) -> Result<u64> {
         let (files, rows) = self.write_files(table, rows).await?;
         if rows > 0 {
+            let _turn = self.engine().parts.tables.turn_to_append(table.name()).await;
             self.engine().parts.tables.append(table.name(), Append::new(table, files)).await?;
         }
         Ok(rows)

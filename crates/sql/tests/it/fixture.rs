@@ -42,7 +42,11 @@ impl Node {
             catalog: catalog.clone(),
             registry: registry.clone(),
             world: world.clone(),
-            settings: LakeSettings { commit_interval: Duration::from_secs(3600), ..Default::default() },
+            settings: LakeSettings {
+                commit_interval: Duration::from_secs(3600),
+                maintenance_interval: Duration::from_millis(100),
+                ..Default::default()
+            },
         })
         .await
         .expect("lake");
