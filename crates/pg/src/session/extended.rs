@@ -321,7 +321,10 @@ async fn planned(session: Session, text: String, oids: Vec<u32>) -> Result<Prepa
     let prepared = session.prepare(&text, &types).await?;
     let mut vague = false;
     for (i, data_type) in types.iter_mut().enumerate() {
-        if oids[i] == oid::NUMERIC && prepared.param_types().get(i).is_some_and(Option::is_none) {
+        // `$1 + 1` of a decimal is a decimal.
+        let unclear =
+            |found: &Option<DataType>| found.as_ref().is_none_or(|found| prepared.gives_rows() && found.is_integer());
+        if oids[i] == oid::NUMERIC && prepared.param_types().get(i).is_some_and(unclear) {
             (*data_type, vague) = (Some(ANY_NUMERIC), true);
         }
     }
