@@ -39,6 +39,8 @@ pub(crate) use self::{
 
 /// Added to the niceness of a worker: doors, log and lake go first when the processor is short.
 const NICENESS: i32 = 5;
+/// The highest niceness there is.
+const LOWEST: i32 = 19;
 
 /// The threads queries run on.
 pub(crate) struct Workers {
@@ -67,12 +69,13 @@ struct Leash {
 impl Workers {
     pub(crate) fn start(world: &World) -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let niceness = lower_priority();
         let runtime = Builder::new_multi_thread()
             .enable_all()
             // More than the machine has: an operator that works long on one batch leaves room for other queries.
             .worker_threads(cores * 2)
             .thread_name("query")
-            .on_thread_start(give_way)
+            .on_thread_start(move || give_way(niceness))
             // Steps of a query are long: timers, files and newcomers are looked after at each of them.
             .event_interval(1)
             .global_queue_interval(1)
@@ -138,11 +141,23 @@ fn lost(tasks: &Tasks) -> Error {
 }
 
 /// Makes the calling thread give way to others. On Linux niceness is a thread's own; elsewhere it would be the process's.
-fn give_way() {
+#[cfg_attr(not(target_os = "linux"), expect(unused_variables, reason = "niceness is a thread's own on Linux only"))]
+fn give_way(niceness: Option<i32>) {
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(NICENESS) {
+    if let Some(niceness) = niceness
+        && let Err(error) = rustix::process::setpriority_process(None, niceness)
+    {
         tracing::warn!(%error, "could not lower the priority of a query thread");
     }
+}
+
+/// The niceness of workers, if the system says what this thread's is. A fixed number and no step: threads inherit, and
+/// workers begin others.
+fn lower_priority() -> Option<i32> {
+    #[cfg(target_os = "linux")]
+    return rustix::process::getpriority_process(None).ok().map(|here| (here + NICENESS).min(LOWEST));
+    #[cfg(not(target_os = "linux"))]
+    None
 }
 
 #[cfg(test)]
@@ -159,7 +174,7 @@ mod tests {
         let niceness = || rustix::process::getpriority_process(None).expect("niceness");
         let here = niceness();
         let there = workers.run(move |_| async move { Ok(niceness()) }).await.expect("runs");
-        assert_eq!(there, (here + NICENESS).min(19));
+        assert_eq!(there, (here + NICENESS).min(LOWEST));
         let blocking = workers
             .run(move |_| async move { Ok(tokio::task::spawn_blocking(niceness).await.expect("runs")) })
             .await
