@@ -279,12 +279,13 @@ fn gives_nothing(query: &Query) -> bool {
     (reads.empty && !reads.counts && !outer) || reads.json
 }
 
-/// `.n`, `.x` or `.conkey[i]`
+/// `.n`, `.x` or `.conkey[i]`; pgjdbc calls a column of a subquery `I_INDOPTION`.
 fn is_key_part(access: &[AccessExpr]) -> bool {
     match access {
-        [AccessExpr::Dot(Expr::Identifier(part))] => matches!(part.value.as_str(), "n" | "x"),
+        [AccessExpr::Dot(Expr::Identifier(part))] => ["n", "x"].contains(&part.value.as_str()),
         [AccessExpr::Dot(Expr::Identifier(part)), AccessExpr::Subscript(_)] => {
-            matches!(part.value.as_str(), "conkey" | "confkey" | "indkey" | "indoption" | "indclass")
+            let array = part.value.to_ascii_lowercase();
+            ["conkey", "confkey", "indkey", "indoption", "i_indoption", "indclass"].contains(&array.as_str())
         }
         _ => false,
     }

@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::{
     parser::Parser,
 };
 
-use super::{no_text, operator};
+use super::{expression, no_text, operator};
 use crate::settings::{ClientSettings, DATABASE, SERVER_VERSION};
 
 /// Puts in what the session answers itself.
@@ -88,6 +88,11 @@ impl OfSession<'_> {
         let text = |value: &str| Expr::value(Value::SingleQuotedString(value.to_owned()));
         let answer = match name.as_str() {
             "version" => text(&format!("PostgreSQL {SERVER_VERSION}")),
+            "current_setting" if literal(function, 0).is_none() => {
+                let FunctionArguments::List(list) = &function.args else { return None };
+                let (rows, setting) = (self.rows("pg_settings")?, list.args.first()?);
+                expression(&format!("(SELECT max(setting) FROM ({rows}) AS s WHERE lower(name) = lower({setting}))"))?
+            }
             "current_setting" => match self.settings.get(&literal(function, 0)?) {
                 Some(value) => text(value),
                 // With `missing_ok`, or for settings we have not: NULL rather than a broken client.

@@ -328,7 +328,16 @@ async fn planned(session: Session, text: String, oids: Vec<u32>) -> Result<Prepa
             (*data_type, vague) = (Some(ANY_NUMERIC), true);
         }
     }
-    if vague { session.prepare(&text, &types).await } else { Ok(prepared) }
+    if !vague {
+        return Ok(prepared);
+    }
+    // Whatever else is unknown comes as text: columns are described only if all parameters are known.
+    for (i, data_type) in types.iter_mut().enumerate() {
+        if data_type.is_none() && prepared.param_types().get(i).is_some_and(Option::is_none) {
+            *data_type = Some(DataType::Utf8);
+        }
+    }
+    session.prepare(&text, &types).await
 }
 
 /// A client reads rows by the description it was given: other columns must not come under it.

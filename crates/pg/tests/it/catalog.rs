@@ -62,6 +62,8 @@ async fn jdbc_finds_no_keys() {
     client.query("CREATE TABLE orders (id BIGINT, item VARCHAR)").await;
     assert_eq!(client.query(JDBC_PRIMARY_KEYS).await.rows.len(), 0);
     assert_eq!(client.query(JDBC_FOREIGN_KEYS).await.rows.len(), 0);
+    let set = client.execute("SELECT current_setting($1::VARCHAR)", &[(25, "Default_Table_Access_Method")]).await;
+    assert_eq!(set.row(), ["heap"]);
     let most = client.query("SELECT setting FROM pg_catalog.pg_settings WHERE name='max_index_keys'").await;
     assert_eq!(most.row(), ["32"]);
     let arguments = client.query("SELECT p.proname, p.proargtypes, p.proargnames, p.proargmodes, p.proallargtypes FROM pg_catalog.pg_proc p WHERE p.proname = 'box_overlap'").await;

@@ -33,6 +33,8 @@ async fn parameters_have_the_types_they_are_given() {
         let answer = client.execute(sql, &[(oid, value)]).await;
         assert_eq!((answer.row(), answer.types()), (vec![shown], vec![gives]), "{sql} {value}");
     }
+    let mixed = client.execute("SELECT $1 AS a, $2 AS b", &[(0, "x"), (1700, "2.5")]).await;
+    assert_eq!((mixed.row(), mixed.types()), (vec!["x", "2.5"], vec![25, 1700]));
     let uuid = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
     assert_eq!(client.execute("SELECT $1::uuid", &[(0, uuid)]).await.row(), [uuid]);
     assert_eq!(client.execute("SELECT $1::jsonb", &[(0, "{\"a\":1}")]).await.row(), ["{\"a\":1}"]);
