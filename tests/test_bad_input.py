@@ -210,10 +210,9 @@ def test_a_query_whose_client_went_away_ends(node):
     "statement",
     [
         "SELECT array_agg(repeat('x', 1000)) FROM generate_series(1, 10000000)",
-        "SELECT count(DISTINCT value) FROM generate_series(1, 1000000000)",
         "SELECT repeat('x', 2000000000) || repeat('y', 2000000000)",
     ],
-    ids=["list", "distinct", "repeat"],
+    ids=["list", "repeat"],
 )
 def test_a_query_that_wants_more_memory_than_there_is_fails_alone(make_node, statement):
     node = make_node()
