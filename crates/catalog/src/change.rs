@@ -10,18 +10,48 @@ use crate::{
 
 #[derive(Debug)]
 pub(crate) enum Change {
-    CreateTable { table: TableName, location: String },
-    SwapTable { table: TableName, old: String, new: String, pending_deletes: Vec<(String, TimestampMs)> },
-    DropTable { table: TableName },
-    RenameTable { from: TableName, to: TableName },
+    CreateTable {
+        table: TableName,
+        location: String,
+    },
+    SwapTable {
+        table: TableName,
+        old: String,
+        new: String,
+        pending_deletes: Vec<(String, TimestampMs)>,
+    },
+    DropTable {
+        table: TableName,
+    },
+    RenameTable {
+        from: TableName,
+        to: TableName,
+    },
     /// A rename that puts `from` in the place of `to`.
-    ReplaceTable { from: TableName, to: TableName },
-    CreateNamespace { namespace: String },
-    DropNamespace { namespace: String },
-    PutEntry { entry: Entry },
-    DropEntry { kind: EntryKind, namespace: String, name: String },
-    QueueDeletes { deletes: Vec<(String, TimestampMs)> },
-    ForgetDeletes { locations: Vec<String> },
+    ReplaceTable {
+        from: TableName,
+        to: TableName,
+    },
+    CreateNamespace {
+        namespace: String,
+    },
+    DropNamespace {
+        namespace: String,
+    },
+    PutEntry {
+        entry: Entry,
+    },
+    DropEntry {
+        kind: EntryKind,
+        namespace: String,
+        name: String,
+    },
+    QueueDeletes {
+        deletes: Vec<(String, TimestampMs)>,
+    },
+    ForgetDeletes {
+        locations: Vec<String>,
+    },
 }
 
 /// What a change found.

@@ -21,7 +21,7 @@ use crate::{
     changed::Changed,
     commit::{self, AppendWork, EvolveWork, PropertiesWork, RelocateWork, RewriteWork, RowDeltaWork, Work},
     error::{corrupt, internal, unwrap_or},
-    readers::{Reading, Readers},
+    readers::{Readers, Reading},
     storage::{self, Stage},
     turns::Turns,
     write::write_position_deletes,

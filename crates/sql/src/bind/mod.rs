@@ -88,7 +88,16 @@ pub(crate) struct Source {
 
 impl<'a> Binder<'a> {
     pub(crate) fn new(engine: &'a Engine, state: &'a SessionState, namespace: &str) -> Self {
-        Self { engine, state, namespace: namespace.into(), pins: Arc::default(), views: 0, text: None, headings: Headings::Text, rows_of: None }
+        Self {
+            engine,
+            state,
+            namespace: namespace.into(),
+            pins: Arc::default(),
+            views: 0,
+            text: None,
+            headings: Headings::Text,
+            rows_of: None,
+        }
     }
 
     /// Errors show their place in `text`.

@@ -2,8 +2,8 @@
 
 mod concurrent;
 mod fixture;
-mod idioms;
 mod fuzz;
+mod idioms;
 mod queries;
 mod safety;
 mod tables;

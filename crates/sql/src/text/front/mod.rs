@@ -177,9 +177,9 @@ fn statement(tokens: &[TokenWithSpan]) -> Read<Statement> {
         "TRUNCATE" => return Err(unsupported("TRUNCATE", "DELETE FROM name empties a table")),
         "MERGE" => return Err(unsupported("MERGE", "use UPDATE, DELETE and INSERT")),
         "GRANT" | "REVOKE" => return Err(unsupported(first, "access control is not part of this release")),
-        "LISTEN" | "NOTIFY" | "UNLISTEN" | "LOCK" | "CALL" | "DO" | "COMMENT" | "CLUSTER" | "REINDEX"
-        | "REFRESH" | "DEFINE" | "UNDEFINE" | "ASSERT" | "RUN" | "ATTACH" | "DETACH" | "INSTALL" | "LOAD"
-        | "PRAGMA" | "KILL" | "MSCK" | "REPLACE" | "EXPORT" | "IMPORT" | "CACHE" | "UNCACHE" | "REPAIR" => {
+        "LISTEN" | "NOTIFY" | "UNLISTEN" | "LOCK" | "CALL" | "DO" | "COMMENT" | "CLUSTER" | "REINDEX" | "REFRESH"
+        | "DEFINE" | "UNDEFINE" | "ASSERT" | "RUN" | "ATTACH" | "DETACH" | "INSTALL" | "LOAD" | "PRAGMA" | "KILL"
+        | "MSCK" | "REPLACE" | "EXPORT" | "IMPORT" | "CACHE" | "UNCACHE" | "REPAIR" => {
             return Err(unsupported(first, ""));
         }
         _ => return sql(tokens),
