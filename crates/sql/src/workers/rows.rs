@@ -28,7 +28,7 @@ pub(crate) struct Rows {
 
 enum State {
     /// Nobody has asked yet.
-    Waiting(SendableRecordBatchStream, Ticket, Interrupt),
+    Waiting(Box<(SendableRecordBatchStream, Ticket, Interrupt)>),
     Running {
         batches: mpsc::Receiver<Item>,
         _leash: Leash,
@@ -44,7 +44,8 @@ impl Rows {
     /// for, since a script of many queries must not run them all at the same time.
     pub(crate) fn new(stream: SendableRecordBatchStream, ticket: Ticket, interrupt: Interrupt) -> Self {
         let (tasks, alone) = (ticket.world.tasks.clone(), ticket.alone);
-        let mut rows = Self { schema: stream.schema(), tasks, state: State::Waiting(stream, ticket, interrupt) };
+        let schema = stream.schema();
+        let mut rows = Self { schema, tasks, state: State::Waiting(Box::new((stream, ticket, interrupt))) };
         if alone {
             rows.start();
         }
@@ -53,7 +54,8 @@ impl Rows {
 
     fn start(&mut self) {
         self.state = match std::mem::replace(&mut self.state, State::Done) {
-            State::Waiting(stream, ticket, interrupt) => {
+            State::Waiting(waiting) => {
+                let (stream, ticket, interrupt) = *waiting;
                 let (sender, batches) = mpsc::channel(AHEAD);
                 let mut leash = ticket.spawn(drive(stream, sender));
                 leash.raised = Some(interrupt.flag());

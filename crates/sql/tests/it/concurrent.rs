@@ -1,34 +1,24 @@
 //! Many statements on one table at the same time, and upkeep beside them.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use sql::SessionOptions;
 
 use crate::fixture::Node;
 
 /// Runs `statements` at the same time, each list in a session of its own, and returns their errors.
-async fn at_once(node: &Arc<Node>, statements: Vec<Vec<String>>) -> Vec<String> {
-    let tasks: Vec<_> = statements
-        .into_iter()
-        .map(|list| {
-            let node = node.clone();
-            tokio::spawn(async move {
-                let session = node.engine.session(SessionOptions::default());
-                let mut errors = Vec::new();
-                for sql in list {
-                    if let Err(error) = session.run(&sql).await {
-                        errors.push(format!("{sql}: {error}"));
-                    }
-                }
-                errors
-            })
-        })
-        .collect();
-    let mut errors = Vec::new();
-    for task in tasks {
-        errors.extend(task.await.expect("no statement panics"));
-    }
-    errors
+async fn at_once(node: &Node, statements: Vec<Vec<String>>) -> Vec<String> {
+    let lists = statements.into_iter().map(|list| async {
+        let session = node.engine.session(SessionOptions::default());
+        let mut errors = Vec::new();
+        for sql in list {
+            if let Err(error) = session.run(&sql).await {
+                errors.push(format!("{sql}: {error}"));
+            }
+        }
+        errors
+    });
+    futures::future::join_all(lists).await.concat()
 }
 
 async fn eventually(node: &Node, sql: &str, is_right: impl Fn(i64) -> bool) {
@@ -45,7 +35,7 @@ async fn eventually(node: &Node, sql: &str, is_right: impl Fn(i64) -> bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn changes_of_many_at_once_all_happen_as_if_one_after_the_other() {
-    let node = Arc::new(Node::start().await);
+    let node = Node::start().await;
     node.run("CREATE TABLE t (id BIGINT, n BIGINT); INSERT INTO t SELECT value, 0 FROM generate_series(0, 11)").await;
     let mut statements = Vec::new();
     for id in 0..12 {
@@ -66,7 +56,7 @@ async fn changes_of_many_at_once_all_happen_as_if_one_after_the_other() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn tables_made_by_sql_are_looked_after_while_they_are_written_and_left_alone_when_they_rest() {
-    let node = Arc::new(Node::start().await);
+    let node = Node::start().await;
     node.lake.start_writer();
     node.run("CREATE TABLE t (id BIGINT, n BIGINT)").await;
     let statements = (0..3).map(|writer| {
