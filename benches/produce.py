@@ -102,7 +102,7 @@ def java_consume(broker, topic, size, records):
 def rdkafka_produce(broker, topic, size, records):
     out = run(rdkafka_performance(), "-P", "-t", topic, "-s", size, "-c", records, "-b", broker.kafka, "-a", -1, "-q",
               "-X", "linger.ms=5", "-X", "queue.buffering.max.messages=2000000")
-    return float(re.search(r"msgs/s and ([\d.]+) MB/s", out.strip().splitlines()[-1])[1])
+    return float(re.findall(r"msgs/s and ([\d.]+) MB/s", out)[-1])
 
 
 def rdkafka_consume(broker, topic, size, records):
