@@ -14,7 +14,12 @@ pub fn root() -> PathBuf {
 
 /// Runs cargo and fails if it fails.
 pub fn cargo(arguments: &[&str]) -> Result<()> {
-    command(Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())).args(arguments))
+    command(cargo_command().args(arguments))
+}
+
+/// The cargo that runs this, without arguments yet.
+pub fn cargo_command() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
 /// Runs `command` with its output shown, and fails if it fails.

@@ -25,15 +25,20 @@ pub struct Options {
 }
 
 pub fn run(options: &Options) -> Result<()> {
+    let python = if options.crates { None } else { Some(virtual_environment()?) };
     // One build for both halves: `cargo test` also builds the binary, and asking for it alone would build the
     // dependencies a second time with fewer features.
+    let mut crates = run::cargo_command();
+    crates.args(["test", "--workspace", "--quiet"]);
     if options.e2e {
-        run::cargo(&["test", "--workspace", "--quiet", "--no-run"])?;
-    } else {
-        run::cargo(&["test", "--workspace", "--quiet"])?;
+        crates.arg("--no-run");
     }
-    if !options.crates {
-        let python = virtual_environment()?;
+    if let Some(python) = &python {
+        // Other engines read what the crates write.
+        crates.env("LAKEHEAD_INTEROP_PYTHON", python);
+    }
+    run::command(&mut crates)?;
+    if let Some(python) = python {
         run::command(
             Command::new(python)
                 .args(["-m", "pytest", "-q", "-rs", "tests"])

@@ -23,7 +23,7 @@ pub(super) async fn remove(tables: &Tables, name: &TableName, age_min: Duration,
         return Ok(removed);
     }
     let reachable = reachable(tables, &table).await?;
-    let not_before = now + table.property(GRACE_PROPERTY, GRACE_MS);
+    let not_before = now.saturating_add(table.property(GRACE_PROPERTY, GRACE_MS));
     let orphans: Vec<_> =
         old.into_iter().filter(|f| !reachable.contains(&f.location)).map(|f| (f.location, not_before)).collect();
     removed += orphans.len();
