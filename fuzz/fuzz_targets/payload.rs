@@ -1,6 +1,6 @@
 //! Payloads → columns, in every format, by declared and by inferred columns, and by a schema that is itself untrusted.
 //!
-//! Laws: nothing panics; every payload is a row or a rejection; a payload decodes the same whatever its neighbours are;
+//! Laws: nothing panics; every payload is a row, a rejection or a line of names; a payload decodes the same whatever its neighbours are;
 //! memory stays in proportion to the payloads.
 
 #![no_main]
@@ -88,10 +88,10 @@ fn inferred(payloads: &[&[u8]], schemas: Arc<dyn SchemaSource>) {
 }
 
 fn decode(format: Format, columns: &SchemaRef, wrapped: bool, payloads: &[&[u8]], schemas: Arc<dyn SchemaSource>) {
-    let options = DecodeOptions { wrapped, ..DecodeOptions::default() };
+    let options = DecodeOptions { wrapped, names_line: payloads.len() % 2 == 0, ..DecodeOptions::default() };
     let Ok(mut decoder) = Decoder::new(format, columns.clone(), options, schemas.clone()) else { return };
     let all = decoder.decode(payloads.iter().map(|payload| Some(*payload)));
-    assert_eq!(all.batch.num_rows() + all.rejected.len(), payloads.len());
+    assert_eq!(all.batch.num_rows() + all.rejected.len() + all.headers.len(), payloads.len());
     let rows = all.rows.clone().unwrap_or_else(|| (0..payloads.len()).collect());
     assert_eq!(rows.len(), all.batch.num_rows());
     for (at, row) in rows.into_iter().enumerate() {

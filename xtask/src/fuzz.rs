@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz [TARGET…]`: throws bytes at every parser of outside bytes (docs/fuzzing.md).
 //!
 //! The targets lie in `fuzz/` as cargo-fuzz lays them out, but are built here with plain cargo: coverage comes from LLVM,
-//! which a stable compiler can ask for too, and without unsafe code of our own there is nothing for a sanitizer to find.
+//! which a stable compiler can ask for too, and with next to no unsafe code of our own a sanitizer has little to find.
 
 use std::{fs, path::Path, process::Command};
 
@@ -80,7 +80,7 @@ fn host() -> Result<String> {
 }
 
 fn build(names: &[String], host: &str, build_dir: &Path) -> Result<()> {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = run::cargo_command();
     cargo.args(["build", "--manifest-path=fuzz/Cargo.toml", "--release", "--target", host]);
     if names.iter().any(|name| SQL_TARGETS.contains(&name.as_str())) {
         cargo.args(["--features", "sql"]);

@@ -2,8 +2,8 @@
 //!
 //! A *location* is a URL such as `file:///data/files/public/orders-1f2e3d4c/data/x.parquet`: the very string that
 //! Iceberg metadata carries, so that we and every other engine read the same paths. All locations lie below the store's
-//! base, or below one it had before it was moved (`roots`). Writing is *write to a temporary name, fsync, rename, fsync the directory*: after a crash a location holds
-//! all of its bytes or nothing. What was written is never changed again.
+//! base, or below one it had before it was moved (`roots`). Writing is *write to a temporary name, fsync, rename, fsync the
+//! directory*: after a crash a location holds all of its bytes or nothing. What was written is never changed again.
 //!
 //! This crate knows no tables. The only store so far is a local directory; object stores come as further drivers.
 

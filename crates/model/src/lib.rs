@@ -6,7 +6,7 @@ pub mod error;
 mod names;
 
 pub use error::{Code, Error, ErrorKind, Result};
-pub use names::{NamespaceName, TableName, TopicName, TopicPartition};
+pub use names::{EXCEPTIONS_TOPIC, NamespaceName, SCHEMAS_TOPIC, TableName, TopicName, TopicPartition};
 
 /// Position of a record in a partition. The first record ever written has offset 0; offsets never go back.
 pub type Offset = i64;

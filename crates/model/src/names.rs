@@ -9,6 +9,12 @@ use crate::{
     error::{Error, codes},
 };
 
+/// Where the schema registry keeps its subjects and versions.
+pub const SCHEMAS_TOPIC: &str = "_schemas";
+
+/// Where records are kept that could not be processed, with the reason.
+pub const EXCEPTIONS_TOPIC: &str = "_exceptions";
+
 /// Name of a topic: 1–249 characters of `[a-zA-Z0-9._-]`, neither `.` nor `..` (Kafka's `Topic.validate`).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -40,6 +46,16 @@ impl TopicName {
     /// Lakehead's and Kafka's own topics start with `_`; they are not shown unless asked for.
     pub fn is_internal(&self) -> bool {
         self.0.starts_with('_')
+    }
+
+    /// Bookkeeping of the node, which Kafka's clients are told is internal (`__consumer_offsets`).
+    pub fn is_bookkeeping(&self) -> bool {
+        self.0.starts_with("__")
+    }
+
+    /// Written, made and removed by Lakehead alone.
+    pub fn is_protected(&self) -> bool {
+        self.is_bookkeeping() || [SCHEMAS_TOPIC, EXCEPTIONS_TOPIC].contains(&&*self.0)
     }
 
     /// `.` and `_` are the same to metric names; two topics may not differ in that alone (Kafka's `Topic.unifyCollisionChars`).
@@ -146,6 +162,17 @@ mod tests {
         for bad in ["", ".", "..", "a b", "a/b", "ü", &"x".repeat(250)] {
             let error = TopicName::new(bad).expect_err("illegal name");
             assert_eq!(error.kind().kafka_code(), 17, "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_by_lakehead_itself_is_known_by_name() {
+        let name = |s| TopicName::new(s).expect("legal name");
+        for ours in ["__consumer_offsets", SCHEMAS_TOPIC, EXCEPTIONS_TOPIC] {
+            assert!(name(ours).is_protected() && name(ours).is_internal(), "{ours}");
+        }
+        for theirs in ["orders", "_orders", "a__b"] {
+            assert!(!name(theirs).is_protected(), "{theirs}");
         }
     }
 

@@ -24,7 +24,9 @@ use world::World;
 
 use crate::{
     Session, SessionOptions, SqlSettings, errors,
+    intervals::ByLength,
     relation::{CATALOG, Zones},
+    run::files::drafts,
     workers::Workers,
 };
 
@@ -48,13 +50,17 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Cheap: reads nothing, but empties the spill directory and starts the threads queries run on.
+    /// Cheap: reads nothing, but removes what a crash left of spilled and exported rows, and starts the threads queries
+    /// run on.
     pub fn new(parts: EngineParts) -> Result<Arc<Self>> {
         let settings = &parts.settings;
         let disk = &parts.world.disk;
-        disk.remove_dir_all(&settings.temp_dir).and_then(|()| disk.create_dir_all(&settings.temp_dir)).map_err(
-            |e| Error::io(format!("could not prepare the spill directory {}", settings.temp_dir.display()), &e),
-        )?;
+        for dir in [settings.temp_dir.clone(), drafts(settings)] {
+            disk.remove_dir_all(&dir).map_err(|e| Error::io(format!("could not empty {}", dir.display()), &e))?;
+        }
+        disk.create_dir_all(&settings.temp_dir).map_err(|e| {
+            Error::io(format!("could not make the spill directory {}", settings.temp_dir.display()), &e)
+        })?;
         let runtime = runtime(&parts)?;
         let config = config(settings);
         let workers = Workers::start(&parts.world)?;
@@ -63,6 +69,7 @@ impl Engine {
                 .with_config(config)
                 .with_runtime_env(runtime)
                 .with_default_features()
+                .with_analyzer_rule(Arc::new(ByLength))
                 .build();
             let base = SessionContext::new_with_state(state);
             base.register_catalog(CATALOG, Arc::new(Zones::new(engine.clone(), parts.catalog.clone())));

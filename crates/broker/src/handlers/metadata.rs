@@ -18,7 +18,7 @@ use kafka_protocol::{
 };
 use model::{Error, ErrorKind, TopicPartition, error::codes};
 
-use super::{check_unprotected, code, errors, is_internal, text, wire_topic};
+use super::{check_unprotected, code, errors, text, wire_topic};
 use crate::{
     NODE_ID,
     dispatch::{Context, Outcome, encode_as},
@@ -138,7 +138,7 @@ fn known_topic(log: &dyn Log, topic: &Topic) -> MetadataResponseTopic {
     MetadataResponseTopic::default()
         .with_name(Some(wire_topic(&topic.name)))
         .with_topic_id(topic.id)
-        .with_is_internal(is_internal(&topic.name))
+        .with_is_internal(topic.name.is_bookkeeping())
         .with_partitions((0..topic.partitions).map(partition).collect())
 }
 
@@ -205,9 +205,9 @@ pub(crate) async fn describe_topic_partitions(
         };
         let partitions: Vec<_> = (from_partition..until).map(partition).collect();
         room -= partitions.len() as i32;
-        response
-            .topics
-            .push(row.with_topic_id(topic.id).with_is_internal(is_internal(&topic.name)).with_partitions(partitions));
+        response.topics.push(
+            row.with_topic_id(topic.id).with_is_internal(topic.name.is_bookkeeping()).with_partitions(partitions),
+        );
         if until < topic.partitions {
             let cursor = Cursor::default().with_topic_name(wire_topic(&name)).with_partition_index(until);
             return response.with_next_cursor(Some(cursor));

@@ -74,19 +74,9 @@ pub(crate) fn place(topic: &Topic, partition: i32) -> Option<TopicPartition> {
     (0..topic.partitions).contains(&partition).then(|| TopicPartition::new(topic.name.clone(), partition))
 }
 
-/// Topics of Lakehead's own state that Kafka's clients know as internal.
-pub(crate) fn is_internal(topic: &str) -> bool {
-    topic.starts_with("__")
-}
-
-/// Topics that only Lakehead writes, makes and removes: internal ones, the registry's subjects, what could not be processed.
-pub(crate) fn is_protected(topic: &str) -> bool {
-    is_internal(topic) || matches!(topic, "_schemas" | "_exceptions")
-}
-
 pub(crate) fn check_unprotected(topic: &str) -> Result<TopicName, Error> {
     let name = TopicName::new(topic)?;
-    if is_protected(topic) { Err(kept_by_us(topic)) } else { Ok(name) }
+    if name.is_protected() { Err(kept_by_us(topic)) } else { Ok(name) }
 }
 
 pub(crate) fn kept_by_us(topic: &str) -> Error {

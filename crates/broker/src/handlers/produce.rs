@@ -15,7 +15,7 @@ use kafka_protocol::messages::{
 use model::Result;
 use uuid::Uuid;
 
-use super::{code, errors, is_protected, place, text};
+use super::{code, errors, place, text};
 use crate::{
     dispatch::{Answering, Context, Outcome, encode},
     frame::{Malformed, Read, Reader},
@@ -114,7 +114,7 @@ pub(crate) fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answering>
                 _ if refusal.is_some() => refused(refusal.expect("is some")),
                 (Some(topic), Some(counters), Some(batch)) => match place(topic, index) {
                     None => refused((errors::UNKNOWN_TOPIC_OR_PARTITION, "there is no such partition")),
-                    Some(_) if is_protected(&topic.name) => {
+                    Some(_) if topic.name.is_protected() => {
                         refused((errors::INVALID_TOPIC, "the topic is kept by Lakehead itself"))
                     }
                     Some(place) => match check(&batch, version) {

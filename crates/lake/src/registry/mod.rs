@@ -11,7 +11,7 @@ mod topic;
 use std::sync::Arc;
 
 use commitlog::log::Log;
-use model::{Offset, Result};
+use model::{Offset, Result, SCHEMAS_TOPIC};
 use parking_lot::RwLock;
 use schemas::{
     RegisteredSchema, SchemaSource,
@@ -24,9 +24,6 @@ use tokio::sync::{Mutex, watch};
 use world::World;
 
 use self::topic::SchemasTopic;
-
-/// The topic that keeps the registry.
-pub const SCHEMAS_TOPIC: &str = "_schemas";
 
 /// Records in the topic that say nothing any more, before it is rewritten.
 const GARBAGE_RECORDS_MIN: usize = 1_000;

@@ -6,11 +6,9 @@ use commitlog::{
     log::{Append, Log, TopicSpec},
     record::{BatchBuilder, Codec, Records, batches},
 };
-use model::{Error, ErrorKind, Offset, Result, TopicName, TopicPartition, error::codes};
+use model::{Error, ErrorKind, Offset, Result, SCHEMAS_TOPIC, TopicName, TopicPartition, error::codes};
 use schemas::registry::Record;
 use world::World;
-
-use super::SCHEMAS_TOPIC;
 
 const READ_BYTES: usize = 4 << 20;
 /// Uncompressed size of a batch; a single record may be larger.

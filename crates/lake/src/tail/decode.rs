@@ -24,7 +24,7 @@ use schemas::{
 };
 
 use crate::{
-    TopicTable,
+    Origin, TopicTable,
     columns::pseudo::{self, header_fields, header_item},
 };
 
@@ -76,7 +76,9 @@ impl SliceDecoder {
     pub(crate) fn new(table: &Arc<TopicTable>, schemas: Arc<dyn SchemaSource>) -> Result<Self> {
         let fields = table.schema.fields();
         let columns = |range: Range<usize>| Arc::new(Schema::new(fields[range].to_vec()));
-        let options = |wrapped| DecodeOptions { wrapped, ..DecodeOptions::default() };
+        // Whoever declares the columns says what a record is; whoever sends a file line by line sends its first one too.
+        let names_line = table.origin == Origin::Inferred;
+        let options = |wrapped| DecodeOptions { wrapped, names_line, ..DecodeOptions::default() };
         let key = match table.key_columns {
             0 => None,
             n => {

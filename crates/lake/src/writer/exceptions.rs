@@ -11,7 +11,7 @@ use commitlog::{
     Append, TopicSpec,
     record::{BatchBuilder, Codec},
 };
-use model::{Offset, PartitionId, Result, TopicName, TopicPartition, error::codes};
+use model::{EXCEPTIONS_TOPIC, Offset, PartitionId, Result, TopicName, TopicPartition, error::codes};
 use serde_json::{Value, json};
 use tables::Progress;
 
@@ -20,9 +20,6 @@ use crate::{
     tail::decode::{Rejected, sample},
     topic::TopicState,
 };
-
-/// Name of the topic.
-pub const EXCEPTIONS_TOPIC: &str = "_exceptions";
 
 /// Where it ended when the topic's table was last committed: a key in the table's progress.
 pub(crate) const PROGRESS_KEY: &str = "_exceptions";

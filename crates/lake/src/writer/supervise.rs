@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use model::{Result, TopicId, TopicName};
+use model::{Result, SCHEMAS_TOPIC, TopicId, TopicName};
 use tokio::task::JoinHandle;
 use world::TaskKind;
 
@@ -14,7 +14,7 @@ use crate::{columns::resolve::property, lake::Parts, topic::TopicState};
 
 /// Topics that are bookkeeping of the node: they can be read as raw records but have no table.
 pub(crate) fn has_table(topic: &TopicName) -> bool {
-    !topic.starts_with("__") && &**topic != crate::registry::SCHEMAS_TOPIC
+    !topic.is_bookkeeping() && &**topic != SCHEMAS_TOPIC
 }
 
 struct Follower {

@@ -104,7 +104,6 @@ async fn functions_of_the_session_answer() {
     };
     let (slept, ()) = tokio::join!(client.try_query("SELECT pg_sleep(60)"), cancelled);
     assert_eq!(slept.field('C'), "57014");
-    assert!(clock.monotonic() - started < Duration::from_secs(20));
     assert_eq!(client.try_query("SELECT pg_sleep(1e9)").await.field('C'), "22023");
 }
 

@@ -29,6 +29,8 @@ use crate::{Format, SchemaSource, sql::type_name};
 pub struct DecodeOptions {
     /// Several fields in an object or record (the rule), or one bare value (single keys; `WRAP_SINGLE_VALUE=false`).
     pub wrapped: bool,
+    /// DELIMITED: a line that repeats the columns' names, as files of separated text begin with, is no record.
+    pub names_line: bool,
     /// Deepest nesting of JSON taken.
     pub depth_max: usize,
     /// Largest payload taken.
@@ -37,7 +39,7 @@ pub struct DecodeOptions {
 
 impl Default for DecodeOptions {
     fn default() -> Self {
-        Self { wrapped: true, depth_max: 64, payload_bytes_max: 64 << 20 }
+        Self { wrapped: true, names_line: false, depth_max: 64, payload_bytes_max: 64 << 20 }
     }
 }
 
@@ -60,7 +62,7 @@ pub struct Decoded {
     /// For each row of `batch`, its place in the input; `None`: all were read, row = place.
     pub rows: Option<Vec<usize>>,
     pub rejected: Vec<Rejected>,
-    /// Places of lines that are no records but the names of the columns (DELIMITED).
+    /// Places of lines that are no records but the names of the columns ([`DecodeOptions::names_line`]).
     pub headers: Vec<usize>,
     /// Fields met with a value that are no column, as dotted paths (at most 256, sorted): the columns may want to grow.
     /// A decoder reports each once.
@@ -161,8 +163,8 @@ impl Decoder {
                         .detail(format!("column `{}` is {}", field.name(), type_name(field.data_type()))));
                 }
                 let names: Vec<&str> = columns.fields().iter().map(|field| field.name().as_str()).collect();
-                let several = names.len() > 1;
-                let header = if several { names.join(&*char::from(delimiter).to_string()) } else { String::new() };
+                let skips = options.names_line && names.len() > 1;
+                let header = if skips { names.join(&*char::from(delimiter).to_string()) } else { String::new() };
                 let header = header.into_bytes();
                 Reader::Delimited { delimiter, header }
             }
@@ -220,7 +222,7 @@ impl Decoder {
         }
     }
 
-    /// Whether a payload is the line that names the columns, as files of separated text begin with.
+    /// Whether a payload is the line that names the columns, if there may be one.
     fn is_header(&self, payload: Option<&[u8]>) -> bool {
         let (Reader::Delimited { header, .. }, Some(payload)) = (&self.reader, payload) else { return false };
         let line = payload.strip_suffix(b"\n").unwrap_or(payload);

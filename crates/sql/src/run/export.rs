@@ -21,6 +21,7 @@ use datafusion::{
 };
 use futures::TryStreamExt;
 use model::{Error, Result, error::codes};
+use world::{Disk, OpenMode, fsync_dir_of};
 
 use super::{Run, files};
 use crate::{
@@ -166,7 +167,7 @@ impl Written {
     }
 }
 
-/// Files under a hidden name beside their target, until they are whole. A draft that is dropped leaves nothing.
+/// Files that are not at their target before they are whole and on disk. A draft that is dropped leaves nothing.
 struct Draft {
     engine: Arc<Engine>,
     path: PathBuf,
@@ -177,7 +178,7 @@ struct Draft {
 impl Draft {
     fn new(engine: &Arc<Engine>, target: PathBuf, is_dir: bool) -> Self {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let path = target.with_file_name(format!(".{}-{name}", uuid::Uuid::new_v4().simple()));
+        let path = files::drafts(engine.settings()).join(format!("{}-{name}", uuid::Uuid::new_v4().simple()));
         Self { engine: engine.clone(), path, target, is_dir }
     }
 
@@ -186,7 +187,8 @@ impl Draft {
         let disk = &self.engine.parts.world.disk;
         if !self.is_dir {
             if disk.exists(&self.path) {
-                disk.rename(&self.path, &self.target)?;
+                move_durably(&**disk, &self.path, &self.target)?;
+                fsync_dir_of(&**disk, &self.target)?;
             }
             return Ok(Vec::new());
         }
@@ -196,16 +198,19 @@ impl Draft {
             if !disk.exists(&self.path.join(&folder)) {
                 continue;
             }
-            disk.create_dir_all(&self.target.join(&folder))?;
+            let kept = self.target.join(&folder);
+            disk.create_dir_all(&kept)?;
             for name in disk.list(&self.path.join(&folder))? {
                 let inner = folder.join(name);
                 if self.path.join(&inner).is_dir() {
                     folders.push(inner);
                 } else {
-                    disk.rename(&self.path.join(&inner), &self.target.join(&inner))?;
+                    move_durably(&**disk, &self.path.join(&inner), &self.target.join(&inner))?;
                     files.push(inner.to_string_lossy().into_owned());
                 }
             }
+            disk.sync_dir(&kept)?;
+            fsync_dir_of(&**disk, &kept)?;
         }
         files.sort();
         Ok(files)
@@ -220,6 +225,11 @@ impl Drop for Draft {
             tracing::warn!(%error, path = %self.path.display(), "could not remove what a failed export left");
         }
     }
+}
+
+fn move_durably(disk: &dyn Disk, from: &Path, to: &Path) -> io::Result<()> {
+    disk.open(from, OpenMode::Read)?.sync_data()?;
+    disk.rename(from, to)
 }
 
 pub(super) fn query_of(sql: &str) -> Result<Box<Query>> {

@@ -17,7 +17,7 @@ use datafusion::{
 };
 use model::{Error, Result, error::codes};
 
-use crate::{Engine, errors};
+use crate::{Engine, SqlSettings, errors};
 
 /// A table over the file or folder at `path`, for `SELECT * FROM 'path'`.
 pub(crate) async fn listing(engine: &Engine, state: &SessionState, path: &str) -> Result<Arc<dyn TableProvider>> {
@@ -108,7 +108,13 @@ fn readable(engine: &Engine, path: &str) -> Result<PathBuf> {
     if allowed(&real, exports) { Ok(real) } else { Err(forbidden(path)) }
 }
 
-/// `path` if it may be written: below the exports directory.
+/// Where files lie that are not whole yet. On the same file system as their target; what a crash left there goes at the
+/// next start.
+pub(crate) fn drafts(settings: &SqlSettings) -> PathBuf {
+    settings.exports_dir.join(".drafts")
+}
+
+/// `path` if it may be written: below the exports directory, and not among the drafts.
 pub(super) fn writable(engine: &Engine, path: &str) -> Result<PathBuf> {
     let exports = &engine.settings().exports_dir;
     let disk = &engine.parts.world.disk;
@@ -122,7 +128,7 @@ pub(super) fn writable(engine: &Engine, path: &str) -> Result<PathBuf> {
     let parent = full.parent().ok_or_else(|| forbidden(path))?;
     disk.create_dir_all(parent).map_err(failed)?;
     let real = parent.canonicalize().map_err(failed)?;
-    if !allowed(&real, exports) {
+    if !allowed(&real, exports) || allowed(&real, &drafts(engine.settings())) {
         return Err(forbidden(path));
     }
     let name = full.file_name().ok_or_else(|| forbidden(path))?;

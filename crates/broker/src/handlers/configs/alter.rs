@@ -19,7 +19,7 @@ use kafka_protocol::{
 use super::{BROKER, TOPIC};
 use crate::{
     dispatch::Context,
-    handlers::{errors, is_internal, kept_by_us, told},
+    handlers::{errors, kept_by_us, told},
 };
 
 /// Settings of a topic by name.
@@ -91,12 +91,10 @@ async fn apply(
 fn topic_to_alter(context: &Context, kind: i8, name: &str) -> Result<Arc<Topic>, Refusal> {
     match kind {
         TOPIC => {
-            // How long exceptions are kept is for the user to say.
-            if is_internal(name) {
-                return Err(told(&kept_by_us(name)));
-            }
             let unknown = || refusal(errors::UNKNOWN_TOPIC_OR_PARTITION, "there is no such topic");
-            context.shared.log.topic(name).ok_or_else(unknown)
+            let topic = context.shared.log.topic(name).ok_or_else(unknown)?;
+            // How long exceptions are kept is for the user to say.
+            if topic.name.is_bookkeeping() { Err(told(&kept_by_us(name))) } else { Ok(topic) }
         }
         BROKER => Err(refusal(errors::INVALID_CONFIG, "settings of the broker come from its settings file and flags")),
         _ => Err(refusal(errors::INVALID_REQUEST, "only topics have settings that can be changed")),

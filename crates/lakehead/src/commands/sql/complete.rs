@@ -101,13 +101,6 @@ fn fitting(word: &str, names: &[String]) -> Vec<String> {
     fitting
 }
 
-/// A name as SQL writes it: as it is where that is the same name, else quoted.
-pub fn written(name: &str) -> String {
-    let plain = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,13 +128,5 @@ mod tests {
         assert_eq!(at_the_end("select o.pri"), (9, vec!["price".into()]));
         assert_eq!(at_the_end("select "), (7, vec![]));
         assert_eq!(at_the_end("ü sel").1, ["SELECT"]);
-    }
-
-    #[test]
-    fn names_are_quoted_where_they_must() {
-        assert_eq!(
-            ["orders", "Orders", "a-b", "2x", "a\"b"].map(written),
-            ["orders", "\"Orders\"", "\"a-b\"", "\"2x\"", "\"a\"\"b\""]
-        );
     }
 }

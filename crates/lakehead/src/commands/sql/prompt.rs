@@ -174,7 +174,7 @@ async fn names(address: &str) -> Result<Known> {
         let texts = texts.collect::<Result<Vec<_>, _>>()?;
         let at = |column: usize, row: usize| {
             let column = texts[column].as_string::<i32>();
-            column.is_valid(row).then(|| complete::written(column.value(row)))
+            column.is_valid(row).then(|| schemas::sql::quoted(column.value(row)))
         };
         for row in 0..batch.num_rows() {
             match (at(0, row), at(1, row)) {
