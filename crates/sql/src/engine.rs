@@ -24,7 +24,7 @@ use world::World;
 
 use crate::{
     Session, SessionOptions, SqlSettings, errors,
-    intervals::ByLength,
+    intervals::analyzer_rules,
     relation::{CATALOG, Zones},
     run::files::drafts,
     workers::Workers,
@@ -69,7 +69,7 @@ impl Engine {
                 .with_config(config)
                 .with_runtime_env(runtime)
                 .with_default_features()
-                .with_analyzer_rule(Arc::new(ByLength))
+                .with_analyzer_rules(analyzer_rules())
                 .build();
             let base = SessionContext::new_with_state(state);
             base.register_catalog(CATALOG, Arc::new(Zones::new(engine.clone(), parts.catalog.clone())));

@@ -45,6 +45,15 @@ pub(crate) fn simple(
     Simple::new(name, Some(args), returns, run).udf()
 }
 
+/// The same, of any number of arguments.
+pub(crate) fn simple_variadic(
+    name: &'static str,
+    returns: fn(&[DataType]) -> Result<DataType>,
+    run: fn(&ScalarFunctionArgs) -> Result<ColumnarValue>,
+) -> ScalarUDF {
+    Simple::new(name, None, returns, run).udf()
+}
+
 /// `value`, unless there were more `rows` than one.
 pub(crate) fn single_row(value: Expr, rows: Expr) -> Expr {
     static UDF: LazyLock<ScalarUDF> = LazyLock::new(|| {

@@ -21,7 +21,7 @@ use datafusion::{
 use parking_lot::Mutex;
 
 use super::Source;
-use crate::relation::CATALOG;
+use crate::{intervals::Texts, relation::CATALOG};
 
 pub(super) struct Context<'a> {
     state: &'a SessionState,
@@ -34,9 +34,9 @@ pub(super) struct Context<'a> {
 impl<'a> Context<'a> {
     pub(super) fn new(state: &'a SessionState, namespace: &'a str, sources: HashMap<String, Source>) -> Self {
         let sources = sources.into_values().map(|source| (source.reference, source.provider)).collect();
-        // Ours is asked first.
-        let ours: Arc<dyn ExprPlanner> = Arc::new(MapAccess);
-        let expr_planners = std::iter::once(ours).chain(state.expr_planners().iter().cloned()).collect();
+        // Ours are asked first.
+        let ours: [Arc<dyn ExprPlanner>; 2] = [Arc::new(MapAccess), Arc::new(Texts)];
+        let expr_planners = ours.into_iter().chain(state.expr_planners().iter().cloned()).collect();
         Self { state, namespace, sources, expr_planners, missing: Mutex::new(None) }
     }
 
