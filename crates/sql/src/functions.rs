@@ -2,6 +2,7 @@
 
 mod bounded;
 mod dates;
+mod gather;
 mod json_text;
 mod simple;
 mod to_char;
@@ -33,6 +34,7 @@ pub(crate) fn register(context: &SessionContext) {
         context.register_udf(function);
     }
     bounded::register(context);
+    gather::register(context);
 }
 
 /// A function of the house's own plans, which nobody can call by its name.
