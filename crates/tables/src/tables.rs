@@ -240,7 +240,8 @@ impl Tables {
     }
 
     /// Adds files to a table. Lost races are tried again; a progress other than expected is an error
-    /// (`PROGRESS_CONFLICT`), because the rows may be in the table already.
+    /// (`PROGRESS_CONFLICT`), because the rows may be in the table already, and so is another table under its name
+    /// (`COMMIT_CONFLICT`).
     pub async fn append(&self, name: &TableName, append: Append) -> Result<Arc<Table>> {
         self.commit(name, Work::Append(AppendWork::new(append))).await
     }

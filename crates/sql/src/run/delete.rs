@@ -259,7 +259,7 @@ impl Run<'_> {
     }
 
     /// Deletes files that nobody refers to.
-    async fn discard(&self, written: Vec<String>) {
+    pub(super) async fn discard(&self, written: Vec<String>) {
         for location in written {
             if let Err(error) = self.engine().parts.files.delete(&location).await {
                 tracing::warn!(%location, %error, "a file of a lost commit stays behind for now");

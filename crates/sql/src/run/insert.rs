@@ -22,6 +22,9 @@ use tables::Table;
 use super::Run;
 use crate::{Outcome, bind::folded, errors, functions::plain, relation::Relation, text};
 
+/// An INSERT whose table was replaced under it starts over until that happened this often.
+const ATTEMPTS_MAX: u32 = 8;
+
 /// Where rows go.
 pub(super) enum Target {
     Table(Arc<Table>),
@@ -38,13 +41,23 @@ pub(super) struct Planned {
 
 impl Run<'_> {
     pub(super) async fn insert(&self, insert: &Insert, params: Vec<ScalarValue>) -> Result<Outcome> {
-        let Planned { plan, target, .. } = self.plan_insert(insert).await?;
-        let rows = self.stream(plan, params).await?;
-        let rows = match &target {
-            Target::Table(table) => self.append(table, rows).await?,
-            Target::Topic(topic) => self.publish(topic, rows).await?,
-        };
-        Ok(Outcome::written(format!("INSERT 0 {rows}"), rows))
+        for lost in 0.. {
+            let Planned { plan, target, .. } = self.plan_insert(insert).await?;
+            let rows = self.stream(plan, params.clone()).await?;
+            let written = match &target {
+                Target::Table(table) => self.append(table, rows).await,
+                Target::Topic(topic) => self.publish(topic, rows).await,
+            };
+            match written {
+                Ok(rows) => return Ok(Outcome::written(format!("INSERT 0 {rows}"), rows)),
+                // Another table is called so by now: the rows are made anew for the columns it has.
+                Err(error) if error.is(codes::COMMIT_CONFLICT) && lost < ATTEMPTS_MAX => {
+                    tracing::debug!(%error, lost, "an INSERT starts over");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::internal("the loop above ends by itself"))
     }
 
     pub(super) async fn plan_insert(&self, insert: &Insert) -> Result<Planned> {

@@ -33,8 +33,16 @@ impl Run<'_> {
     pub(super) async fn append(&self, table: &Arc<Table>, rows: SendableRecordBatchStream) -> Result<u64> {
         let (files, rows) = self.write_files(table, rows).await?;
         if rows > 0 {
-            let _turn = self.engine().parts.tables.turn_to_append(table.name()).await;
-            self.engine().parts.tables.append(table.name(), Append::new(table, files)).await?;
+            let tables = &self.engine().parts.tables;
+            let written: Vec<String> = files.iter().map(|file| file.file_path().to_owned()).collect();
+            let _turn = tables.turn_to_append(table.name()).await;
+            if let Err(error) = tables.append(table.name(), Append::new(table, files)).await {
+                // Other errors leave open whether the commit stands.
+                if error.is(codes::COMMIT_CONFLICT) {
+                    self.discard(written).await;
+                }
+                return Err(error);
+            }
         }
         Ok(rows)
     }

@@ -21,6 +21,11 @@ impl AppendWork {
 
     pub(super) async fn propose(&mut self, attempt: &Attempt<'_>) -> Result<Proposal> {
         let append = &self.append;
+        if attempt.base.metadata().uuid() != append.table {
+            let name = attempt.base.name();
+            return Err(Error::new(codes::COMMIT_CONFLICT, format!("could not append to `{name}`"))
+                .detail("another table has taken its place and name since the rows were written"));
+        }
         let now = attempt.base.progress()?;
         let next = match &append.progress {
             // A writer without progress carries the mark of the one that has it.

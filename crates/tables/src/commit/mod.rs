@@ -54,12 +54,16 @@ pub struct Append {
     pub progress: Option<ProgressCommit>,
     /// Further entries for the snapshot's summary.
     pub properties: Vec<(String, String)>,
+    /// The table the files were written for, and no other that has its name by now.
+    table: uuid::Uuid,
 }
 
 impl Append {
     /// Files written for this state of `table`.
     pub fn new(table: &Table, files: Vec<DataFile>) -> Self {
-        Self { files, spec_id: table.metadata().default_partition_spec_id(), progress: None, properties: Vec::new() }
+        let metadata = table.metadata();
+        let (spec_id, table) = (metadata.default_partition_spec_id(), metadata.uuid());
+        Self { files, spec_id, progress: None, properties: Vec::new(), table }
     }
 
     /// Commits only if the table's progress still is `expected`, and moves it to `next` in the same instant.

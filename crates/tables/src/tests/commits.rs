@@ -155,6 +155,20 @@ async fn progress_moves_with_the_rows_and_only_from_where_it_was() {
 }
 
 #[tokio::test]
+async fn rows_written_for_a_table_never_land_in_another_of_its_name() {
+    let f = fixture().await;
+    let old = f.create().await;
+    let files = f.write(rows(0..2)).await;
+    let unfinished = f.tables.unfinished_name("public");
+    let new = NewTable::new(schema()).in_folder_of("t");
+    f.tables.create(&unfinished, new).await.expect("create");
+    f.tables.replace(&unfinished, &name()).await.expect("replace");
+    let error = f.tables.append(&name(), Append::new(&old, files)).await.expect_err("another table");
+    assert!(error.is(codes::COMMIT_CONFLICT), "{error}");
+    assert_eq!(f.ids().await, Vec::<i64>::new());
+}
+
+#[tokio::test]
 async fn deleted_rows_are_gone_and_counted() {
     let f = fixture().await;
     f.create().await;
