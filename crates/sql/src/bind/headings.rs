@@ -4,7 +4,8 @@
 //! Columns of the outermost query are called by their text instead (`1 + a`), and equal ones are told apart (`a_1`); or,
 //! where clients expect it, as PostgreSQL calls them: by the function (`count`), the type of a cast (`int4`), else
 //! `?column?`. There several columns may have one name, which the engine does not allow: it gets names with a number
-//! behind [`MARK`], which [`shown`] takes away again.
+//! behind [`MARK`], which [`shown`] takes away again. Elsewhere equal names of an answer get a number: clients make objects
+//! of rows.
 
 use std::{borrow::Cow, collections::HashSet, ops::ControlFlow, sync::Arc};
 
@@ -24,27 +25,44 @@ const CHARS_MAX: usize = 60;
 /// Between a name and what tells it from others of the same name.
 const MARK: char = '\u{1f}';
 
-pub(super) fn rewrite(statement: &mut DfStatement, style: Headings) {
+/// An answer (`answers`) may have a name twice; what is kept, as a table or a view, may not.
+pub(super) fn rewrite(statement: &mut DfStatement, style: Headings, answers: bool) {
     let DfStatement::Statement(statement) = statement else { return };
     let Statement::Query(query) = statement.as_mut() else { return };
     let sorted = sorts_by_expression(query);
     if let Some(select) = first_select(&mut query.body) {
         // ORDER BY must repeat the expressions of SELECT DISTINCT as they are.
         if select.distinct.is_none() || !sorted {
-            name(select, style);
+            name(select, style, answers);
         }
     }
 }
 
 /// The schema a client sees, if it differs.
-pub(crate) fn shown(schema: &SchemaRef) -> Option<SchemaRef> {
-    if !schema.fields().iter().any(|field| field.name().contains(MARK)) {
+pub(crate) fn shown(schema: &SchemaRef, style: Headings) -> Option<SchemaRef> {
+    let names: Vec<String> = match style {
+        Headings::Postgres => {
+            let names = schema.fields().iter().map(|field| field.name().split(MARK).next().unwrap_or_default());
+            names.map(str::to_owned).collect()
+        }
+        // `SELECT * FROM a, b` brings columns of one name along.
+        Headings::Text => {
+            let taken: HashSet<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            let mut given = HashSet::new();
+            let fresh = |name: &String| match given.insert(name.clone()) {
+                true => name.clone(),
+                false => (1..)
+                    .map(|n| told_apart(name, n, style))
+                    .find(|fresh| !taken.contains(fresh.as_str()) && given.insert(fresh.clone()))
+                    .expect("there are more numbers than columns"),
+            };
+            schema.fields().iter().map(|field| field.name()).map(fresh).collect()
+        }
+    };
+    if schema.fields().iter().zip(&names).all(|(field, name)| field.name() == name) {
         return None;
     }
-    let fields = schema.fields().iter().map(|field| match field.name().split_once(MARK) {
-        Some((name, _)) => Arc::new(field.as_ref().clone().with_name(name)),
-        None => field.clone(),
-    });
+    let fields = schema.fields().iter().zip(names).map(|(field, name)| field.as_ref().clone().with_name(name));
     Some(Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone())))
 }
 
@@ -67,7 +85,7 @@ fn sorts_by_expression(query: &Query) -> bool {
     }
 }
 
-fn name(select: &mut Select, style: Headings) {
+fn name(select: &mut Select, style: Headings, answers: bool) {
     let mut taken: HashSet<String> = HashSet::new();
     for item in &select.projection {
         match item {
@@ -88,11 +106,12 @@ fn name(select: &mut Select, style: Headings) {
     let mut seen: HashSet<String> = HashSet::new();
     let mut given: HashSet<String> = HashSet::new();
     for item in &mut select.projection {
-        // PostgreSQL lets people give one name twice.
-        if let (SelectItem::ExprWithAlias { alias, .. }, Headings::Postgres) = (&mut *item, style)
+        // People may give one name twice.
+        if let SelectItem::ExprWithAlias { alias, .. } = &mut *item
+            && answers
             && !given.insert(folded(alias))
         {
-            let fresh = (1..).map(|n| format!("{}{MARK}{n}", folded(alias))).find(|name| !taken.contains(name));
+            let fresh = (1..).map(|n| told_apart(&folded(alias), n, style)).find(|name| !taken.contains(name));
             let fresh = fresh.expect("there are more numbers than columns");
             taken.insert(fresh.clone());
             *alias = Ident::with_quote('"', fresh);
@@ -100,7 +119,7 @@ fn name(select: &mut Select, style: Headings) {
         let SelectItem::UnnamedExpr(expr) = item else { continue };
         let heading = match (column(expr), style) {
             // Selected twice: the engine wants names that differ.
-            (Some(_), _) if seen.insert(expr.to_string().to_lowercase()) => continue,
+            (Some(name), _) if !given.contains(&name) && seen.insert(seen_as(&name, expr, answers)) => continue,
             (Some(name), _) => name,
             (None, Headings::Text) => match &*expr {
                 // As in PostgreSQL a cast column keeps its name; the engine would take it for the column itself.
@@ -109,26 +128,35 @@ fn name(select: &mut Select, style: Headings) {
                 }
                 expr => text(expr),
             },
-            (None, Headings::Postgres) => figure(expr).map_or("?column?".into(), |(name, _)| name.into_owned()),
+            (None, Headings::Postgres) => figured(expr),
         };
         let free = match style {
             Headings::Text => !taken.contains(&heading),
             Headings::Postgres => !wild && !taken.contains(&heading) && !elsewhere.0.contains(&heading),
         };
-        let told_apart = |n: u32| match style {
-            Headings::Text => format!("{heading}_{n}"),
-            Headings::Postgres => format!("{heading}{MARK}{n}"),
-        };
         let alias = match free {
             true => heading,
-            false => {
-                (1..).map(told_apart).find(|name| !taken.contains(name)).expect("there are more numbers than columns")
-            }
+            false => (1..)
+                .map(|n| told_apart(&heading, n, style))
+                .find(|name| !taken.contains(name))
+                .expect("there are more numbers than columns"),
         };
         taken.insert(alias.clone());
         let expr = expr.clone();
         *item = SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', alias) };
     }
+}
+
+fn told_apart(name: &str, number: u32, style: Headings) -> String {
+    match style {
+        Headings::Text => format!("{name}_{number}"),
+        Headings::Postgres => format!("{name}{MARK}{number}"),
+    }
+}
+
+/// What a column selected once more has in common with itself: in an answer, its name.
+fn seen_as(name: &str, expr: &Expr, answers: bool) -> String {
+    if answers { name.to_owned() } else { expr.to_string().to_lowercase() }
 }
 
 fn column(expr: &Expr) -> Option<String> {
@@ -160,6 +188,11 @@ impl Visitor for Identifiers {
 enum Name {
     Proper,
     Makeshift,
+}
+
+/// What PostgreSQL calls a column of `expr`.
+pub(super) fn figured(expr: &Expr) -> String {
+    figure(expr).map_or_else(|| "?column?".to_owned(), |(name, _)| name.into_owned())
 }
 
 /// PostgreSQL's `FigureColname`.

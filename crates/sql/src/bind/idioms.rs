@@ -9,8 +9,9 @@ use datafusion::sql::{
     parser::Statement as DfStatement,
     sqlparser::ast::{
         AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-        FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, LimitClause, ObjectName, OrderByExpr,
-        OrderByOptions, Query, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitorMut,
+        FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, LimitClause, ObjectName, OrderBy,
+        OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectItem, SetExpr, TableAlias, TableAliasColumnDef,
+        TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
     },
 };
 use model::{Error, Result, error::codes};
@@ -247,20 +248,76 @@ fn by(called: &mut Function, falls: bool) {
 fn array_of(query: &mut Query) -> Expr {
     // Read as text: the tree has two dozen fields, and all but these names are defaults.
     const SHAPE: &str = "(SELECT array_agg(\"v\") FROM (SELECT 1) AS \"array\"(\"v\"))";
+    let order = sorted_by(query);
     let mut shape = text::expression(SHAPE).expect("a constant that parses");
-    struct Fill<'a>(&'a Query);
+    struct Fill<'a>(&'a Query, Vec<OrderByExpr>);
     impl VisitorMut for Fill<'_> {
         type Break = ();
 
-        fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-            if let TableFactor::Derived { subquery, .. } = factor {
-                **subquery = self.0.clone();
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if let Expr::Function(Function { args: FunctionArguments::List(list), .. }) = expr
+                && !self.1.is_empty()
+            {
+                list.clauses.push(FunctionArgumentClause::OrderBy(self.1.clone()));
             }
-            ControlFlow::Break(())
+            ControlFlow::Continue(())
+        }
+
+        fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
+            if let TableFactor::Derived { subquery, alias: Some(alias), .. } = factor {
+                **subquery = self.0.clone();
+                let more = self.1.iter().filter_map(|by| match &by.expr {
+                    Expr::Identifier(ident) if ident.value != "v" => Some(ident.clone()),
+                    _ => None,
+                });
+                alias.columns.extend(more.map(|name| TableAliasColumnDef { name, data_type: None }));
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
         }
     }
-    let _ = datafusion::sql::sqlparser::ast::VisitMut::visit(&mut shape, &mut Fill(query));
+    let mut fill = Fill(query, order);
+    if let Expr::Subquery(shaped) = &mut shape
+        && let SetExpr::Select(select) = shaped.body.as_mut()
+    {
+        let _ = VisitMut::visit(&mut select.projection, &mut fill);
+        let _ = VisitMut::visit(&mut select.from, &mut fill);
+    }
     shape
+}
+
+/// What the rows of `query` are sorted by, which an aggregate over it must be told: the value `v` itself, or columns that
+/// the query gives besides from now on.
+fn sorted_by(query: &mut Query) -> Vec<OrderByExpr> {
+    let Some(OrderBy { kind: OrderByKind::Expressions(sorts), .. }) = &query.order_by else { return Vec::new() };
+    let mut select = match query.body.as_mut() {
+        SetExpr::Select(select) if select.distinct.is_none() => Some(select),
+        // These are sorted by what they give, and that is one column.
+        _ => None,
+    };
+    let mut order = Vec::with_capacity(sorts.len());
+    for (index, sort) in sorts.iter().enumerate() {
+        let by = match select.as_mut().filter(|select| !is_value(&sort.expr, select)) {
+            None => Ident::with_quote('"', "v"),
+            Some(select) => {
+                let alias = Ident::with_quote('"', format!("by{index}"));
+                select.projection.push(SelectItem::ExprWithAlias { expr: sort.expr.clone(), alias: alias.clone() });
+                alias
+            }
+        };
+        order.push(OrderByExpr { expr: Expr::Identifier(by), ..sort.clone() });
+    }
+    order
+}
+
+/// Whether `by` means the column the query selects: by its place, by its name, or as it is written.
+fn is_value(by: &Expr, select: &Select) -> bool {
+    match (by, select.projection.first()) {
+        (Expr::Value(_), _) => true,
+        (Expr::Identifier(by), Some(SelectItem::ExprWithAlias { alias, .. })) => folded(by) == folded(alias),
+        (by, Some(SelectItem::UnnamedExpr(expr))) => by == expr,
+        _ => false,
+    }
 }
 
 fn is_power(expr: &Expr) -> bool {
@@ -330,11 +387,11 @@ fn argument(argument: &FunctionArg) -> Option<&Expr> {
     }
 }
 
-fn take(expr: &mut Expr) -> Expr {
+pub(super) fn take(expr: &mut Expr) -> Expr {
     std::mem::replace(expr, Expr::Value(Value::Null.into()))
 }
 
-fn string(text: String) -> Expr {
+pub(super) fn string(text: String) -> Expr {
     Expr::Value(Value::SingleQuotedString(text).into())
 }
 
@@ -346,7 +403,7 @@ fn cast(expr: Expr, data_type: DataType) -> Expr {
     Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
 }
 
-fn call(name: &str, args: Vec<Expr>) -> Expr {
+pub(super) fn call(name: &str, args: Vec<Expr>) -> Expr {
     let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg))).collect();
     Expr::Function(Function {
         name: ObjectName::from(vec![Ident::new(name)]),

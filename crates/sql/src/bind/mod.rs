@@ -8,11 +8,14 @@
 
 mod context;
 mod headings;
+mod identity;
 mod idioms;
 mod names;
 mod params;
 mod scopes;
 mod stars;
+mod tuples;
+mod whole;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -59,6 +62,8 @@ pub(crate) struct Binder<'a> {
     /// The text errors point into.
     text: Option<&'a str>,
     headings: Headings,
+    /// The columns are an answer's, in which equal names are told apart.
+    answers: bool,
     /// The table that is called [`rows_name`]: with the place of each row.
     rows_of: Option<Arc<Table>>,
 }
@@ -96,6 +101,7 @@ impl<'a> Binder<'a> {
             views: 0,
             text: None,
             headings: Headings::Text,
+            answers: false,
             rows_of: None,
         }
     }
@@ -106,9 +112,9 @@ impl<'a> Binder<'a> {
         self
     }
 
-    /// Says what columns without a name are called.
+    /// The statement answers a client, who wants its columns called so.
     pub(crate) fn with_headings(mut self, headings: Headings) -> Self {
-        self.headings = headings;
+        (self.headings, self.answers) = (headings, true);
         self
     }
 
@@ -130,14 +136,17 @@ impl<'a> Binder<'a> {
                 }
             }
             text::with_stack(|| {
+                identity::rewrite(&mut statement, &self.namespace);
                 // In this order: `stars` finds relations by the text they were looked up with.
                 stars::rewrite(&mut statement, &sources, named)?;
                 names::rewrite(&mut statement, &sources);
                 names::place_versions(&mut statement, &sources);
                 number_params(&mut statement);
                 if self.views == 0 {
-                    headings::rewrite(&mut statement, self.headings);
+                    headings::rewrite(&mut statement, self.headings, self.answers);
                 }
+                whole::rewrite(&mut statement, &sources, named);
+                tuples::rewrite(&mut statement)?;
                 idioms::rewrite(&mut statement)?;
                 let context = Context::new(self.state, &self.namespace, sources);
                 SqlToRel::new_with_options(&context, parser_options(self.state))

@@ -17,7 +17,7 @@ use model::{Error, Result, error::codes};
 
 use super::{Described, Run, param_types};
 use crate::{
-    Outcome,
+    Headings, Outcome,
     bind::shown_headings,
     correlated,
     functions::plain,
@@ -50,7 +50,7 @@ impl Run<'_> {
             false => None,
         };
         let schema: SchemaRef = typed.as_ref().unwrap_or(&plan).schema().inner().clone();
-        let schema = shown_headings(&schema).unwrap_or(schema);
+        let schema = shown_headings(&schema, self.session.options().headings).unwrap_or(schema);
         Ok(Described { schema, param_types, gives_rows: true })
     }
 
@@ -99,14 +99,14 @@ impl Run<'_> {
     /// Time limit, errors and the way to the door, for rows that go to a client.
     pub(super) fn guard(&self, rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
         let rows = Guarded::new(rows, self.sql.clone(), self.session.settings().timeout, self.reading.clone());
-        let rows = renamed(Box::pin(rows));
+        let rows = renamed(Box::pin(rows), self.session.options().headings);
         Box::pin(Rows::new(rows, self.ticket.clone(), self.interrupt.clone()))
     }
 }
 
 /// `rows` under the names a client sees.
-fn renamed(rows: SendableRecordBatchStream) -> SendableRecordBatchStream {
-    let Some(schema) = shown_headings(&rows.schema()) else { return rows };
+fn renamed(rows: SendableRecordBatchStream, style: Headings) -> SendableRecordBatchStream {
+    let Some(schema) = shown_headings(&rows.schema(), style) else { return rows };
     let batch_schema = schema.clone();
     let rows = rows.map(move |batch| {
         let batch = batch?;

@@ -1,5 +1,6 @@
 //! SQL end to end: a real log, lake, catalog and tables in a directory of their own, no doors.
 
+mod compat;
 mod concurrent;
 mod fixture;
 mod fuzz;

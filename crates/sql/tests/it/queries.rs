@@ -202,9 +202,12 @@ async fn names_match_whatever_their_case_unless_quoted() {
     node.check(
         "SELECT tailNum, TAILNUM AS x, SEATS, p.tailnum FROM Planes p",
         expect![[r#"
-        LH0519 column `p.tailNum` is selected twice
-        hint: give one of them another name with AS
-    "#]],
+            +---------+----+-------+-----------+
+            | tailNum | x  | seats | tailNum_1 |
+            +---------+----+-------+-----------+
+            | N1      | N1 | 2     | N1        |
+            +---------+----+-------+-----------+
+        "#]],
     )
     .await;
     node.check(

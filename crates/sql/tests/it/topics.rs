@@ -56,12 +56,12 @@ async fn a_stream_is_declared_written_and_read_with_its_pseudo_columns() {
     node.check(
         "SELECT *, a._offset FROM orders a JOIN (SELECT id, _offset AS o FROM orders) b ON a.id = b.id WHERE a.id = 2",
         expect![[r#"
-        +----+------+----+----+---+---------+
-        | id | item | at | id | o | _offset |
-        +----+------+----+----+---+---------+
-        | 2  |      |    | 2  | 1 | 1       |
-        +----+------+----+----+---+---------+
-    "#]],
+            +----+------+----+------+---+---------+
+            | id | item | at | id_1 | o | _offset |
+            +----+------+----+------+---+---------+
+            | 2  |      |    | 2    | 1 | 1       |
+            +----+------+----+------+---+---------+
+        "#]],
     )
     .await;
     node.check("DESCRIBE orders; SHOW STREAMS; SHOW TOPICS; SHOW CREATE STREAM orders", expect![[r#"

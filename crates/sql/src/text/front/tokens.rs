@@ -78,6 +78,59 @@ pub(super) fn rewrite_versions(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     rewritten
 }
 
+/// `TABLE name` becomes `SELECT * FROM name`, wherever a query may begin.
+pub(super) fn rewrite_tables(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let word = |index: usize| match tokens.get(index).map(|t| &t.token) {
+        Some(Token::Word(word)) => Some(word),
+        _ => None,
+    };
+    let is = |index: Option<usize>, keywords: &[Keyword]| {
+        index.and_then(word).is_some_and(|w| w.quote_style.is_none() && keywords.contains(&w.keyword))
+    };
+    let unreserved =
+        |index: usize| word(index).is_some_and(|w| w.quote_style.is_some() || w.keyword == Keyword::NoKeyword);
+    let sets = [Keyword::UNION, Keyword::EXCEPT, Keyword::INTERSECT];
+    let begins_query = |index: usize| {
+        let (before, two_before) = (index.checked_sub(1), index.checked_sub(2));
+        match before.map(|before| &tokens[before].token) {
+            None => true,
+            // Not that of `CREATE TABLE t (table INT)`, a column of that name.
+            Some(Token::LParen) => {
+                two_before.and_then(word).is_none_or(|w| w.quote_style.is_none() && w.keyword != Keyword::NoKeyword)
+            }
+            // `WITH … AS (…) TABLE x`
+            Some(Token::RParen) => unreserved(index + 1),
+            Some(_) if is(before, &sets) => true,
+            Some(_) if is(before, &[Keyword::ALL, Keyword::DISTINCT]) => is(two_before, &sets),
+            Some(_) if is(before, &[Keyword::EXPLAIN, Keyword::ANALYZE, Keyword::VERBOSE]) => {
+                is(Some(0), &[Keyword::EXPLAIN])
+            }
+            // `AS table` is a name, too.
+            Some(_) if is(before, &[Keyword::AS]) => is(Some(0), &[Keyword::CREATE]) && unreserved(index + 1),
+            _ => false,
+        }
+    };
+    let found =
+        |index: &usize| is(Some(*index), &[Keyword::TABLE]) && word(index + 1).is_some() && begins_query(*index);
+    let places: Vec<usize> = (0..tokens.len()).filter(found).collect();
+    if places.is_empty() {
+        return tokens;
+    }
+    let mut rewritten = Vec::with_capacity(tokens.len() + 2 * places.len());
+    for (index, token) in tokens.into_iter().enumerate() {
+        if places.binary_search(&index).is_ok() {
+            let span = token.span;
+            let like = |token: Token| TokenWithSpan { token, span };
+            rewritten.push(like(keyword("SELECT", Keyword::SELECT)));
+            rewritten.push(like(Token::Mul));
+            rewritten.push(like(keyword("FROM", Keyword::FROM)));
+        } else {
+            rewritten.push(token);
+        }
+    }
+    rewritten
+}
+
 fn keyword(value: &str, keyword: Keyword) -> Token {
     Token::Word(Word { value: value.to_owned(), quote_style: None, keyword })
 }
