@@ -45,6 +45,15 @@ def test_errors_have_a_code_an_exit_status_and_a_help_page(node):
     assert subprocess.run([BINARY, "no-such-command"], capture_output=True).returncode == 2
 
 
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_a_query_that_fails_after_its_first_rows_says_why(node, form):
+    query = "SELECT 1000 / (40000 - value) AS x FROM generate_series(1, 1000000)"
+    failed = node.run("sql", "--format", form, query, check=False)
+    assert failed.returncode != 0
+    assert "LH0505: division by zero" in failed.stderr
+    assert "error" not in failed.stdout
+
+
 def test_a_second_node_on_the_same_directory_is_refused(node):
     doors = ["--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0", "--pg", "127.0.0.1:0"]
     second = subprocess.run([BINARY, "up", "--data", str(node.data), *doors], capture_output=True, text=True, timeout=60)

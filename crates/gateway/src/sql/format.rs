@@ -198,8 +198,12 @@ impl Writer {
         let error = serde_json::to_string(&error::body(error)).expect("texts are JSON");
         match self.kind {
             Kind::Json { .. } => format!("\n],{}", &error[1..]).into(),
-            Kind::NdJson { .. } => (error + "\n").into(),
-            Kind::Csv | Kind::Arrow(_) => Bytes::new(),
+            Kind::NdJson { .. } | Kind::Csv => (error + "\n").into(),
+            // Framed as a message, so that readers find it invalid rather than take its text for a length.
+            Kind::Arrow(_) => {
+                let length = u32::try_from(error.len()).unwrap_or_default();
+                [&[0xff; 4], &length.to_le_bytes(), error.as_bytes()].concat().into()
+            }
         }
     }
 }
@@ -305,5 +309,32 @@ mod tests {
         assert_eq!(accepted("text/html,application/xhtml+xml,*/*;q=0.8"), Some(Format::Json));
         assert_eq!(accepted("image/png"), None);
         assert_eq!(Format::accepted(&HeaderMap::new()).ok(), Some(Format::Json));
+    }
+
+    #[test]
+    fn last_words_have_code_and_message_and_end_no_answer_well() {
+        let schema = Arc::new(Schema::new(vec![Field::new("a", DataType::Int64, true)]));
+        let outcome = || Outcome {
+            tag: "SELECT".to_owned(),
+            schema: schema.clone(),
+            stream: None,
+            rows_affected: None,
+            notices: Vec::new(),
+        };
+        let batch = RecordBatch::new_empty(schema.clone());
+        let error = Error::new(codes::SQL_VALUE, "division by zero");
+        for (format, expected) in [
+            (Format::Json, "\n],\"error\":{\"code\":\"LH0505\",\"message\":\"division by zero\"}}"),
+            (Format::NdJson, "{\"error\":{\"code\":\"LH0505\",\"message\":\"division by zero\"}}\n"),
+            (Format::Csv, "{\"error\":{\"code\":\"LH0505\",\"message\":\"division by zero\"}}\n"),
+        ] {
+            let mut writer = Writer::new(format, &outcome()).expect("a writer");
+            assert_eq!(writer.fail(&error), expected);
+        }
+        let mut writer = Writer::new(Format::Arrow, &outcome()).expect("a writer");
+        let pieces = [writer.begin().expect("begins"), writer.rows(&batch).expect("rows"), writer.fail(&error)];
+        let reader = arrow::ipc::reader::StreamReader::try_new(std::io::Cursor::new(pieces.concat()), None);
+        let read: Vec<_> = reader.expect("a stream").collect();
+        assert!(matches!(read.as_slice(), [Ok(_), Err(_)]), "{read:?}");
     }
 }

@@ -14,6 +14,9 @@ use tokio::net::TcpStream;
 
 use crate::failure::Failure;
 
+/// Before the text of the last words in Arrow: a mark and their length.
+const MESSAGE_HEAD: usize = 8;
+
 /// The form in which rows are wanted.
 #[derive(Clone, Copy)]
 pub enum Form {
@@ -35,7 +38,6 @@ pub struct Outcome {
 /// The answer to one statement; its rows are still to come.
 pub struct Reply {
     pub outcome: Outcome,
-    form: Form,
     body: Incoming,
 }
 
@@ -66,7 +68,7 @@ pub async fn ask(address: &str, statement: &str, form: Form) -> Result<Reply> {
     let response = send(address, request).await?;
     let status = response.status();
     if status.is_success() {
-        return Ok(Reply { outcome: outcome_of(response.headers()), form, body: response.into_body() });
+        return Ok(Reply { outcome: outcome_of(response.headers()), body: response.into_body() });
     }
     let body = response.into_body().collect().await.context("the answer broke off")?.to_bytes();
     Err(failure_of(&body).map_or_else(|| anyhow!("HTTP {status}"), anyhow::Error::new))
@@ -79,8 +81,16 @@ pub async fn sql(address: &str, statement: &str) -> Result<Answer> {
 
 impl Reply {
     /// All rows, of a reply in Arrow.
-    pub async fn rows(self) -> Result<Answer> {
-        let body = self.body.collect().await.context("the answer broke off")?.to_bytes();
+    pub async fn rows(mut self) -> Result<Answer> {
+        let (mut body, mut last) = (Vec::new(), 0);
+        while let Some(frame) = self.body.frame().await {
+            let frame =
+                frame.map_err(|error| broken_off(error, body.get(last + MESSAGE_HEAD..).unwrap_or_default()))?;
+            if let Ok(piece) = frame.into_data() {
+                last = body.len();
+                body.extend_from_slice(&piece);
+            }
+        }
         let reader =
             StreamReader::try_new(std::io::Cursor::new(body), None).context("the answer is not an Arrow stream")?;
         let schema = reader.schema();
@@ -96,12 +106,11 @@ impl Reply {
             let frame = match frame {
                 Ok(frame) => frame,
                 Err(error) => {
-                    if let (Form::Json, Some(failure)) = (self.form, failure_of(&held)) {
-                        return Err(failure.into());
+                    if failure_of(&held).is_none() {
+                        out.write_all(&held)?;
                     }
-                    out.write_all(&held)?;
                     out.flush()?;
-                    return Err(anyhow::Error::new(error).context("the answer broke off"));
+                    return Err(broken_off(error, &held));
                 }
             };
             if let Ok(piece) = frame.into_data() {
@@ -113,6 +122,14 @@ impl Reply {
         out.write_all(&held)?;
         out.flush()?;
         Ok((self.outcome, any))
+    }
+}
+
+/// Why the answer ended early: what the server said last, if it could.
+fn broken_off(error: hyper::Error, last: &[u8]) -> anyhow::Error {
+    match failure_of(last) {
+        Some(failure) => failure.into(),
+        None => anyhow::Error::new(error).context("the answer broke off"),
     }
 }
 
