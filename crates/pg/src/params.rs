@@ -5,7 +5,7 @@ use bytes::{Buf, Bytes};
 use datafusion::scalar::ScalarValue;
 use model::{Error, Result, error::codes};
 
-use crate::types::{ANY_NUMERIC, oid, parameter_type};
+use crate::types::{ANY_NUMERIC, name_of, oid, parameter_type};
 
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
@@ -76,13 +76,27 @@ fn from_text(text: &str, target: &DataType, client_oid: u32) -> Option<ScalarVal
             ScalarValue::List(ScalarValue::new_list_nullable(&items, item.data_type()))
         }
         other => {
-            let value = ScalarValue::Utf8(Some(trimmed.to_owned())).cast_to(other).ok()?;
+            let value = ScalarValue::Utf8(Some(zoneless(trimmed, other).to_owned())).cast_to(other).ok()?;
             if value.is_null() {
                 return None;
             }
             value
         }
     })
+}
+
+/// `text` without what a type has no place for: drivers that do not know the column's type send dates with a zone, and
+/// PostgreSQL passes it over.
+fn zoneless<'a>(text: &'a str, target: &DataType) -> &'a str {
+    let day_end = text.find([' ', 'T']).unwrap_or(text.len());
+    let time = match target {
+        DataType::Date32 | DataType::Date64 => return &text[..day_end],
+        DataType::Timestamp(_, None) => day_end,
+        DataType::Time32(_) | DataType::Time64(_) => 0,
+        _ => return text,
+    };
+    let zone = text[time..].find(['+', '-', 'Z']).map_or(text.len(), |at| time + at);
+    text[..zone].trim_end()
 }
 
 fn from_binary(bytes: &Bytes, type_oid: u32) -> Option<ScalarValue> {
@@ -314,7 +328,7 @@ fn shortened(text: &str) -> String {
 
 fn invalid(number: usize, target: &DataType, why: &str) -> Error {
     Error::new(codes::PG_PARAMETER_INVALID, format!("the value of parameter ${number} does not fit"))
-        .detail(format!("it should be {target}: {why}"))
+        .detail(format!("it should be {}: {why}", name_of(&Field::new("", target.clone(), true))))
 }
 
 #[cfg(test)]
@@ -326,6 +340,21 @@ mod tests {
 
     fn text(value: &str, inferred: DataType) -> Result<ScalarValue> {
         decode(1, Some(&Bytes::copy_from_slice(value.as_bytes())), false, 0, Some(&inferred))
+    }
+
+    #[test]
+    fn moments_without_a_zone_pass_it_over() {
+        let day = DataType::Date32;
+        let moment = DataType::Timestamp(arrow::datatypes::TimeUnit::Microsecond, None);
+        let time = DataType::Time64(arrow::datatypes::TimeUnit::Microsecond);
+        for (texts, data_type) in [
+            (["2024-02-29", "2024-02-29 +00", "2024-02-29 12:00:00-05"], day),
+            (["2024-02-29 12:34:56.5", "2024-02-29 12:34:56.5+05:30", "2024-02-29T12:34:56.5Z"], moment),
+            (["01:02:03", "01:02:03+00", "01:02:03-08"], time),
+        ] {
+            let [plain, zoned, other] = texts.map(|value| text(value, data_type.clone()).expect(value));
+            assert_eq!((&plain, &plain), (&zoned, &other), "{data_type}");
+        }
     }
 
     #[test]

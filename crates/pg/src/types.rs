@@ -73,6 +73,12 @@ impl PgType {
         if field.extension_type_name() == Some("arrow.uuid") {
             return Self::new(oid::UUID, 16);
         }
+        match sql::text_type(field) {
+            Some("json") => return Self::new(oid::JSON, -1),
+            Some("jsonb") => return Self::new(oid::JSONB, -1),
+            Some("uuid") => return Self::new(oid::UUID, 16),
+            _ => {}
+        }
         match field.data_type() {
             DataType::List(item)
             | DataType::LargeList(item)
@@ -169,6 +175,7 @@ fn scalar_name(oid: u32) -> &'static str {
         oid::INT2 => "smallint",
         oid::INT4 => "integer",
         oid::JSON => "json",
+        oid::JSONB => "jsonb",
         oid::FLOAT4 => "real",
         oid::FLOAT8 => "double precision",
         oid::DATE => "date",

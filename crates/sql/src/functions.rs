@@ -24,6 +24,7 @@ use model::{Error, error::codes};
 pub(crate) use json_text::{column as json_column, flat, plain};
 
 use self::simple::Simple;
+pub use self::simple::text_type;
 
 /// Registers everything on the context all sessions start from.
 pub(crate) fn register(context: &SessionContext) {

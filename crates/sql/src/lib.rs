@@ -39,6 +39,7 @@ mod text;
 mod workers;
 
 pub use engine::{Engine, EngineParts};
+pub use functions::text_type;
 pub use outcome::Outcome;
 pub use session::{Headings, Prepared, Session, SessionOptions};
 pub use settings::SqlSettings;

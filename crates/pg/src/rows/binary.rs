@@ -24,6 +24,11 @@ impl Cells {
             Self::Numeric128(a) => put_numeric(b, &a.value_as_string(row)),
             Self::Numeric256(a) => put_numeric(b, &a.value_as_string(row)),
             Self::Text(a) => b.put_slice(a.value(row).as_bytes()),
+            // The version of the format, which is the text.
+            Self::Jsonb(a) => {
+                b.put_u8(1);
+                b.put_slice(a.value(row).as_bytes());
+            }
             Self::TextView(a) => b.put_slice(a.value(row).as_bytes()),
             Self::Bytes(a) | Self::Uuid(a) => b.put_slice(a.value(row)),
             Self::Date(a) => b.put_i32(a.value(row).saturating_sub(EPOCH_DAYS)),

@@ -125,6 +125,7 @@ pub(crate) enum Cells {
     Numeric128(Decimal128Array),
     Numeric256(Decimal256Array),
     Text(StringArray),
+    Jsonb(StringArray),
     TextView(StringViewArray),
     Bytes(BinaryArray),
     Uuid(BinaryArray),
@@ -153,6 +154,14 @@ impl Cells {
             DataType::Null => Self::Null,
             DataType::Dictionary(_, value) => return Self::new(&Field::new("", (**value).clone(), true), &to(value)?),
             DataType::RunEndEncoded(_, value) => return Self::new(value, &to(value.data_type())?),
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View if pg.oid != oid::TEXT => {
+                let texts = to(&DataType::Utf8)?.as_string::<i32>().clone();
+                match pg.oid {
+                    oid::UUID => Self::Uuid(uuids(&texts)?),
+                    oid::JSONB => Self::Jsonb(texts),
+                    _ => Self::Text(texts),
+                }
+            }
             _ if pg.oid == oid::UUID => Self::Uuid(to(&DataType::Binary)?.as_binary().clone()),
             _ if pg.oid == oid::JSON => Self::Text(to_json(field, array)?),
             DataType::Boolean => Self::Bool(array.as_boolean().clone()),
@@ -225,7 +234,7 @@ impl Cells {
             Self::Float8(a) => a.is_null(row),
             Self::Numeric128(a) => a.is_null(row),
             Self::Numeric256(a) => a.is_null(row),
-            Self::Text(a) => a.is_null(row),
+            Self::Text(a) | Self::Jsonb(a) => a.is_null(row),
             Self::TextView(a) => a.is_null(row),
             Self::Bytes(a) | Self::Uuid(a) => a.is_null(row),
             Self::Interval(a) => a.is_null(row),
@@ -250,6 +259,16 @@ impl Cells {
         b[start..start + 4].copy_from_slice(&length.to_be_bytes());
         Ok(())
     }
+}
+
+/// Texts that were found to be UUIDs when they became some.
+fn uuids(texts: &StringArray) -> Result<BinaryArray> {
+    let each = texts.iter().map(|text| text.map(uuid::Uuid::try_parse).transpose());
+    let uuids = each.collect::<Result<Vec<_>, _>>().map_err(|error| {
+        Error::new(model::error::codes::PG_VALUE_UNSENDABLE, "could not send a value of the result")
+            .detail(error.to_string())
+    })?;
+    Ok(uuids.iter().map(|uuid| uuid.as_ref().map(uuid::Uuid::as_bytes)).collect())
 }
 
 /// Nested values as JSON text.

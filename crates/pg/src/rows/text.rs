@@ -29,7 +29,7 @@ impl Cells {
             }
             Self::Numeric128(a) => b.put_slice(a.value_as_string(row).as_bytes()),
             Self::Numeric256(a) => b.put_slice(a.value_as_string(row).as_bytes()),
-            Self::Text(a) => put_str(b, a.value(row)),
+            Self::Text(a) | Self::Jsonb(a) => put_str(b, a.value(row)),
             Self::TextView(a) => put_str(b, a.value(row)),
             Self::Bytes(a) => {
                 b.put_slice(b"\\x");

@@ -51,6 +51,43 @@ async fn parameters_have_the_types_they_are_given() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn json_and_uuid_are_types_although_they_are_kept_as_text() {
+    let node = Node::start().await;
+    let mut client = node.connect().await;
+    client
+        .query("CREATE TABLE kept AS SELECT 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid AS id, '[1]'::json AS doc")
+        .await;
+    for (sql, shown, gives) in [
+        ("'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'::uuid", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", 2950),
+        ("UUID 'a0eebc999c0b4ef8bb6d6bb9bd380a11'", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", 2950),
+        ("'{\"a\": 1}'::json", "{\"a\": 1}", 114),
+        ("'{\"a\": 1}'::jsonb", "{\"a\": 1}", 3802),
+        ("JSON '[]'", "[]", 114),
+        ("'{\"a\": 1}'::json -> 'a'", "1", 114),
+        ("'{\"a\": 1}'::jsonb ->> 'a'", "1", 25),
+        ("json_build_object('a', 1)", "{\"a\": 1}", 114),
+        ("to_json(1)", "1", 114),
+        ("'[1]'::json::text", "[1]", 25),
+        ("('1'::json)::int", "1", 23),
+        ("(SELECT id::uuid FROM kept)", "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", 2950),
+        (
+            "(SELECT id FROM kept WHERE id = 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'::uuid)",
+            "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+            25,
+        ),
+        ("max('b'::json) || 'c'", "bc", 25),
+    ] {
+        let answer = client.execute(&format!("SELECT {sql} AS v"), &[]).await;
+        assert_eq!((answer.row(), answer.types()), (vec![shown], vec![gives]), "{sql}");
+    }
+    let both = client.query("SELECT '[1]'::json AS j UNION ALL SELECT '[2]'").await;
+    assert_eq!(both.types(), [114]);
+    let none = client.query("SELECT NULL::uuid AS u, NULL::jsonb AS j, '{}'::json AS e WHERE false").await;
+    assert_eq!(none.types(), [2950, 3802, 114]);
+    assert_eq!(client.try_query("SELECT 'abc'::uuid").await.field('C'), "22023");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn moments_have_a_time_zone_where_it_is_written() {
     let node = Node::start().await;
     let mut client = node.connect().await;

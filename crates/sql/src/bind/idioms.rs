@@ -152,16 +152,22 @@ fn expression(expr: &mut Expr) -> Result<()> {
             let name = if *op == BinaryOperator::HashArrow { "json_get_json" } else { "json_as_text" };
             *expr = call(name, std::iter::once(take(left)).chain(path).collect());
         }
-        // JSON and UUID are text here; what is not text yet becomes JSON.
-        Expr::Cast { expr: inner, data_type, .. } if is_text_type(data_type) => {
-            *expr = match inner.as_ref() {
-                Expr::Value(_) => cast(take(inner), DataType::Text),
-                _ if *data_type == DataType::Uuid => cast(take(inner), DataType::Text),
-                _ => call("to_json_text", vec![take(inner)]),
-            };
-        }
-        Expr::TypedString(typed) if is_text_type(&typed.data_type) => {
-            *expr = cast(Expr::Value(typed.value.clone()), DataType::Text);
+        Expr::Cast { expr: inner, data_type, .. } => match text_type(data_type) {
+            // JSON and UUID are text here, with a mark; what is not text yet becomes JSON.
+            Some(function) => {
+                // A parameter would have no type.
+                let is_value = matches!(inner.as_ref(), Expr::Value(_));
+                let inner = take(inner);
+                *expr = call(function, vec![if is_value { cast(inner, DataType::Text) } else { inner }]);
+            }
+            // A cast alone would carry the mark along.
+            None if is_text(data_type) && is_marked(inner) => *expr = call("to_plain_text", vec![take(inner)]),
+            None => {}
+        },
+        Expr::TypedString(typed) => {
+            if let Some(function) = text_type(&typed.data_type) {
+                *expr = call(function, vec![Expr::Value(typed.value.clone())]);
+            }
         }
         Expr::CompoundFieldAccess { access_chain, .. } => {
             for access in access_chain {
@@ -324,8 +330,25 @@ fn is_power(expr: &Expr) -> bool {
     matches!(expr, Expr::BinaryOp { op: BinaryOperator::BitwiseXor, .. })
 }
 
-fn is_text_type(data_type: &DataType) -> bool {
-    matches!(data_type, DataType::JSON | DataType::JSONB | DataType::Uuid)
+/// The function that casts to a type which is text here.
+fn text_type(data_type: &DataType) -> Option<&'static str> {
+    match data_type {
+        DataType::JSON => Some("to_json_text"),
+        DataType::JSONB => Some("to_jsonb_text"),
+        DataType::Uuid => Some("to_uuid_text"),
+        _ => None,
+    }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Text | DataType::Varchar(None) | DataType::String(None))
+}
+
+fn is_marked(mut expr: &Expr) -> bool {
+    while let Expr::Nested(inner) = expr {
+        expr = inner;
+    }
+    is_json(Some(expr)) || matches!(expr, Expr::Function(function) if function.name.to_string() == "to_uuid_text")
 }
 
 /// Whether `expr`, rewritten, gives JSON text, as far as can be seen.
@@ -334,7 +357,13 @@ fn is_json(expr: Option<&Expr>) -> bool {
     let name = function.name.to_string().to_lowercase();
     matches!(
         name.as_str(),
-        "to_json" | "to_json_text" | "json_array_of" | "json_build_object" | "json_build_array" | "json_get_json"
+        "to_json"
+            | "to_json_text"
+            | "to_jsonb_text"
+            | "json_array_of"
+            | "json_build_object"
+            | "json_build_array"
+            | "json_get_json"
     )
 }
 

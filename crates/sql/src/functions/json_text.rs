@@ -14,10 +14,11 @@ use arrow::{
 };
 use datafusion::{
     common::exec_err,
-    error::Result,
+    error::{DataFusionError, Result},
     logical_expr::{ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF},
 };
 use datafusion_functions_json::{JSON_UNION_DATA_TYPE, JsonUnionEncoder, JsonUnionValue};
+use model::{Error, error::codes};
 
 use super::simple::{Simple, is_json};
 use crate::errors;
@@ -36,7 +37,7 @@ fn as_text(plan: LogicalPlan, wanted: fn(&DataType) -> bool) -> model::Result<Lo
     if !plan.schema().fields().iter().any(|field| wanted(field.data_type())) {
         return Ok(plan);
     }
-    static UDF: LazyLock<ScalarUDF> = LazyLock::new(|| to_json("json_text").udf());
+    static UDF: LazyLock<ScalarUDF> = LazyLock::new(|| to_json("json_text").giving("json").udf());
     let exprs: Vec<Expr> = plan
         .schema()
         .iter()
@@ -54,13 +55,17 @@ fn as_text(plan: LogicalPlan, wanted: fn(&DataType) -> bool) -> model::Result<Lo
 /// The functions people call: `to_json(x)`, `json_build_object(key, value, …)`, `json_build_array(…)`.
 pub(super) fn functions() -> Vec<ScalarUDF> {
     vec![
-        to_json("to_json").giving_json().udf(),
-        // What `x::json` stands for: text is taken to be JSON.
-        Simple::new("to_json_text", Some(1), text, |args| each(args, true)).giving_json().udf(),
+        to_json("to_json").giving("json").udf(),
+        // What `x::json` and `x::jsonb` stand for: text is taken to be JSON.
+        Simple::new("to_json_text", Some(1), text, |args| each(args, true)).giving("json").udf(),
+        Simple::new("to_jsonb_text", Some(1), text, |args| each(args, true)).giving("jsonb").udf(),
+        // `x::uuid`, and `x::json::text`.
+        Simple::new("to_uuid_text", Some(1), text, uuid).giving("uuid").udf(),
+        Simple::new("to_plain_text", Some(1), text, |args| as_utf8(args).map(ColumnarValue::Array)).udf(),
         // A list of JSON texts as one text.
-        Simple::new("json_array_of", Some(1), text, array_of).giving_json().udf(),
-        Simple::new("json_build_object", None, text, build_object).giving_json().udf(),
-        Simple::new("json_build_array", None, text, build_array).giving_json().udf(),
+        Simple::new("json_array_of", Some(1), text, array_of).giving("json").udf(),
+        Simple::new("json_build_object", None, text, build_object).giving("json").udf(),
+        Simple::new("json_build_array", None, text, build_array).giving("json").udf(),
     ]
 }
 
@@ -70,6 +75,22 @@ fn to_json(name: &'static str) -> Simple {
 
 fn text(_: &[DataType]) -> Result<DataType> {
     Ok(DataType::Utf8)
+}
+
+fn as_utf8(args: &ScalarFunctionArgs) -> Result<ArrayRef> {
+    Ok(arrow::compute::cast(&args.args[0].to_array(args.number_rows)?, &DataType::Utf8)?)
+}
+
+/// The text as it is, if it is a UUID.
+fn uuid(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let texts = as_utf8(args)?;
+    if let Some(wrong) = texts.as_string::<i32>().iter().flatten().find(|text| uuid::Uuid::try_parse(text).is_err()) {
+        let shown: String = wrong.chars().take(60).collect();
+        let error = Error::new(codes::SQL_VALUE, format!("`{shown}` is not a UUID"))
+            .hint("a UUID is 32 hexadecimal digits: a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
+        return Err(DataFusionError::External(Box::new(error)));
+    }
+    Ok(ColumnarValue::Array(texts))
 }
 
 fn each(args: &ScalarFunctionArgs, text_is_json: bool) -> Result<ColumnarValue> {

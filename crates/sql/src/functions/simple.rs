@@ -10,8 +10,8 @@ use datafusion::{
     },
 };
 
-/// Marks columns whose text is JSON already.
-pub(super) const JSON_MARK: &str = "lakehead.json";
+/// On columns whose text is of a type that the engine has not: `json`, `jsonb` or `uuid`.
+const TYPE_MARK: &str = "lakehead.type";
 
 #[derive(Debug)]
 pub(super) struct Simple {
@@ -19,7 +19,7 @@ pub(super) struct Simple {
     signature: Signature,
     returns: fn(&[DataType]) -> Result<DataType>,
     run: fn(&ScalarFunctionArgs) -> Result<ColumnarValue>,
-    gives_json: bool,
+    gives: Option<&'static str>,
 }
 
 impl Simple {
@@ -34,12 +34,12 @@ impl Simple {
             Some(args) => Signature::any(args, Volatility::Immutable),
             None => Signature::variadic_any(Volatility::Immutable),
         };
-        Self { name, signature, returns, run, gives_json: false }
+        Self { name, signature, returns, run, gives: None }
     }
 
-    /// Its result is JSON text.
-    pub(super) fn giving_json(mut self) -> Self {
-        self.gives_json = true;
+    /// Its result is text that reads as `type_name`.
+    pub(super) fn giving(mut self, type_name: &'static str) -> Self {
+        self.gives = Some(type_name);
         self
     }
 
@@ -48,9 +48,14 @@ impl Simple {
     }
 }
 
-/// What is known of the text of `field`.
+/// What the text of `field` is, if it is more than text. Casts carry marks along, so a mark on anything else means nothing.
+pub fn text_type(field: &Field) -> Option<&str> {
+    let is_text = matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    field.metadata().get(TYPE_MARK).filter(|_| is_text).map(String::as_str)
+}
+
 pub(super) fn is_json(field: &Field) -> bool {
-    field.metadata().contains_key(JSON_MARK)
+    matches!(text_type(field), Some("json" | "jsonb"))
 }
 
 impl PartialEq for Simple {
@@ -87,9 +92,9 @@ impl ScalarUDFImpl for Simple {
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let types: Vec<_> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
         let field = Field::new(self.name, (self.returns)(&types)?, true);
-        Ok(Arc::new(match self.gives_json {
-            true => field.with_metadata(HashMap::from([(JSON_MARK.to_owned(), "true".to_owned())])),
-            false => field,
+        Ok(Arc::new(match self.gives {
+            Some(type_name) => field.with_metadata(HashMap::from([(TYPE_MARK.to_owned(), type_name.to_owned())])),
+            None => field,
         }))
     }
 
