@@ -174,6 +174,50 @@ const PG_USER_MAPPINGS: Columns = &[
     ("umoptions", Kind::Null),
 ];
 
+/// There are no extensions, but clients unnest their configuration.
+const PG_EXTENSION: Columns = &[
+    ("oid", Kind::Int(0)),
+    ("extname", Kind::Text("")),
+    ("extowner", Kind::Int(OWNER_OID)),
+    ("extnamespace", Kind::Int(0)),
+    ("extrelocatable", Kind::Bool(false)),
+    ("extversion", Kind::Text("")),
+    ("extconfig", Kind::Ints),
+    ("extcondition", Kind::Null),
+];
+
+const PG_AVAILABLE_EXTENSIONS: Columns = &[
+    ("name", Kind::Text("")),
+    ("default_version", Kind::Text("")),
+    ("installed_version", Kind::Null),
+    ("comment", Kind::Null),
+];
+
+const PG_POLICIES: Columns = &[
+    ("schemaname", Kind::Text("")),
+    ("tablename", Kind::Text("")),
+    ("policyname", Kind::Text("")),
+    ("permissive", Kind::Text("")),
+    ("roles", Kind::Null),
+    ("cmd", Kind::Text("")),
+    ("qual", Kind::Null),
+    ("with_check", Kind::Null),
+];
+
+const PG_SEQUENCES: Columns = &[
+    ("schemaname", Kind::Text("")),
+    ("sequencename", Kind::Text("")),
+    ("sequenceowner", Kind::Text("")),
+    ("data_type", Kind::Text("")),
+    ("start_value", Kind::Int(0)),
+    ("min_value", Kind::Int(0)),
+    ("max_value", Kind::Int(0)),
+    ("increment_by", Kind::Int(0)),
+    ("cycle", Kind::Bool(false)),
+    ("cache_size", Kind::Int(0)),
+    ("last_value", Kind::Int(0)),
+];
+
 /// There are no indexes and no constraints, but clients join these and unnest their arrays, so the types must be right.
 const PG_INDEX: Columns = &[
     ("indexrelid", Kind::Int(0)),
@@ -229,7 +273,7 @@ const PG_CONSTRAINT: Columns = &[
 ];
 
 /// Tables made here; [`super`] lists them with those of the dump.
-pub(super) const TABLES: &[&str] = &["pg_user_mappings"];
+pub(super) const TABLES: &[&str] = &["pg_available_extensions", "pg_policies", "pg_sequences", "pg_user_mappings"];
 
 impl Live {
     /// The table called `name`, if it is one of these.
@@ -274,6 +318,10 @@ impl Live {
             "pg_index" => (PG_INDEX, Vec::new()),
             "pg_constraint" => (PG_CONSTRAINT, Vec::new()),
             "pg_user_mappings" => (PG_USER_MAPPINGS, Vec::new()),
+            "pg_extension" => (PG_EXTENSION, Vec::new()),
+            "pg_available_extensions" => (PG_AVAILABLE_EXTENSIONS, Vec::new()),
+            "pg_policies" => (PG_POLICIES, Vec::new()),
+            "pg_sequences" => (PG_SEQUENCES, Vec::new()),
             _ => return Ok(None),
         };
         let batch = batch(columns, rows)?;

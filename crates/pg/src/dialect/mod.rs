@@ -204,6 +204,10 @@ impl VisitorMut for CatalogQueries {
             {
                 *expr = inner.as_ref().clone();
             }
+            // Types of names and letters, which are texts.
+            Expr::Cast { data_type, .. } if matches!(data_type.to_string().as_str(), "name" | "NAME" | "\"char\"") => {
+                *data_type = DataType::Text;
+            }
             // The engine's LIKE knows one escape character, the backslash.
             Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. }
                 if escape_char.is_some() =>

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::{
     ast::{
-        BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, SelectItem,
-        SetExpr, Statement, TableFactor, Value, VisitorMut,
+        BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query,
+        SelectItem, SetExpr, Statement, TableAlias, TableFactor, Value, VisitorMut,
     },
     dialect::PostgreSqlDialect,
     parser::Parser,
@@ -82,6 +82,14 @@ impl OfSession<'_> {
         })
     }
 
+    /// Tables of `information_schema` that the engine has not, as a query. They are all empty here: there are no keys,
+    /// sequences and triggers, and nobody was granted anything because everybody may do everything.
+    fn standard(&self, table: &str) -> Option<String> {
+        let (_, columns) = STANDARD.iter().find(|(name, _)| name.eq_ignore_ascii_case(table))?;
+        let columns: Vec<_> = columns.split(' ').map(|column| format!("CAST(NULL AS TEXT) AS {column}")).collect();
+        Some(format!("SELECT {} WHERE false", columns.join(", ")))
+    }
+
     /// The answer of `function`, and the name its column has when none is given.
     fn answer(&self, function: &Function) -> Option<(Expr, String)> {
         let name = function.name.0.last()?.as_ident()?.value.to_ascii_lowercase();
@@ -109,6 +117,71 @@ impl OfSession<'_> {
             _ => return None,
         };
         Some((answer, name))
+    }
+}
+
+/// Tables of the SQL standard with their columns, which are all text.
+const STANDARD: &[(&str, &str)] = &[
+    ("check_constraints", "constraint_catalog constraint_schema constraint_name check_clause"),
+    (
+        "column_privileges",
+        "grantor grantee table_catalog table_schema table_name column_name privilege_type is_grantable",
+    ),
+    (
+        "constraint_column_usage",
+        "table_catalog table_schema table_name column_name constraint_catalog constraint_schema constraint_name",
+    ),
+    (
+        "constraint_table_usage",
+        "table_catalog table_schema table_name constraint_catalog constraint_schema constraint_name",
+    ),
+    (
+        "key_column_usage",
+        "constraint_catalog constraint_schema constraint_name table_catalog table_schema table_name column_name \
+         ordinal_position position_in_unique_constraint",
+    ),
+    (
+        "referential_constraints",
+        "constraint_catalog constraint_schema constraint_name unique_constraint_catalog unique_constraint_schema \
+         unique_constraint_name match_option update_rule delete_rule",
+    ),
+    ("role_table_grants", GRANTS),
+    (
+        "routine_privileges",
+        "grantor grantee specific_catalog specific_schema specific_name routine_catalog routine_schema routine_name \
+         privilege_type is_grantable",
+    ),
+    (
+        "sequences",
+        "sequence_catalog sequence_schema sequence_name data_type numeric_precision numeric_precision_radix numeric_scale \
+         start_value minimum_value maximum_value increment cycle_option",
+    ),
+    (
+        "table_constraints",
+        "constraint_catalog constraint_schema constraint_name table_catalog table_schema table_name constraint_type \
+         is_deferrable initially_deferred enforced nulls_distinct",
+    ),
+    ("table_privileges", GRANTS),
+    (
+        "triggers",
+        "trigger_catalog trigger_schema trigger_name event_manipulation event_object_catalog event_object_schema \
+         event_object_table action_order action_condition action_statement action_orientation action_timing",
+    ),
+    (
+        "usage_privileges",
+        "grantor grantee object_catalog object_schema object_name object_type privilege_type is_grantable",
+    ),
+];
+
+const GRANTS: &str = "grantor grantee table_catalog table_schema table_name privilege_type is_grantable with_hierarchy";
+
+/// The schema a table is qualified with; that of another database is none.
+fn schema_of(name: &ObjectName) -> Option<String> {
+    let parts: Vec<_> = name.0.iter().map(|part| part.as_ident().map_or("", |ident| &ident.value)).collect();
+    match parts.as_slice() {
+        [_] => None,
+        [schema, _] | [DATABASE, schema, _] => Some(schema.to_ascii_lowercase()),
+        _ => Some(String::new()),
     }
 }
 
@@ -157,10 +230,17 @@ impl VisitorMut for OfSession<'_> {
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
         if let TableFactor::Table { name, alias, args: None, .. } = factor
             && let Some(table) = name.0.last().and_then(|part| part.as_ident())
-            && name.0[..name.0.len() - 1].iter().all(|part| part.as_ident().is_some_and(|s| s.value == "pg_catalog"))
-            && let Some(rows) = self.rows(&table.value)
+            && let Some(rows) = match schema_of(name).as_deref() {
+                None | Some("pg_catalog") => self.rows(&table.value),
+                Some("information_schema") => self.standard(&table.value),
+                Some(_) => None,
+            }
         {
-            let alias = alias.as_ref().map_or_else(|| table.value.clone(), ToString::to_string);
+            let alias = alias.clone().map_or_else(
+                || table.to_string(),
+                // Its AS is written below.
+                |alias| TableAlias { explicit: false, ..alias }.to_string(),
+            );
             if let Some(derived) = relation(&format!("SELECT * FROM ({rows}) AS {alias}")) {
                 *factor = derived;
             }

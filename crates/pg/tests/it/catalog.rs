@@ -91,3 +91,30 @@ async fn the_session_owns_what_is_there_and_is_known() {
         client.query("SELECT usename, application_name, state FROM pg_stat_activity WHERE pid = pg_backend_pid()");
     assert_eq!(activity.await.row(), ["ann", "tests", "active"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_never_here_is_an_empty_table_and_no_error() {
+    let node = Node::start().await;
+    let mut client = node.connect().await;
+    client.query("CREATE TABLE t (id BIGINT)").await;
+    for sql in [
+        "SELECT name, default_version, installed_version, comment FROM pg_catalog.pg_available_extensions ORDER BY name",
+        "SELECT e.oid, c.l FROM pg_extension e LEFT JOIN (SELECT array_agg(k.relname) AS l, x.e FROM \
+         (SELECT unnest(y.extconfig) AS oid, y.oid AS e FROM pg_extension y) x JOIN pg_class k ON k.oid = x.oid GROUP BY x.e) c \
+         ON c.e = e.oid",
+        "SELECT * FROM pg_catalog.pg_policies WHERE schemaname = 'public'",
+        "SELECT * FROM pg_catalog.pg_sequences WHERE schemaname = 'public'",
+        "SELECT r.* FROM pg_rewrite r WHERE r.ev_class = 1 AND r.rulename <> '_RETURN'::name",
+        "SELECT oid, relkind, reltype FROM pg_class WHERE relname = 'x' UNION ALL SELECT oid, 'c', oid FROM pg_type WHERE typname = 'x'",
+        "SELECT * FROM information_schema.table_privileges WHERE table_schema = 'public' AND table_name = 't'",
+        "SELECT p.grantee FROM information_schema.role_table_grants AS p",
+        "SELECT tc.constraint_type, kcu.column_name FROM information_schema.table_constraints tc \
+         JOIN information_schema.key_column_usage kcu ON tc.constraint_name = kcu.constraint_name WHERE tc.table_name = 't'",
+        "SELECT * FROM lakehead.information_schema.sequences",
+    ] {
+        assert!(client.query(sql).await.rows.is_empty(), "{sql}");
+    }
+    assert_eq!(client.query("SELECT r.rolname FROM pg_catalog.pg_roles AS r").await.rows.len(), 1);
+    let tables = client.query("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'").await;
+    assert_eq!(tables.row(), ["t"]);
+}

@@ -14,11 +14,11 @@ use datafusion::sql::{
     parser::Statement as DfStatement,
     sqlparser::ast::{
         AccessExpr, DataType, Expr, Ident, OrderByKind, Query, Select, SelectItem, SetExpr, Statement, Subscript,
-        TrimWhereField, Value, Visit, Visitor,
+        TrimWhereField, Value, Visit, Visitor, VisitorMut,
     },
 };
 
-use super::folded;
+use super::{folded, scopes};
 use crate::Headings;
 
 const CHARS_MAX: usize = 60;
@@ -64,6 +64,44 @@ pub(crate) fn shown(schema: &SchemaRef, style: Headings) -> Option<SchemaRef> {
     }
     let fields = schema.fields().iter().zip(names).map(|(field, name)| field.as_ref().clone().with_name(name));
     Some(Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone())))
+}
+
+/// What the other queries of a UNION call their columns does not matter, but the engine wants names that differ.
+pub(super) fn tell_branches_apart(statement: &mut DfStatement) {
+    struct Branches;
+    impl VisitorMut for Branches {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+            branches(&mut query.body, false);
+            ControlFlow::Continue(())
+        }
+    }
+    let _ = scopes::visit(statement, &mut Branches);
+}
+
+fn branches(body: &mut SetExpr, is_other: bool) {
+    match body {
+        SetExpr::SetOperation { left, right, .. } => {
+            branches(left, is_other);
+            branches(right, true);
+        }
+        SetExpr::Select(select) if is_other => {
+            let mut seen = HashSet::new();
+            for (index, item) in select.projection.iter_mut().enumerate() {
+                let fresh = || Ident::with_quote('"', format!("column{MARK}{index}"));
+                match item {
+                    SelectItem::ExprWithAlias { alias, .. } if !seen.insert(folded(alias)) => *alias = fresh(),
+                    SelectItem::UnnamedExpr(expr) if !seen.insert(column(expr).unwrap_or_else(|| expr.to_string())) => {
+                        *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: fresh() };
+                    }
+                    _ => {}
+                }
+            }
+        }
+        // Nested queries are visited by themselves.
+        _ => {}
+    }
 }
 
 fn first_select(mut body: &mut SetExpr) -> Option<&mut Select> {

@@ -142,6 +142,7 @@ impl<'a> Binder<'a> {
                 names::rewrite(&mut statement, &sources);
                 names::place_versions(&mut statement, &sources);
                 number_params(&mut statement);
+                headings::tell_branches_apart(&mut statement);
                 if self.views == 0 {
                     headings::rewrite(&mut statement, self.headings, self.answers);
                 }

@@ -271,6 +271,13 @@ async fn equal_names_are_told_apart_in_answers() {
     let postgres = SessionOptions { headings: Headings::Postgres, ..SessionOptions::default() };
     let outcome = node.engine.session(postgres).run("SELECT 1 AS a, 2 AS a").await.expect("runs").remove(0);
     assert_eq!(outcome.schema.fields().iter().map(|f| f.name().as_str()).collect::<Vec<_>>(), ["a", "a"]);
+    // Those of the other queries of a UNION mean nothing.
+    let united = "SELECT 1 AS a, 2 AS b, 3 AS c UNION ALL SELECT n, n, n FROM (VALUES (2)) AS x(n) \
+                  UNION ALL SELECT 3 AS z, 4 AS z, 1 + 1";
+    assert_eq!(
+        node.value(&format!("SELECT string_agg(a || '' || b || c, ' ' ORDER BY a) FROM ({united})")).await,
+        "123 222 342"
+    );
     // What is kept has each name once.
     assert_eq!(node.fails("CREATE TABLE x AS SELECT 1 AS a, 2 AS a").await, "LH0519");
     assert_eq!(node.fails("CREATE VIEW x AS SELECT 1 AS a, 2 AS a").await, "LH0519");
