@@ -26,6 +26,8 @@ pub enum Fault {
     Full,
     /// Syncs fail with EIO, and what was to be synced is lost at the next power cut even if synced again.
     SyncFails,
+    /// The next sync of a file fails like that, and none after it.
+    OneSyncFails,
 }
 
 #[derive(Clone, Default)]
@@ -42,6 +44,7 @@ struct State {
     /// Bytes that may be used in all files together, if there is a limit.
     capacity: Option<usize>,
     syncs: u64,
+    written: u64,
 }
 
 type Inode = Arc<Mutex<File>>;
@@ -73,6 +76,11 @@ impl MemoryDisk {
     }
 
     /// Syncs of files so far.
+    /// Bytes that programs have written so far, to all files together.
+    pub fn written(&self) -> u64 {
+        self.0.lock().written
+    }
+
     pub fn syncs(&self) -> u64 {
         self.0.lock().syncs
     }
@@ -297,9 +305,10 @@ impl DiskFile for MemoryFile {
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let range = offset as usize..offset as usize + bytes.len();
         let room = self.grow_to(range.end);
-        let mut file = self.inode.lock();
         // A full disk takes the first half.
         let taken = if room.is_ok() { bytes.len() } else { bytes.len() / 2 };
+        self.disk.0.lock().written += taken as u64;
+        let mut file = self.inode.lock();
         let range = range.start..range.start + taken;
         if file.bytes.len() < range.end {
             file.bytes.resize(range.end, 0);
@@ -313,7 +322,8 @@ impl DiskFile for MemoryFile {
         let mut state = self.disk.0.lock();
         let mut file = self.inode.lock();
         state.syncs += 1;
-        if state.fault == Some(Fault::SyncFails) {
+        if matches!(state.fault, Some(Fault::SyncFails | Fault::OneSyncFails)) {
+            state.fault = state.fault.filter(|fault| *fault != Fault::OneSyncFails);
             // As on Linux: the pages are clean now, whatever became of them.
             file.dirty.clear();
             return Err(io::Error::other("input/output error"));

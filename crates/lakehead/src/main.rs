@@ -51,8 +51,13 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    // Before anything asks for memory.
+    let small_pages = world::small_pages();
     let cli = Cli::parse();
     start_log(cli.verbose, matches!(cli.command, Command::Up(_)));
+    if let Err(error) = small_pages {
+        tracing::debug!(%error, "huge pages stay on");
+    }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the system can start threads");
     let done = runtime.block_on(async {

@@ -59,7 +59,7 @@ impl Node {
     pub async fn start(settings: Settings) -> Result<Self> {
         settings.check()?;
         let world = World::real();
-        limits::set();
+        limits::raise_open_files();
         let (house, log) = roles::stores::open(&settings, &world).await?;
         // Only now is the directory ours: before, the file may be that of the node that is up.
         ports::forget(&settings, &world)?;

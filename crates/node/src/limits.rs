@@ -2,16 +2,8 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-/// Takes from the system what a node needs, as far as it gives it.
-pub(crate) fn set() {
-    raise_open_files();
-    if let Err(error) = world::small_pages() {
-        tracing::debug!(%error, "huge pages stay on");
-    }
-}
-
 /// Raises the number of files this process may have open as far as it may: each partition in use holds two.
-fn raise_open_files() {
+pub(crate) fn raise_open_files() {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {

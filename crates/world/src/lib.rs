@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::{Disk, DiskFile, DiskLock, OpenMode, RealDisk, fsync_dir_of};
-pub use memory::small_pages;
+pub use memory::{forget_program, small_pages};
 pub use random::{Random, SystemRandom};
 pub use tasks::{TaskKind, Tasks};
 

@@ -1,14 +1,15 @@
-//! The thread that writes the write-ahead log: while one fsync runs the next group gathers, and one fsync makes the
-//! batches of all partitions durable.
+//! The thread that makes batches durable: while one fsync runs the next group gathers, and one fsync of the write-ahead log
+//! makes the batches of all partitions durable. What goes to few segments in large pieces is synced there instead.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, atomic::Ordering},
 };
 
-use model::Error;
+use model::{Error, Offset};
 
 use super::{
+    core::{Share, synced_in_place},
     partition::Partition,
     queue::{Item, Pending},
     shared::{Shared, apply_log_start, wake},
@@ -29,12 +30,17 @@ pub(crate) fn run(shared: &Shared, mut wal: Wal) {
     }
 }
 
-/// Logs a group, file by file.
+/// Makes a group durable: large shares of few segments in place, the rest by logging it, file by file.
 fn commit(shared: &Shared, wal: &mut Wal, mut group: VecDeque<Item>) {
     let mut moved = Vec::new();
     drop_dead(shared, &mut group);
+    // After a failure of the log, what it may hold must be declared void before anything else takes its place.
+    if wal.is_sure() {
+        sync_in_place(shared, &mut group, &mut moved);
+        wake(&mut moved);
+    }
     while !group.is_empty() {
-        if shared.wal.full_bytes() > WAL_GROWTH_MAX * shared.settings.checkpoint_bytes
+        if shared.wal.full_bytes() > WAL_GROWTH_MAX * shared.checkpoint_due_bytes.load(Ordering::Relaxed)
             && let Err(error) = super::checkpoint::checkpoint(shared)
         {
             fail_all(shared, &mut group, &error);
@@ -70,6 +76,56 @@ fn commit(shared: &Shared, wal: &mut Wal, mut group: VecDeque<Item>) {
             }
         }
         wake(&mut moved);
+    }
+}
+
+/// What of a group belongs to one partition.
+struct Held {
+    partition: Arc<Partition>,
+    segment: Offset,
+    /// All of it lies in that segment: the batches of a partition complete in order.
+    is_in_one: bool,
+    bytes: u64,
+}
+
+/// Syncs segments that hold much of the group, and takes their batches out of it. What fails here stays in it.
+fn sync_in_place(shared: &Shared, group: &mut VecDeque<Item>, moved: &mut Vec<Arc<Partition>>) {
+    let mut held: BTreeMap<u64, Held> = BTreeMap::new();
+    for item in &*group {
+        let Item::Batch(batch) = item else { continue };
+        let segment = batch.stored.place.segment;
+        let of_partition = held.entry(batch.partition.slot).or_insert_with(|| Held {
+            partition: batch.partition.clone(),
+            segment,
+            is_in_one: true,
+            bytes: 0,
+        });
+        of_partition.is_in_one &= of_partition.segment == segment;
+        of_partition.bytes += batch.stored.size() as u64;
+    }
+    let segments: Vec<_> = held.values().map(|held| held.partition.active_segment()).collect();
+    let shares: Vec<_> = std::iter::zip(held.values(), &segments)
+        .map(|(held, segment)| {
+            let segment = segment.as_ref().filter(|segment| held.is_in_one && segment.base_offset == held.segment);
+            Share { bytes: held.bytes, unsynced: segment.and_then(|segment| segment.unsynced()) }
+        })
+        .collect();
+    let mut synced = BTreeSet::new();
+    for ((slot, segment), is_chosen) in held.keys().zip(segments).zip(synced_in_place(&shares)) {
+        let Some(segment) = segment.filter(|_| is_chosen) else { continue };
+        match segment.sync_now(&shared.open_files) {
+            Ok(()) => _ = synced.insert(*slot),
+            Err(error) => tracing::error!(%error, "the write-ahead log takes what a segment did not"),
+        }
+    }
+    if synced.is_empty() {
+        return;
+    }
+    for item in std::mem::take(group) {
+        match item {
+            Item::Batch(ref batch) if synced.contains(&batch.partition.slot) => complete(shared, item, moved),
+            item => group.push_back(item),
+        }
     }
 }
 

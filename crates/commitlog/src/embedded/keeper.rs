@@ -26,9 +26,8 @@ pub(crate) fn run(shared: &Shared) {
         {
             tracing::warn!(%error, "cannot prepare a file for the write-ahead log");
         }
-        let unsaved = shared.bytes_since_checkpoint();
-        let due =
-            unsaved >= settings.checkpoint_bytes || (unsaved > 0 && now() - checked >= settings.checkpoint_interval);
+        let is_late = shared.bytes_since_checkpoint() > 0 && now() - checked >= settings.checkpoint_interval;
+        let due = shared.is_checkpoint_due() || is_late;
         if due && failed.is_none_or(|at| now() - at >= BACK_OFF) {
             match checkpoint(shared) {
                 Ok(()) => (checked, failed) = (now(), None),
@@ -155,5 +154,9 @@ impl Shared {
     /// Bytes written to segments since the last checkpoint began.
     pub(crate) fn bytes_since_checkpoint(&self) -> u64 {
         self.written_bytes.load(Ordering::Relaxed) - self.checkpoint_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_checkpoint_due(&self) -> bool {
+        self.bytes_since_checkpoint() >= self.checkpoint_due_bytes.load(Ordering::Relaxed)
     }
 }

@@ -100,7 +100,7 @@ fn write_run(shared: &Shared, run: &mut Vec<Box<Pending>>, onward: &mut Vec<Item
     }
     let bytes: usize = alive.iter().map(|batch| batch.stored.size()).sum();
     let before = shared.written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-    if before == 0 || shared.bytes_since_checkpoint() >= shared.settings.checkpoint_bytes {
+    if before == 0 || shared.is_checkpoint_due() {
         shared.keeper.nudge();
     }
     for batch in alive {

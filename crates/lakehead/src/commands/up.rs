@@ -59,6 +59,9 @@ pub async fn run(args: UpArgs) -> Result<()> {
     if let Err(error) = out::text(doors(node.addresses()) + &ready) {
         tracing::debug!(%error, "the doors could not be printed");
     }
+    if let Err(error) = world::forget_program() {
+        tracing::debug!(%error, "what only the start needed stays in memory");
+    }
     interrupted().await?;
     out::note("stopping");
     Ok(node.stop().await?)

@@ -2,10 +2,12 @@
 
 mod admission;
 mod epochs;
+mod in_place;
 mod producers;
 
 pub(crate) use admission::check_batch;
 pub(crate) use epochs::Epochs;
+pub(crate) use in_place::{Share, synced_in_place};
 pub(crate) use producers::{Kept, Producer, Producers, Verdict};
 
 use std::collections::VecDeque;

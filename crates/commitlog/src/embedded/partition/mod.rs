@@ -273,7 +273,7 @@ impl Partition {
         config: &TopicConfig,
         now: TimestampMs,
     ) -> Result<Arc<Segment>> {
-        let last = self.segments.read().last().cloned();
+        let last = self.active_segment();
         if let Some(last) = &last {
             let too_old = now.saturating_sub(last.created_ms) >= config.segment_ms;
             let full = last.len() + batch.size() as u64 > config.segment_bytes
@@ -348,9 +348,14 @@ impl Partition {
         dirt.segments.iter().try_for_each(|segment| segment.rewrite(open))
     }
 
+    /// The segment that is being written.
+    pub(crate) fn active_segment(&self) -> Option<Arc<Segment>> {
+        self.segments.read().last().cloned()
+    }
+
     /// When the segment that is being written was begun.
     pub(crate) fn active_since(&self) -> TimestampMs {
-        self.segments.read().last().map_or(self.since, |segment| segment.created_ms)
+        self.active_segment().map_or(self.since, |segment| segment.created_ms)
     }
 
     /// Takes the first `count` segments off the list; their files are the caller's to remove.

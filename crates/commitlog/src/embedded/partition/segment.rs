@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    io::IoSlice,
+    io::{self, IoSlice},
     path::{Path, PathBuf},
     sync::{
         Arc, Weak,
@@ -11,7 +11,7 @@ use std::{
 };
 
 use model::{Error, Offset, Result, TimestampMs};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 use world::{Disk, DiskFile, OpenMode};
 
 use super::{
@@ -28,6 +28,9 @@ const UNSAVED_ENTRIES_MAX: usize = 64;
 
 /// What the device is given at once in the background.
 const SYNCED_AT_ONCE_BYTES: u64 = 256 << 10;
+
+/// How often a sync in the background looks for bytes that came while it was at work.
+const CATCH_UPS_MAX: usize = 4;
 
 /// A batch as it goes to disk: header with offset and epoch, and the records as they came.
 pub(crate) struct Stored {
@@ -67,13 +70,23 @@ pub(crate) struct Segment {
     used: AtomicBool,
     /// Bytes of whole batches; the file may be longer for a moment.
     len: AtomicU64,
-    /// Bytes that have been brought to disk; what lies behind them may not be.
-    synced: AtomicU64,
+    /// Locked while the device is at work: of two that sync a file when that fails, only one is told by the system.
+    synced: Mutex<Synced>,
+    /// Its name is on disk, and all that comes before it in the partition.
+    settled: AtomicBool,
     /// Largest timestamp in it, [`NO_MAX`] if not known.
     max_timestamp: AtomicI64,
     index: RwLock<Index>,
     /// Where recent reads ended: the next read of a reader that goes on begins there.
     ends: Mutex<Ends>,
+}
+
+#[derive(Default)]
+struct Synced {
+    /// Bytes that have been brought to disk; what lies behind them may not be.
+    to: u64,
+    /// A sync has failed. The system may believe the bytes clean, so they have to be written again.
+    failed: bool,
 }
 
 enum Index {
@@ -101,7 +114,8 @@ impl Segment {
             file: Mutex::new(None),
             used: AtomicBool::new(true),
             len: AtomicU64::new(0),
-            synced: AtomicU64::new(0),
+            synced: Mutex::default(),
+            settled: AtomicBool::new(false),
             max_timestamp: AtomicI64::new(NO_MAX),
             index: RwLock::new(Index::Live(Live::default())),
             ends: Mutex::default(),
@@ -124,7 +138,7 @@ impl Segment {
         self.len.load(Ordering::Acquire)
     }
 
-    pub(super) fn io(&self, what: &str, error: &std::io::Error) -> Error {
+    pub(super) fn io(&self, what: &str, error: &io::Error) -> Error {
         Error::io(format!("cannot {what} {}", self.path.display()), error)
     }
 
@@ -179,26 +193,70 @@ impl Segment {
         Ok(())
     }
 
-    /// Brings all its batches to disk, piece by piece: whoever syncs something else meanwhile waits for one piece at most.
+    /// Brings its batches to disk in the background, piece by piece: whoever syncs something else meanwhile waits for one
+    /// piece at most.
     pub(crate) fn sync(self: &Arc<Self>, open: &OpenFiles) -> Result<()> {
         let file = self.file(open)?;
-        let to = self.len();
-        let mut at = self.synced.load(Ordering::Relaxed).min(to);
-        let failed = |error| self.io("sync", &error);
-        while at < to {
-            let piece = SYNCED_AT_ONCE_BYTES.min(to - at);
-            file.write_back(at, piece).map_err(failed)?;
-            at += piece;
+        let mut at = self.synced.lock().to;
+        for _ in 0..CATCH_UPS_MAX {
+            let to = self.len();
+            while at < to {
+                let piece = SYNCED_AT_ONCE_BYTES.min(to - at);
+                drop(self.sync_step(|| file.write_back(at, piece))?);
+                at += piece;
+            }
+            if self.len() - to < SYNCED_AT_ONCE_BYTES {
+                break;
+            }
         }
-        file.sync_data().map_err(failed)?;
-        self.synced.store(to, Ordering::Relaxed);
+        self.sync_now(open)
+    }
+
+    /// Brings its batches to disk at once.
+    pub(crate) fn sync_now(self: &Arc<Self>, open: &OpenFiles) -> Result<()> {
+        let file = self.file(open)?;
+        let to = self.len();
+        let mut synced = self.sync_step(|| file.sync_data())?;
+        synced.to = synced.to.max(to).min(self.len());
         Ok(())
+    }
+
+    fn sync_step(&self, step: impl FnOnce() -> io::Result<()>) -> Result<MutexGuard<'_, Synced>> {
+        let mut synced = self.synced.lock();
+        if synced.failed {
+            return Err(
+                self.io("sync", &io::Error::other("an earlier sync of it failed, and it is not written again yet"))
+            );
+        }
+        match step() {
+            Ok(()) => Ok(synced),
+            Err(error) => {
+                *synced = Synced { to: 0, failed: true };
+                Err(self.io("sync", &error))
+            }
+        }
+    }
+
+    /// Bytes that a sync has to bring to disk, if afterwards all of the partition up to its end is there. `None` also while
+    /// it is being synced.
+    pub(crate) fn unsynced(&self) -> Option<u64> {
+        let synced = self.synced.try_lock()?;
+        (self.settled.load(Ordering::Acquire) && !synced.failed).then(|| self.len().saturating_sub(synced.to))
+    }
+
+    /// A checkpoint has brought its name and all that comes before it to disk.
+    pub(crate) fn settle(&self) {
+        self.settled.store(true, Ordering::Release);
     }
 
     /// Removes everything from `position` on.
     pub(super) fn truncate(self: &Arc<Self>, open: &OpenFiles, position: u64) -> Result<()> {
         let file = self.file(open)?;
         self.len.store(position, Ordering::Release);
+        {
+            let mut synced = self.synced.lock();
+            synced.to = synced.to.min(position);
+        }
         *self.ends.lock() = Ends::default();
         if let Index::Live(live) = &mut *self.index.write() {
             live.truncate(position);
@@ -235,7 +293,7 @@ impl Segment {
     /// Writes all batches once more over themselves.
     pub(super) fn rewrite(self: &Arc<Self>, open: &OpenFiles) -> Result<()> {
         let file = self.file(open)?;
-        self.synced.store(0, Ordering::Relaxed);
+        self.synced.lock().to = 0;
         let mut scan = self.scan_from(open, 0, self.len())?;
         while let Some((position, header)) = scan.next()? {
             let batch = scan.batch(position, &header)?;
@@ -244,6 +302,7 @@ impl Segment {
             }
             file.write_all_at(batch, position).map_err(|error| self.io("write", &error))?;
         }
+        self.synced.lock().failed = false;
         Ok(())
     }
 
@@ -419,7 +478,7 @@ impl Segment {
     }
 
     /// Removes its files.
-    pub(crate) fn remove(&self, disk: &dyn Disk) -> std::io::Result<()> {
+    pub(crate) fn remove(&self, disk: &dyn Disk) -> io::Result<()> {
         *self.file.lock() = None;
         disk.remove_file(&layout::index_of(&self.path))?;
         disk.remove_file(&self.path)

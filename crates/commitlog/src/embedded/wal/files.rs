@@ -195,6 +195,11 @@ impl Wal {
         self.current.as_ref().map(|current| current.number)
     }
 
+    /// Whether all that is in its files and not void by what they say has been acknowledged.
+    pub(crate) fn is_sure(&self) -> bool {
+        self.void_from == Lsn::MAX
+    }
+
     /// Logs a prefix of `writes`, as many as fit into one file, and returns once they are on disk. On failure none of
     /// `writes` counts, whatever a later start finds in the file.
     pub(crate) fn log(&mut self, writes: &[Write<'_>]) -> Result<usize> {
