@@ -7,6 +7,8 @@
 //!             order fixed)                    │                                       │                       free the log
 //!                                            └► relaxed topics: done here            └► high watermark moves, acks, wakers
 //! ```
+//! Where a group has much for few segments, these are synced instead of logged, and every byte is written once.
+//!
 //! One fsync costs the same whether its batches belong to one partition or to a thousand, and while it runs the next
 //! group gathers. Reading needs only segments. A start after a crash reads segments from the last checkpoint on, cuts torn
 //! tails and puts back from the write-ahead log what the segments have lost.
