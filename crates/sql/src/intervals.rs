@@ -182,12 +182,12 @@ fn expression(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             compared(std::iter::once(base.as_mut()).chain(when_then_expr.iter_mut().map(|(w, _)| w.as_mut())), schema)
         }
         Expr::InSubquery(within) if is_interval(&within.expr, schema) => {
-            within.expr = Box::new(length(take(&mut within.expr), schema));
+            *within.expr = length(take(&mut within.expr), schema);
             within.subquery.subquery = lengths_of(&within.subquery.subquery)?.into();
             true
         }
         Expr::SetComparison(set) if is_interval(&set.expr, schema) => {
-            set.expr = Box::new(length(take(&mut set.expr), schema));
+            *set.expr = length(take(&mut set.expr), schema);
             set.subquery.subquery = lengths_of(&set.subquery.subquery)?.into();
             true
         }
@@ -275,7 +275,7 @@ fn take(expr: &mut Expr) -> Expr {
 /// `expr`, an interval or the difference of two times, in nanoseconds.
 fn length(expr: Expr, schema: &DFSchema) -> Expr {
     static UDF: LazyLock<ScalarUDF> =
-        LazyLock::new(|| simple("interval_length", 1, |_| Ok(LENGTH), |args| Ok(lengths(&args.args[0])?)));
+        LazyLock::new(|| simple("interval_length", 1, |_| Ok(LENGTH), |args| lengths(&args.args[0])));
     // Coercion made intervals of differences, which overflows after 292 years.
     let expr = match expr {
         expr if matches!(expr.get_type(schema), Ok(DataType::Duration(_))) => expr,
@@ -321,7 +321,7 @@ fn nanos(parts: IntervalMonthDayNano) -> i128 {
 }
 
 fn intervals(array: &ArrayRef) -> Result<&IntervalMonthDayNanoArray> {
-    Ok(datafusion::common::cast::as_interval_mdn_array(array)?)
+    datafusion::common::cast::as_interval_mdn_array(array)
 }
 
 // ── choosing among intervals ──
@@ -330,8 +330,8 @@ static GREATEST: LazyLock<ScalarUDF> =
     LazyLock::new(|| simple_variadic("greatest", |_| Ok(PARTS), |args| chosen(args, |new, old| new > old)));
 static LEAST: LazyLock<ScalarUDF> =
     LazyLock::new(|| simple_variadic("least", |_| Ok(PARTS), |args| chosen(args, |new, old| new < old)));
-static MAX: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Extreme::new("max").into());
-static MIN: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Extreme::new("min").into());
+static MAX: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Extreme::named("max").into());
+static MIN: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| Extreme::named("min").into());
 
 fn replaced(function: &mut Arc<ScalarUDF>, by: &ScalarUDF) -> bool {
     *function = by.clone().into();
@@ -368,7 +368,7 @@ struct Extreme {
 }
 
 impl Extreme {
-    fn new(name: &'static str) -> AggregateUDF {
+    fn named(name: &'static str) -> AggregateUDF {
         AggregateUDF::from(Self { name, signature: Signature::any(1, Volatility::Immutable) })
     }
 }

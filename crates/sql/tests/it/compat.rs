@@ -7,6 +7,9 @@ use sql::{Headings, SessionOptions};
 
 use crate::fixture::Node;
 
+/// Time that grows with the square of the rows is much longer.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 #[tokio::test]
 async fn intervals_compare_by_how_long_they_are() {
     let node = Node::start().await;
@@ -128,16 +131,15 @@ async fn gathered_values_keep_their_order_and_their_nulls() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gathering_takes_time_with_the_rows_and_memory_of_the_pool() {
     let node = Node::start_with(|settings| settings.memory_bytes = 256 << 20).await;
-    let began = std::time::Instant::now();
     for sql in [
         "SELECT length(string_agg(value::varchar, ',' ORDER BY value DESC)) FROM generate_series(1, 400000)",
         "SELECT length(string_agg(DISTINCT value::varchar, ',')) FROM generate_series(1, 400000)",
         "SELECT sum(length(s)) FROM (SELECT string_agg(value::varchar, ',' ORDER BY value) AS s
            FROM generate_series(1, 400000) GROUP BY value % 10)",
     ] {
-        assert!(node.value(sql).await.parse::<u64>().expect("a number") > 2_000_000, "{sql}");
+        let length = tokio::time::timeout(PATIENCE, node.value(sql)).await.expect("in time");
+        assert!(length.parse::<u64>().expect("a number") > 2_000_000, "{sql}");
     }
-    assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
     node.run("CREATE TABLE t AS SELECT repeat('x', 1000) || value AS s, value FROM generate_series(1, 300000)").await;
     for sql in [
         "SELECT length(string_agg(s, ',')) FROM t",
@@ -377,13 +379,12 @@ async fn rows_of_an_insert_never_land_in_a_table_they_were_not_made_for() {
     for (columns, lands) in [("id BIGINT, n BIGINT", true), ("name VARCHAR, id BIGINT, n BIGINT", false)] {
         node.run("CREATE OR REPLACE TABLE t (id BIGINT, n BIGINT)").await;
         let session = node.engine.session(SessionOptions::default());
-        let insert = tokio::spawn(async move {
-            let sql = "INSERT INTO t SELECT value, 1 FROM generate_series(1, 3000000)";
-            session.run(sql).await.map(|_| ())
-        });
-        tokio::time::sleep(Duration::from_millis(30)).await;
-        node.run(&format!("CREATE OR REPLACE TABLE t ({columns})")).await;
-        let done = insert.await.expect("runs");
+        let insert = session.run("INSERT INTO t SELECT value, 1 FROM generate_series(1, 3000000)");
+        let replace = async {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            node.run(&format!("CREATE OR REPLACE TABLE t ({columns})")).await;
+        };
+        let (done, ()) = tokio::join!(insert, replace);
         let count = node.value("SELECT count(*) FROM t").await;
         if lands {
             done.expect("starts over");
