@@ -62,7 +62,7 @@ async def asynchronous():
         ("SELECT $1::numeric", decimal.Decimal("1.5"), decimal.Decimal("1.5")),
         ("SELECT $1::timestamptz", now, now),
         ("SELECT $1::interval", dt.timedelta(days=1), dt.timedelta(days=1)),
-        ("SELECT $1::uuid", key, str(key)),
+        ("SELECT $1::uuid", key, key),
         ("SELECT count(*) FROM (SELECT 1 FROM generate_series(1, 9) LIMIT $1)", 3, 3),
     ]:
         check(sql, await conn.fetchval(sql, value), expected)
