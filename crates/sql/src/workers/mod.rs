@@ -76,8 +76,9 @@ impl Workers {
             .worker_threads(cores * 2)
             .thread_name("query")
             .on_thread_start(move || give_way(niceness))
-            // Steps of a query are long: timers, files and newcomers are looked after at each of them.
-            .event_interval(1)
+            // Steps of a query are long: newcomers are looked after at each of them, timers and files at every other. Not
+            // at each: a task whose budget is spent comes back then, and ahead of all that wait in the worker's queue.
+            .event_interval(2)
             .global_queue_interval(1)
             .build()
             .map_err(|e| Error::io("could not start the threads of queries", &e))?;
@@ -193,6 +194,24 @@ mod tests {
         let (failed, in_time) = tokio::join!(workers.run(|_| std::future::pending::<Result<()>>()), stop);
         assert_eq!(failed.expect_err("an error").code().name, "LH0005");
         assert!(in_time);
+    }
+
+    #[tokio::test]
+    async fn work_that_never_waits_leaves_room_for_what_it_began() {
+        let workers = Workers::start(&World::real()).expect("threads");
+        let busy = || {
+            workers.run(|_| async {
+                let begun = tokio::spawn(async {});
+                while !begun.is_finished() {
+                    tokio::task::consume_budget().await;
+                }
+                Ok(())
+            })
+        };
+        let threads = 2 * std::thread::available_parallelism().map_or(1, usize::from);
+        let all = futures::future::join_all((0..threads).map(|_| busy()));
+        let done = tokio::time::timeout(Duration::from_secs(60), all).await.expect("nobody waits for ever");
+        assert!(done.iter().all(Result::is_ok));
     }
 
     #[tokio::test]
