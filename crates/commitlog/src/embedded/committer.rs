@@ -40,7 +40,7 @@ fn commit(shared: &Shared, wal: &mut Wal, mut group: VecDeque<Item>) {
         wake(&mut moved);
     }
     while !group.is_empty() {
-        if shared.wal.full_bytes() > WAL_GROWTH_MAX * shared.checkpoint_due_bytes.load(Ordering::Relaxed)
+        if shared.wal.full_bytes() > WAL_GROWTH_MAX * shared.settings.checkpoint_bytes
             && let Err(error) = super::checkpoint::checkpoint(shared)
         {
             fail_all(shared, &mut group, &error);

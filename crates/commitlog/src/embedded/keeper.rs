@@ -157,6 +157,6 @@ impl Shared {
     }
 
     pub(crate) fn is_checkpoint_due(&self) -> bool {
-        self.bytes_since_checkpoint() >= self.checkpoint_due_bytes.load(Ordering::Relaxed)
+        self.bytes_since_checkpoint() >= self.settings.checkpoint_bytes
     }
 }

@@ -73,7 +73,6 @@ pub(super) fn open(dir: &Path, settings: LogSettings, world: World) -> Result<Op
         clean_mark: AtomicBool::new(clean),
         written_bytes: AtomicU64::new(0),
         checkpoint_bytes: AtomicU64::new(0),
-        checkpoint_due_bytes: AtomicU64::new(settings.checkpoint_bytes),
         graveyard: Mutex::default(),
         abandoned: AtomicBool::new(false),
         settings,
@@ -82,7 +81,7 @@ pub(super) fn open(dir: &Path, settings: LogSettings, world: World) -> Result<Op
     let topics = topics::load(&shared, |topic, number| saved.partitions.get(&(topic, number)).map(restore))?;
     *shared.topics.get_mut() = topics;
     if clean {
-        shared.wal.free_before(shared.wal.durable(), checkpoint::spare_files_max(&shared));
+        shared.wal.free_before(shared.wal.durable(), checkpoint::spare_files_max(&shared.settings));
     } else if !shared.topics.get_mut().is_empty() {
         recover(&shared, &saved)?;
     }

@@ -49,8 +49,6 @@ pub(crate) struct Shared {
     /// Bytes written to segments since the log was opened, and how many of them the last checkpoint covers.
     pub(crate) written_bytes: AtomicU64,
     pub(crate) checkpoint_bytes: AtomicU64,
-    /// The next checkpoint is due when so many are not covered.
-    pub(crate) checkpoint_due_bytes: AtomicU64,
     pub(crate) graveyard: Mutex<Vec<Buried>>,
     /// The last owner went away without closing: finish nothing.
     pub(crate) abandoned: AtomicBool,

@@ -20,21 +20,9 @@ use super::{
     shared::Shared,
 };
 
-/// What a checkpoint of many files waits for, for each of them: a sync costs as much for little as for this.
-const BYTES_PER_FILE: u64 = 256 << 10;
-
-/// Longest that many files put off a checkpoint, as a multiple of the setting.
-const DUE_GROWTH_MAX: u64 = 4;
-
-/// When the next checkpoint is due, after one that synced so many files.
-fn due_bytes(settings: &LogSettings, files: usize) -> u64 {
-    let min = settings.checkpoint_bytes;
-    (files as u64 * BYTES_PER_FILE).clamp(min, min * DUE_GROWTH_MAX)
-}
-
 /// Spare files of the write-ahead log that are kept.
-pub(crate) fn spare_files_max(shared: &Shared) -> usize {
-    (shared.checkpoint_due_bytes.load(Ordering::Relaxed) / shared.settings.wal_file_bytes) as usize + 2
+pub(crate) fn spare_files_max(settings: &LogSettings) -> usize {
+    (settings.checkpoint_bytes / settings.wal_file_bytes) as usize + 2
 }
 
 /// Makes all that is complete durable in its segment files and frees the write-ahead log before it.
@@ -72,10 +60,8 @@ pub(crate) fn checkpoint(shared: &Shared) -> Result<()> {
         return Err(error);
     }
     dirty.iter().flat_map(|(_, dirt)| &dirt.segments).for_each(|segment| segment.settle());
-    let files = dirty.iter().map(|(_, dirt)| dirt.segments.len()).sum();
-    shared.checkpoint_due_bytes.store(due_bytes(&shared.settings, files), Ordering::Relaxed);
     shared.checkpoint_bytes.store(written, Ordering::Relaxed);
-    shared.wal.free_before(lsn, spare_files_max(shared));
+    shared.wal.free_before(lsn, spare_files_max(&shared.settings));
     Ok(())
 }
 
