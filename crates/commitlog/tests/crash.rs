@@ -43,9 +43,9 @@ async fn power_cuts_lose_nothing_acknowledged() {
 /// The same where some batches are worth a sync of their segment and others go through the write-ahead log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn power_cuts_lose_nothing_that_was_synced_in_place() {
-    let settings = LogSettings { wal_file_bytes: 128 << 10, checkpoint_bytes: 256 << 10, ..LogSettings::default() };
+    let settings = LogSettings { wal_file_bytes: 256 << 10, checkpoint_bytes: 512 << 10, ..LogSettings::default() };
     for seed in 0..12u64 {
-        cut_power(seed, settings.clone(), "400000", |n| if n % 4 == 0 { n % 300 } else { (36 << 10) + n % 5000 }).await;
+        cut_power(seed, settings.clone(), "800000", |n| if n % 4 == 0 { n % 300 } else { (72 << 10) + n % 5000 }).await;
     }
 }
 
@@ -284,7 +284,7 @@ async fn a_checkpoint_that_fails_loses_nothing_when_the_next_succeeds() {
     }
 }
 
-const LARGE: usize = 40 << 10;
+const LARGE: usize = 80 << 10;
 
 /// A log with a topic `t` whose partition 0 is synced in place from here on, and how many records it holds.
 async fn in_place(disk: &MemoryDisk) -> (Arc<EmbeddedLog>, usize) {

@@ -20,6 +20,12 @@ use super::{
     shared::Shared,
 };
 
+/// What the device is given at once: appends wait behind it.
+const SMALL_PIECE_BYTES: u64 = 64 << 10;
+
+/// The same when the next checkpoint is due soon: in larger pieces the device takes more.
+const LARGE_PIECE_BYTES: u64 = 256 << 10;
+
 /// Spare files of the write-ahead log that are kept.
 pub(crate) fn spare_files_max(settings: &LogSettings) -> usize {
     (settings.checkpoint_bytes / settings.wal_file_bytes) as usize + 2
@@ -41,7 +47,7 @@ pub(crate) fn checkpoint(shared: &Shared) -> Result<()> {
     }
     let dirty: Vec<_> =
         partitions.iter().filter_map(|partition| Some((partition.clone(), partition.take_dirt()?))).collect();
-    let synced = dirty.iter().try_for_each(|(partition, dirt)| match sync(shared, dirt) {
+    let synced = dirty.iter().try_for_each(|(partition, dirt)| match sync(shared, dirt, written) {
         Err(error) if !partition.is_deleted() => Err(error),
         _ => Ok(()),
     });
@@ -67,10 +73,14 @@ pub(crate) fn checkpoint(shared: &Shared) -> Result<()> {
 
 /// Brings the bytes of segments to disk. Each file is synced for itself: syncing the file system would wait for everybody's
 /// files, and make everybody wait.
-fn sync(shared: &Shared, dirt: &Dirt) -> Result<()> {
+fn sync(shared: &Shared, dirt: &Dirt, written: u64) -> Result<()> {
+    let piece_bytes = || {
+        let since = shared.written_bytes.load(Ordering::Relaxed) - written;
+        if since < shared.settings.checkpoint_bytes / 2 { SMALL_PIECE_BYTES } else { LARGE_PIECE_BYTES }
+    };
     dirt.segments.iter().try_for_each(|segment| {
         segment.save_index(&shared.open_files);
-        segment.sync(&shared.open_files)
+        segment.sync(&shared.open_files, piece_bytes)
     })
 }
 

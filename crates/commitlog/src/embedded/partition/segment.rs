@@ -26,9 +26,6 @@ use crate::{
 /// Index entries that may be missing in the file.
 const UNSAVED_ENTRIES_MAX: usize = 64;
 
-/// What the device is given at once in the background.
-const SYNCED_AT_ONCE_BYTES: u64 = 256 << 10;
-
 /// How often a sync in the background looks for bytes that came while it was at work.
 const CATCH_UPS_MAX: usize = 4;
 
@@ -193,19 +190,19 @@ impl Segment {
         Ok(())
     }
 
-    /// Brings its batches to disk in the background, piece by piece: whoever syncs something else meanwhile waits for one
-    /// piece at most.
-    pub(crate) fn sync(self: &Arc<Self>, open: &OpenFiles) -> Result<()> {
+    /// Brings its batches to disk in the background, in pieces of so many bytes: whoever syncs something else meanwhile
+    /// waits for one piece at most.
+    pub(crate) fn sync(self: &Arc<Self>, open: &OpenFiles, piece_bytes: impl Fn() -> u64) -> Result<()> {
         let file = self.file(open)?;
         let mut at = self.synced.lock().to;
         for _ in 0..CATCH_UPS_MAX {
             let to = self.len();
             while at < to {
-                let piece = SYNCED_AT_ONCE_BYTES.min(to - at);
+                let piece = piece_bytes().min(to - at);
                 drop(self.sync_step(|| file.write_back(at, piece))?);
                 at += piece;
             }
-            if self.len() - to < SYNCED_AT_ONCE_BYTES {
+            if self.len() - to < piece_bytes() {
                 break;
             }
         }

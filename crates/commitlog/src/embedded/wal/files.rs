@@ -49,7 +49,7 @@ struct Full {
 }
 
 /// What the device is given at once while a spare file is made: appends wait behind no more than this.
-const PREPARED_AT_ONCE_BYTES: usize = 256 << 10;
+const PREPARED_AT_ONCE_BYTES: usize = 64 << 10;
 
 impl WalFiles {
     /// `present`: numbers of the files that are there, and whether each can be used again. All are kept until
