@@ -1,7 +1,7 @@
 //! Payloads → columns, in every format, by declared and by inferred columns, and by a schema that is itself untrusted.
 //!
-//! Laws: nothing panics; every payload is a row, a rejection or a line of names; a payload decodes the same whatever its neighbours are;
-//! memory stays in proportion to the payloads.
+//! Laws: nothing panics; every payload is a row, a rejection or a line of names; a payload decodes the same whatever its
+//! neighbours are; memory stays in proportion to the payloads.
 
 #![no_main]
 

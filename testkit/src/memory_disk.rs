@@ -75,12 +75,12 @@ impl MemoryDisk {
         self.0.lock().used()
     }
 
-    /// Syncs of files so far.
     /// Bytes that programs have written so far, to all files together.
     pub fn written(&self) -> u64 {
         self.0.lock().written
     }
 
+    /// Syncs of files so far.
     pub fn syncs(&self) -> u64 {
         self.0.lock().syncs
     }

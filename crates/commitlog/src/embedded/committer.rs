@@ -9,7 +9,7 @@ use std::{
 use model::{Error, Offset};
 
 use super::{
-    core::{Share, synced_in_place},
+    core::{SHARE_BYTES_MIN, Share, synced_in_place},
     partition::Partition,
     queue::{Item, Pending},
     shared::{Shared, apply_log_start, wake},
@@ -103,10 +103,12 @@ fn sync_in_place(shared: &Shared, group: &mut VecDeque<Item>, moved: &mut Vec<Ar
         of_partition.is_in_one &= of_partition.segment == segment;
         of_partition.bytes += batch.stored.size() as u64;
     }
+    // A group may be of a thousand partitions: only those with much are looked at closer.
+    held.retain(|_, held| held.is_in_one && held.bytes >= SHARE_BYTES_MIN);
     let segments: Vec<_> = held.values().map(|held| held.partition.active_segment()).collect();
     let shares: Vec<_> = std::iter::zip(held.values(), &segments)
         .map(|(held, segment)| {
-            let segment = segment.as_ref().filter(|segment| held.is_in_one && segment.base_offset == held.segment);
+            let segment = segment.as_ref().filter(|segment| segment.base_offset == held.segment);
             Share { bytes: held.bytes, unsynced: segment.and_then(|segment| segment.unsynced()) }
         })
         .collect();

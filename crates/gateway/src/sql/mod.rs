@@ -2,7 +2,8 @@
 //!
 //! Rows are sent while the query runs. Its first batch is awaited before the status goes out, so what fails early gets a
 //! proper error; what fails later ends the body early (a chunked body without its end, which every HTTP client reports),
-//! after a last line or field `error`; in Arrow it is a last message, which is none of Arrow's. A client that goes away cancels its query.
+//! after a last line or field `error`; in Arrow it is a last message, which is none of Arrow's. A client that goes away
+//! cancels its query.
 //!
 //! The header `lakehead-outcome` carries what only JSON has room for in its body: `{"tag": …, "notices": […]}`.
 

@@ -197,6 +197,27 @@ fn delimited_records_follow_rfc_4180() {
 }
 
 #[test]
+fn a_line_of_column_names_is_no_record_where_one_is_expected() {
+    let columns = schema(vec![("name", DataType::Utf8), ("city", DataType::Utf8)]);
+    let lines = ["name,city", "ann,ulm", "name,city\r\n", "city,name"];
+    let decode = |names_line| {
+        let options = DecodeOptions { names_line, ..DecodeOptions::default() };
+        let mut decoder =
+            Decoder::new(Format::Delimited { delimiter: b',' }, columns.clone(), options, no_schemas()).unwrap();
+        decoder.decode(lines.map(|line| Some(line.as_bytes())))
+    };
+
+    let inferred = decode(true);
+    assert_eq!(inferred.headers, [0, 2]);
+    assert_eq!(inferred.rows, Some(vec![1, 3]));
+    assert!(inferred.rejected.is_empty());
+
+    let declared = decode(false);
+    assert!(declared.headers.is_empty());
+    assert_eq!((declared.rows, declared.batch.num_rows()), (None, 4));
+}
+
+#[test]
 fn kafka_primitives_are_big_endian() {
     let mut decoder =
         Decoder::new(Format::Kafka, schema(vec![("k", DataType::Int64)]), DecodeOptions::default(), no_schemas())

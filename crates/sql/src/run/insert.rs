@@ -41,7 +41,8 @@ pub(super) struct Planned {
 
 impl Run<'_> {
     pub(super) async fn insert(&self, insert: &Insert, params: Vec<ScalarValue>) -> Result<Outcome> {
-        for lost in 0.. {
+        let mut lost = 0;
+        loop {
             let Planned { plan, target, .. } = self.plan_insert(insert).await?;
             let rows = self.stream(plan, params.clone()).await?;
             let written = match &target {
@@ -52,12 +53,12 @@ impl Run<'_> {
                 Ok(rows) => return Ok(Outcome::written(format!("INSERT 0 {rows}"), rows)),
                 // Another table is called so by now: the rows are made anew for the columns it has.
                 Err(error) if error.is(codes::COMMIT_CONFLICT) && lost < ATTEMPTS_MAX => {
+                    lost += 1;
                     tracing::debug!(%error, lost, "an INSERT starts over");
                 }
                 Err(error) => return Err(error),
             }
         }
-        Err(Error::internal("the loop above ends by itself"))
     }
 
     pub(super) async fn plan_insert(&self, insert: &Insert) -> Result<Planned> {

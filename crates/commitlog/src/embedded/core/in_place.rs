@@ -5,7 +5,7 @@
 //! takes nearly twice as much (docs/decisions/0003).
 
 /// From this many bytes of one group on, a segment is worth a sync of its own.
-const SHARE_BYTES_MIN: u64 = 64 << 10;
+pub(crate) const SHARE_BYTES_MIN: u64 = 64 << 10;
 
 /// Syncs that a group may cost beside the log's.
 const SYNCS_MAX: usize = 4;

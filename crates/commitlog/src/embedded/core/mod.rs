@@ -7,7 +7,7 @@ mod producers;
 
 pub(crate) use admission::check_batch;
 pub(crate) use epochs::Epochs;
-pub(crate) use in_place::{Share, synced_in_place};
+pub(crate) use in_place::{SHARE_BYTES_MIN, Share, synced_in_place};
 pub(crate) use producers::{Kept, Producer, Producers, Verdict};
 
 use std::collections::VecDeque;

@@ -202,7 +202,8 @@ impl Segment {
                 drop(self.sync_step(|| file.write_back(at, piece))?);
                 at += piece;
             }
-            if self.len() - to < piece_bytes() {
+            // A cut may have made it shorter.
+            if self.len().saturating_sub(to) < piece_bytes() {
                 break;
             }
         }

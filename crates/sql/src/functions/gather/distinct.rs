@@ -5,14 +5,14 @@ use std::collections::HashSet;
 use arrow::{
     array::{ArrayRef, AsArray},
     compute::{SortOptions, filter},
-    row::{OwnedRow, RowConverter, SortField},
+    row::{RowConverter, SortField},
 };
 use datafusion::{error::Result, logical_expr::Accumulator, scalar::ScalarValue};
 
 use super::{ValuesOf, check_size};
 
 /// What an entry of the set takes besides its bytes.
-const ENTRY_BYTES: usize = 2 * size_of::<OwnedRow>();
+const ENTRY_BYTES: usize = 4 * size_of::<Box<[u8]>>();
 
 #[derive(Debug)]
 pub(super) struct Distinct {
