@@ -1,8 +1,8 @@
 """Producers and consumers against Apache Kafka, driven by Kafka's own perf tools and by librdkafka's.
 
 Three brokers in one run: Apache Kafka as it comes (no fsync), Lakehead with the same policy, Lakehead as it comes (fsync before
-each acknowledgement); Lakehead with its broker role alone unless `--lake` is given. `consume.py` is this program with
-`--side consume`.
+each acknowledgement); Lakehead with its broker role alone unless `--lake` is given. The floor is what an acknowledgement takes
+without any broker (`floor.py`), at the same rate. `consume.py` is this program with `--side consume`.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import sys
 from acks import ack_times
 from common import Kafka, Lakehead, kafka_classpath, measure_disk, percentile, rdkafka_performance, table
 from confluent_kafka.admin import AdminClient, NewTopic
+from floor import floor_times
 
 ACKS_SECONDS = 6
 
@@ -45,6 +46,11 @@ def main():
                         admin = AdminClient({"bootstrap.servers": broker.kafka})
                         admin.create_topics([NewTopic(topic, partitions, 1)])[topic].result(120)
                         measured = measure(broker, options.side, produce, consume, topic, size, partitions, records)
+                    if options.side == "produce":
+                        syncs = name == "lakehead"
+                        # While the machine is as it was a moment ago.
+                        floor = floor_times(partitions, size, measured["mb_s"] / 2, ACKS_SECONDS) if syncs else None
+                        measured["acks"].append(percentile(floor, 0.99) if syncs else "–")
                     kafka = kafka or measured
                     ratios = [measured[key] / kafka[key] for key in ("mb_s", "cpu_s_gb", "rss_mb")]
                     rows.append([tool, size, partitions, name, measured["mb_s"], ratios[0], measured["cpu_s_gb"], ratios[1],
@@ -52,7 +58,7 @@ def main():
                     print(*(f"{c:.2f}" if isinstance(c, float) else c for c in rows[-1]), file=sys.stderr, flush=True)
     headings = ["tool", "record B", "partitions", "broker", "MB/s", "× Kafka", "broker CPU s/GB", "× Kafka", "RSS MB", "× Kafka"]
     if options.side == "produce":
-        headings += ["ack p50 ms at half load", "p99 ms"]
+        headings += ["ack p50 ms at half load", "p99 ms", "floor p99 ms"]
     table(headings, rows)
     if options.side == "produce":
         print(f"\nbars: no fsync: ≥ 1 × Kafka's MB/s, ≤ 0.5 × CPU, ≤ 0.1 × RSS, p99 ≤ Kafka's; as it comes: ≥ 0.8 × min(Kafka's MB/s, "
@@ -88,7 +94,7 @@ def java_produce(broker, topic, size, records):
     out = java("org.apache.kafka.tools.ProducerPerformance", "--topic", topic, "--num-records", records, "--record-size", size,
                "--throughput", -1, "--producer-props", f"bootstrap.servers={broker.kafka}", "acks=all", "batch.size=65536",
                "linger.ms=5", "buffer.memory=67108864")
-    return float(re.search(r"\(([\d.]+) MB/sec\)", out.strip().splitlines()[-1])[1]) * 1.048576
+    return float(re.findall(r"\(([\d.]+) MB/sec\)", out)[-1]) * 1.048576
 
 
 def java_consume(broker, topic, size, records):

@@ -11,7 +11,7 @@ use crate::{run, test};
 
 #[derive(Args)]
 pub struct Options {
-    /// disk, produce, consume, freshness, ingest, scan, start
+    /// disk, produce, consume, latency, freshness, ingest, scan, start
     name: String,
     /// Passed on to the benchmark (`-- --help` lists what it takes).
     #[arg(last = true)]
