@@ -11,6 +11,8 @@ use crate::{Reference, SchemaType};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SchemaRequest {
+    /// Without one the schema is invalid, as for Confluent, and not the body.
+    #[serde(default)]
     pub schema: String,
     #[serde(default)]
     pub schema_type: Option<String>,

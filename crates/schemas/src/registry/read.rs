@@ -198,10 +198,12 @@ impl Registry {
         let (_, parsed) = self.content(request, normalize || self.normalizes(subject))?;
         let messages = match version {
             // One version is asked for: the level's direction counts, not how many versions it covers.
-            Some(version) => {
-                let (number, version) = self.find_version(subject, version, false)?;
-                self.conflicts(level, &parsed, [(number, version.id)])
-            }
+            Some(version) => match self.find_version(subject, version, false) {
+                Ok((number, version)) => self.conflicts(level, &parsed, [(number, version.id)]),
+                // As Confluent: a subject's first schema breaks nothing.
+                Err(_) if version == VersionSpec::Latest => Vec::new(),
+                Err(error) => return Err(error),
+            },
             None => self.conflicts_with_subject(level, subject, &parsed),
         };
         Ok(CompatibilityAnswer { is_compatible: messages.is_empty(), messages: verbose.then_some(messages) })

@@ -124,6 +124,14 @@ fn messages_name_the_field_and_the_rule() {
 }
 
 #[test]
+fn a_first_schema_is_compatible_with_the_latest_there_is_not() {
+    let registry = with_level("BACKWARD");
+    let latest = registry.compatibility("new", Some(VersionSpec::Latest), &avro(""), true, false).expect("a check");
+    assert!(latest.is_compatible);
+    registry.compatibility("new", Some(VersionSpec::Number(1)), &avro(""), true, false).expect_err("no such version");
+}
+
+#[test]
 fn json_schemas_follow_confluents_content_models() {
     let open = |more: &str| format!(r#"{{"type":"object","properties":{{"a":{{"type":"string"}}{more}}}}}"#);
     let closed = |more: &str, rest: &str| {
