@@ -7,8 +7,8 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use commitlog::{
-    Append, Appended, Log, TimeQuery, TopicSpec,
-    record::{BatchBuilder, Codec, Header, Records, batches},
+    Append, Appended, Isolation, Log, TimeQuery, TopicSpec,
+    record::{BatchBuilder, Codec, Header, Marker, Records, batches},
     wait_beyond,
 };
 use futures::future::{BoxFuture, join_all};
@@ -27,6 +27,8 @@ pub async fn run(open: &Open) {
     bad_batches_are_refused_and_leave_nothing(&*open().await).await;
     repeats_get_the_original_offset(open).await;
     producers_are_held_to_their_sequence(&*open().await).await;
+    committed_readers_see_whole_transactions(open).await;
+    transactions_fence_and_are_fenced(&*open().await).await;
     time_finds_the_first_record_at_or_after(&*open().await).await;
     deleted_records_are_gone_for_good(open).await;
     wakers_fire_when_the_visible_end_moves(&*open().await).await;
@@ -66,6 +68,37 @@ pub fn sequenced(pid: i64, epoch: i16, sequence: i32, count: usize) -> Bytes {
     builder.build()
 }
 
+/// A batch of one record in a producer's transaction.
+pub fn transactional(pid: i64, epoch: i16, sequence: i32, value: &str) -> Bytes {
+    let mut builder = BatchBuilder::new(Codec::None).producer(pid, epoch, sequence).transactional();
+    builder.push(1, None, Some(value.as_bytes()), &[]);
+    builder.build()
+}
+
+/// Ends a producer's transaction in a partition.
+pub async fn end(log: &dyn Log, at: &TopicPartition, marker: Marker, pid: i64, epoch: i16) -> Result<Appended> {
+    log.append(at, marker.batch(pid, epoch, 0, 1), Append { internal: true }).await
+}
+
+/// What a committed reader sees: (offset, value).
+pub async fn read_committed(log: &dyn Log, at: &TopicPartition) -> Vec<(i64, String)> {
+    let mut from = log.bounds(at).expect("bounds").log_start;
+    let mut all = Vec::new();
+    while from < log.bounds(at).expect("bounds").last_stable {
+        let slice = log.read(at, from, 300, Isolation::Committed).await.expect("read");
+        for batch in slice.batches() {
+            let (batch, is_hidden) = batch.expect("whole batch");
+            from = from.max(batch.header.next_offset());
+            let block = batch.decompress(1 << 24).expect("decompress");
+            for record in Records::new(&batch.header, &block).filter(|_| !is_hidden) {
+                let record = record.expect("record");
+                all.push((record.offset, String::from_utf8_lossy(record.value.unwrap_or_default()).into_owned()));
+            }
+        }
+    }
+    all
+}
+
 pub async fn append(log: &dyn Log, to: &TopicPartition, bytes: Bytes) -> Result<Appended> {
     log.append(to, bytes, Append::default()).await
 }
@@ -75,7 +108,7 @@ pub async fn read_all(log: &dyn Log, at: &TopicPartition) -> Vec<(i64, String)> 
     let mut from = log.bounds(at).expect("bounds").log_start;
     let mut all: Vec<(i64, String)> = Vec::new();
     while from < log.bounds(at).expect("bounds").high_watermark {
-        let slice = log.read(at, from, 1000).await.expect("read");
+        let slice = log.read(at, from, 1000, Isolation::Uncommitted).await.expect("read");
         assert!(!slice.records.is_empty(), "LOG-3: below the high watermark there is something at {from}");
         for batch in batches(slice.records) {
             let batch = batch.expect("whole batch");
@@ -163,14 +196,14 @@ pub async fn offsets_are_dense_and_follow_calls(log: &dyn Log) {
 
     let at = tp("t-dense", 0);
     let end = log.bounds(&at).expect("bounds").high_watermark;
-    assert!(log.read(&at, end, 1000).await.expect("the end").records.is_empty());
+    assert!(log.read(&at, end, 1000, Isolation::Uncommitted).await.expect("the end").records.is_empty());
     for outside in [-1, end + 1] {
-        let error = log.read(&at, outside, 1000).await.expect_err("outside");
+        let error = log.read(&at, outside, 1000, Isolation::Uncommitted).await.expect_err("outside");
         assert_eq!(error.kind(), ErrorKind::OffsetOutOfRange);
     }
-    let slice = log.read(&at, end - 1, 1).await.expect("one byte is asked for");
+    let slice = log.read(&at, end - 1, 1, Isolation::Uncommitted).await.expect("one byte is asked for");
     assert_eq!(batches(slice.records).count(), 1, "KIP-74: one whole batch at least");
-    let slice = log.read(&at, 0, 1 << 20).await.expect("read");
+    let slice = log.read(&at, 0, 1 << 20, Isolation::Uncommitted).await.expect("read");
     assert!(slice.records.len() > 100 && slice.bounds.high_watermark == end);
 }
 
@@ -208,12 +241,12 @@ pub async fn batches_come_back_as_sent(log: &dyn Log) {
         builder.push(6, Some(b"key"), None, &[]);
         let sent = builder.build();
         let base = append(log, &at, sent.clone()).await.expect("append").base_offset;
-        let got = log.read(&at, base, 1).await.expect("read").records;
+        let got = log.read(&at, base, 1, Isolation::Uncommitted).await.expect("read").records;
         assert_eq!(got.slice(16..), sent.slice(16..), "only offset and epoch are patched ({})", codec.name());
         let header = Header::parse(&got).expect("header");
         assert_eq!((header.base_offset, header.codec().expect("codec")), (base, codec));
         // The second record of the batch: the whole batch comes.
-        let again = log.read(&at, base + 1, 1).await.expect("read").records;
+        let again = log.read(&at, base + 1, 1, Isolation::Uncommitted).await.expect("read").records;
         assert_eq!(again, got);
     }
 }
@@ -235,6 +268,12 @@ pub async fn bad_batches_are_refused_and_leave_nothing(log: &dyn Log) {
         header.seal(&good[61..]);
         Bytes::from([&header.write()[..], &good[61..]].concat())
     };
+    let garbled = {
+        let mut header = Header::parse(&good).expect("header");
+        let garbage = vec![0x7f; good.len() - 61];
+        header.seal(&garbage);
+        Bytes::from([&header.write()[..], &garbage].concat())
+    };
     let far = i64::MAX / 2;
     for (what, bytes, kind) in [
         ("a flipped bit", changed(&|b| b[70] ^= 1), ErrorKind::CorruptMessage),
@@ -244,6 +283,9 @@ pub async fn bad_batches_are_refused_and_leave_nothing(log: &dyn Log) {
         ("two batches", [&good[..], &good[..]].concat().into(), ErrorKind::InvalidRecord),
         ("format 1", changed(&|b| b[16] = 1), ErrorKind::InvalidRecord),
         ("a wrong count", resealed(&|h| h.count = 3), ErrorKind::InvalidRecord),
+        ("a record too few", resealed(&|h| (h.count, h.last_offset_delta) = (3, 2)), ErrorKind::InvalidRecord),
+        ("a record too many", resealed(&|h| (h.count, h.last_offset_delta) = (1, 0)), ErrorKind::InvalidRecord),
+        ("no records at all", garbled, ErrorKind::InvalidRecord),
         ("a control batch", resealed(&|h| h.attributes |= 0x20), ErrorKind::InvalidRecord),
         ("a sequence below 0", resealed(&|h| (h.producer_id, h.producer_epoch) = (1, 0)), ErrorKind::InvalidRecord),
         ("codec 7", resealed(&|h| h.attributes |= 7), ErrorKind::UnsupportedCompression),
@@ -304,6 +346,68 @@ pub async fn producers_are_held_to_their_sequence(log: &dyn Log) {
     assert!(offsets.windows(2).all(|pair| pair[1] == pair[0] + 2));
 }
 
+/// LOG-5.
+pub async fn committed_readers_see_whole_transactions(open: &Open) {
+    let log = open().await;
+    create(&*log, "t-txn", 1, &[]).await;
+    let at = tp("t-txn", 0);
+    let mut seen = Vec::new();
+    append(&*log, &at, batch(1, &["plain 0"])).await.expect("append");
+    for (sequence, value) in [(0, "a1"), (1, "a3")] {
+        append(&*log, &at, transactional(1, 0, sequence, value)).await.expect("append");
+        append(&*log, &at, batch(1, &["plain"])).await.expect("append");
+    }
+    append(&*log, &at, transactional(2, 0, 0, "b5")).await.expect("append");
+    seen.push((0, "plain 0".to_owned()));
+    assert_eq!(read_committed(&*log, &at).await, seen, "behind an open transaction there is nothing yet");
+    let bounds = log.bounds(&at).expect("bounds");
+    assert_eq!((bounds.last_stable, bounds.high_watermark), (1, 6));
+
+    assert_eq!(end(&*log, &at, Marker::Commit, 1, 0).await.expect("commit").base_offset, 6);
+    seen.extend([(1, "a1"), (2, "plain"), (3, "a3"), (4, "plain")].map(|(at, value)| (at, value.to_owned())));
+    assert_eq!(read_committed(&*log, &at).await, seen);
+    drop(log);
+
+    // What is open stays open over a restart, whatever way the log went down.
+    let log = open().await;
+    assert_eq!(log.bounds(&at).expect("bounds").last_stable, 5);
+    end(&*log, &at, Marker::Abort, 2, 0).await.expect("abort");
+    append(&*log, &at, transactional(2, 0, 1, "b8")).await.expect("the sequence goes on");
+    end(&*log, &at, Marker::Commit, 2, 0).await.expect("commit");
+    seen.push((8, "b8".to_owned()));
+    assert_eq!(read_committed(&*log, &at).await, seen);
+    drop(log);
+
+    let log = open().await;
+    assert_eq!(read_committed(&*log, &at).await, seen, "what was aborted stays so");
+    let slice = log.read(&at, 8, 1000, Isolation::Committed).await.expect("read");
+    assert!(slice.aborted.is_empty(), "a transaction that ended before would hide its producer's next one");
+    assert_eq!(log.read(&at, 0, 1000, Isolation::Uncommitted).await.expect("read").aborted, []);
+}
+
+pub async fn transactions_fence_and_are_fenced(log: &dyn Log) {
+    create(log, "t-fence", 1, &[]).await;
+    let at = tp("t-fence", 0);
+    let kind = |result: Result<Appended>| result.expect_err("refused").kind();
+    assert_eq!(kind(append(log, &at, transactional(-1, -1, -1, "x")).await), ErrorKind::InvalidTxnState);
+    append(log, &at, transactional(1, 0, 0, "x")).await.expect("append");
+    assert_eq!(kind(append(log, &at, sequenced(1, 0, 1, 1)).await), ErrorKind::InvalidTxnState);
+    let from_a_client = append(log, &at, Marker::Commit.batch(1, 0, 0, 1)).await;
+    assert_eq!(kind(from_a_client), ErrorKind::InvalidRecord);
+    // The coordinator aborts with a newer epoch, so that whoever went on writing is told.
+    end(log, &at, Marker::Abort, 1, 1).await.expect("abort");
+    assert_eq!(kind(append(log, &at, transactional(1, 0, 1, "late")).await), ErrorKind::InvalidProducerEpoch);
+    assert_eq!(kind(end(log, &at, Marker::Commit, 1, 0).await), ErrorKind::InvalidProducerEpoch);
+    assert_eq!(kind(append(log, &at, transactional(1, 1, 5, "gap")).await), ErrorKind::OutOfOrderSequence);
+    append(log, &at, transactional(1, 1, 0, "new")).await.expect("a new epoch begins with 0");
+    end(log, &at, Marker::Commit, 1, 1).await.expect("commit");
+    assert_eq!(read_committed(log, &at).await, [(2, "new".to_owned())]);
+    // A marker for a transaction that wrote nothing here.
+    end(log, &at, Marker::Commit, 9, 0).await.expect("commit");
+    let bounds = log.bounds(&at).expect("bounds");
+    assert_eq!((bounds.last_stable, bounds.log_end), (5, 5));
+}
+
 pub async fn time_finds_the_first_record_at_or_after(log: &dyn Log) {
     create(log, "t-time", 1, &[("segment.bytes", "2000")]).await;
     let at = tp("t-time", 0);
@@ -346,7 +450,7 @@ pub async fn deleted_records_are_gone_for_good(open: &Open) {
     assert_eq!(log.delete_records(&at, 10).await.expect("already"), 31);
     let beyond = log.delete_records(&at, 101).await.expect_err("beyond the end");
     assert_eq!(beyond.kind(), ErrorKind::OffsetOutOfRange);
-    let error = log.read(&at, 30, 100).await.expect_err("gone");
+    let error = log.read(&at, 30, 100, Isolation::Uncommitted).await.expect_err("gone");
     assert_eq!(error.kind(), ErrorKind::OffsetOutOfRange);
     let left = read_all(&*log, &at).await;
     assert_eq!((left[0].0, left.len()), (31, 69));
@@ -401,7 +505,8 @@ pub async fn epochs_agree(log: &dyn Log) {
     let end = log.epoch_end(&at, bounds.leader_epoch).expect("query").expect("known");
     assert_eq!((end.epoch, end.end_offset), (bounds.leader_epoch, 2));
     assert_eq!(log.epoch_end(&at, bounds.leader_epoch + 1).expect("query"), None);
-    let header = Header::parse(&log.read(&at, 0, 1).await.expect("read").records).expect("header");
+    let header =
+        Header::parse(&log.read(&at, 0, 1, Isolation::Uncommitted).await.expect("read").records).expect("header");
     assert_eq!(header.leader_epoch, bounds.leader_epoch);
     let found = log.offset_at(&at, TimeQuery::AtOrAfter(2)).await.expect("query").expect("found");
     assert_eq!((found.offset, found.leader_epoch), (1, bounds.leader_epoch));
@@ -411,7 +516,10 @@ pub async fn append_time_is_given_by_the_log(log: &dyn Log) {
     create(log, "t-stamped", 1, &[("message.timestamp.type", "LogAppendTime")]).await;
     let at = tp("t-stamped", 0);
     let appended = append(log, &at, batch(5, &["x", "y"])).await.expect("append");
-    let read = batches(log.read(&at, 0, 1).await.expect("read").records).next().expect("one").expect("whole");
+    let read = batches(log.read(&at, 0, 1, Isolation::Uncommitted).await.expect("read").records)
+        .next()
+        .expect("one")
+        .expect("whole");
     read.check_crc().expect("sealed anew");
     assert!(read.header.is_log_append_time());
     assert_eq!(read.header.max_timestamp, appended.log_append_time);

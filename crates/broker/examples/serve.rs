@@ -4,6 +4,7 @@
 use commitlog::{
     embedded::{EmbeddedLog, LogSettings},
     groups::Groups,
+    transactions::Transactions,
 };
 use world::World;
 
@@ -16,9 +17,11 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let world = World::real();
     let log = EmbeddedLog::open(dir.as_ref(), LogSettings::default(), world.clone()).await?;
     let groups = Groups::open(log.clone(), world.clone()).await?;
+    let transactions = Transactions::open(log.clone(), groups.clone(), world.clone()).await?;
     let handle = broker::Broker::start(broker::BrokerParts {
         log: log.clone(),
         groups,
+        transactions,
         world: world.clone(),
         listen: (std::net::Ipv4Addr::LOCALHOST, port).into(),
         settings: broker::BrokerSettings::default(),

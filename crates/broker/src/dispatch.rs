@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::{
     fetch,
     frame::{Header, Read, Reader, Response},
-    handlers::{admin, configs, group_admin, groups, metadata, offsets, produce, topics},
+    handlers::{admin, configs, group_admin, groups, metadata, offsets, produce, topics, transactions},
     server::Shared,
     shape, versions,
 };
@@ -125,7 +125,13 @@ pub(crate) fn dispatch(
         ApiKey::IncrementalAlterConfigs => to!(configs::alter_incrementally, kafka::IncrementalAlterConfigsRequest),
         ApiKey::ListConfigResources => to!(configs::list, kafka::ListConfigResourcesRequest),
         ApiKey::ElectLeaders => to!(admin::elect_leaders, kafka::ElectLeadersRequest),
-        ApiKey::InitProducerId => to!(admin::init_producer_id, kafka::InitProducerIdRequest),
+        ApiKey::InitProducerId => to!(transactions::init_producer_id, kafka::InitProducerIdRequest),
+        ApiKey::AddPartitionsToTxn => to!(transactions::add_partitions, kafka::AddPartitionsToTxnRequest),
+        ApiKey::AddOffsetsToTxn => to!(transactions::add_offsets, kafka::AddOffsetsToTxnRequest),
+        ApiKey::EndTxn => to!(transactions::end, kafka::EndTxnRequest),
+        ApiKey::TxnOffsetCommit => to!(transactions::commit_offsets, kafka::TxnOffsetCommitRequest),
+        ApiKey::DescribeTransactions => to!(transactions::describe, kafka::DescribeTransactionsRequest),
+        ApiKey::ListTransactions => to!(transactions::list, kafka::ListTransactionsRequest),
         ApiKey::DescribeLogDirs => to!(admin::describe_log_dirs, kafka::DescribeLogDirsRequest),
         _ => return Err(bad("request not offered", &header, "no handler".to_owned())),
     })

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use commitlog::{Log, groups::Groups};
+use commitlog::{Log, groups::Groups, transactions::Transactions};
 use model::{Error, Result, error::codes};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -25,6 +25,7 @@ use crate::{
 pub struct BrokerParts {
     pub log: Arc<dyn Log>,
     pub groups: Arc<Groups>,
+    pub transactions: Arc<Transactions>,
     pub world: World,
     /// Port 0 takes a free one.
     pub listen: SocketAddr,
@@ -46,6 +47,7 @@ pub struct BrokerHandle {
 pub(crate) struct Shared {
     pub(crate) log: Arc<dyn Log>,
     pub(crate) groups: Arc<Groups>,
+    pub(crate) transactions: Arc<Transactions>,
     pub(crate) world: World,
     pub(crate) settings: BrokerSettings,
     pub(crate) stats: Stats,
@@ -61,7 +63,7 @@ pub(crate) struct Shared {
 impl Broker {
     /// Listens on return; connections are served until the world's tasks stop.
     pub async fn start(parts: BrokerParts) -> Result<BrokerHandle> {
-        let BrokerParts { log, groups, world, listen, settings } = parts;
+        let BrokerParts { log, groups, transactions, world, listen, settings } = parts;
         settings.check()?;
         let unavailable = |e: std::io::Error| {
             Error::new(codes::ADDRESS_UNAVAILABLE, format!("the Kafka door cannot listen on {listen}"))
@@ -77,6 +79,7 @@ impl Broker {
             stats: Stats::new(),
             log,
             groups,
+            transactions,
             world,
             settings,
         });

@@ -94,6 +94,13 @@ fn shape(key: ApiKey) -> Option<Shape> {
         ApiKey::DeleteTopics => shape![4; from(6, list![all(TEXT), all(UUID)]), until(5, TEXTS), all(I32)],
         ApiKey::DeleteRecords => shape![2; all(list![all(TEXT), all(list![all(I32), all(I64)])]), all(I32)],
         ApiKey::InitProducerId => shape![2; all(TEXT), all(I32), from(3, I64), from(3, I16)],
+        ApiKey::AddPartitionsToTxn => shape![3; all(TEXT), all(I64), all(I16), all(list![all(TEXT), all(I32S)])],
+        ApiKey::AddOffsetsToTxn => shape![3; all(TEXT), all(I64), all(I16), all(TEXT)],
+        ApiKey::EndTxn => shape![3; all(TEXT), all(I64), all(I16), all(BOOL)],
+        ApiKey::TxnOffsetCommit => shape![3; all(TEXT), all(TEXT), all(I64), all(I16), from(3, I32), from(3, TEXT),
+            from(3, TEXT), all(list![all(TEXT), all(list![all(I32), all(I64), from(2, I32), all(TEXT)])])],
+        ApiKey::DescribeTransactions => shape![0; all(TEXTS)],
+        ApiKey::ListTransactions => shape![0; all(TEXTS), all(Kind::Values(&I64)), from(1, I64)],
         ApiKey::OffsetForLeaderEpoch => {
             shape![4; from(3, I32), all(list![all(TEXT), all(list![all(I32), all(I32), all(I32)])])]
         }

@@ -134,6 +134,20 @@ async fn every_version_on_offer_is_answered_in_its_own_format() {
             ]),
         ]),
         InitProducerIdRequest: |_| InitProducerIdRequest::default().with_transactional_id(None),
+        AddPartitionsToTxnRequest: |_| AddPartitionsToTxnRequest::default().with_v3_and_below_transactional_id(TransactionalId(name("x")))
+            .with_v3_and_below_topics(vec![
+                add_partitions_to_txn_request::AddPartitionsToTxnTopic::default().with_name(topic_name("t")).with_partitions(vec![0, 9]),
+            ]),
+        AddOffsetsToTxnRequest: |_| AddOffsetsToTxnRequest::default().with_transactional_id(TransactionalId(name("x"))),
+        EndTxnRequest: |_| EndTxnRequest::default().with_transactional_id(TransactionalId(name("x"))),
+        TxnOffsetCommitRequest: |_| TxnOffsetCommitRequest::default().with_transactional_id(TransactionalId(name("x")))
+            .with_group_id(GroupId(name("g"))).with_topics(vec![
+                txn_offset_commit_request::TxnOffsetCommitRequestTopic::default().with_name(topic_name("t")).with_partitions(vec![
+                    txn_offset_commit_request::TxnOffsetCommitRequestPartition::default(),
+                ]),
+            ]),
+        DescribeTransactionsRequest: |_| DescribeTransactionsRequest::default().with_transactional_ids(vec![TransactionalId(name("x"))]),
+        ListTransactionsRequest: |_| ListTransactionsRequest::default().with_state_filters(vec![name("Ongoing")]),
         OffsetForLeaderEpochRequest: |_| OffsetForLeaderEpochRequest::default().with_topics(vec![
             offset_for_leader_epoch_request::OffsetForLeaderTopic::default().with_topic(topic_name("t")).with_partitions(vec![
                 offset_for_leader_epoch_request::OffsetForLeaderPartition::default().with_current_leader_epoch(-1),

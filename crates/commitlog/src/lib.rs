@@ -9,11 +9,12 @@ pub mod log;
 mod partitioner;
 pub mod record;
 pub mod topic;
+pub mod transactions;
 
 pub use embedded::{EmbeddedLog, LogSettings};
 pub use log::{
-    Append, Appended, Bounds, EpochEnd, Log, OffsetAt, Slice, Subscription, TimeQuery, TopicSpec, partitions,
-    wait_beyond,
+    Aborted, Append, Appended, Bounds, EpochEnd, Isolation, Log, OffsetAt, Slice, Subscription, TimeQuery, TopicSpec,
+    partitions, wait_beyond,
 };
 pub use partitioner::partition_of;
 pub use topic::{ConfigEntry, ConfigType, Topic, TopicConfig};

@@ -14,8 +14,13 @@
 //! * LOG-2: offsets of one partition are dense and rise in the order in which `append` was *called*.
 //! * LOG-3: the high watermark never regresses, and no read returns a record at or beyond it.
 //! * LOG-4: a failed append leaves nothing behind that anyone can read, and does not advance a producer's window.
+//! * LOG-5: a committed reader sees all of a committed transaction in a partition, and nothing of one that is open or aborted.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,6 +28,7 @@ use futures::future::BoxFuture;
 use model::{Offset, PartitionId, ProducerId, Result, TimestampMs, TopicId, TopicName, TopicPartition};
 use tokio::sync::{Notify, watch};
 
+use crate::record::{Batch, Marker, batches};
 pub use crate::topic::{Topic, TopicConfig};
 
 /// A partitioned, replayable log.
@@ -58,13 +64,14 @@ pub trait Log: Send + Sync + 'static {
     }
 
     /// Whole batches from the one that holds `from` on: at least one (even if larger than `bytes_max`) when there is one
-    /// below the visible end, else nothing. Batches come as stored; the first may begin before `from`.
-    async fn read(&self, at: &TopicPartition, from: Offset, bytes_max: usize) -> Result<Slice>;
+    /// below the end that `isolation` lets see, else nothing. Batches come as stored, markers and aborted ones included; the
+    /// first may begin before `from`.
+    async fn read(&self, at: &TopicPartition, from: Offset, bytes_max: usize, isolation: Isolation) -> Result<Slice>;
 
     /// Where the partition begins and ends now.
     fn bounds(&self, of: &TopicPartition) -> Result<Bounds>;
 
-    /// `waker` is notified (`notify_one`) whenever the visible end or the start of the partition moves or it goes away, until the
+    /// `waker` is notified (`notify_one`) whenever a visible end or the start of the partition moves or it goes away, until the
     /// subscription is dropped. Check [`Log::bounds`] after subscribing, before waiting.
     fn subscribe(&self, to: &TopicPartition, waker: Arc<Notify>) -> Result<Subscription>;
 
@@ -131,24 +138,89 @@ pub struct Appended {
     pub duplicate: bool,
 }
 
+/// What a reader wants to see of transactions (Kafka's `isolation.level`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Isolation {
+    /// Every durable batch.
+    Uncommitted,
+    /// What comes before the first open transaction. [`Slice::batches`] tells what was aborted.
+    #[default]
+    Committed,
+}
+
 /// Bytes read from a partition, with its bounds at that moment.
 #[derive(Clone, Debug)]
 pub struct Slice {
     /// Whole batches, one after the other.
     pub records: Bytes,
+    /// Aborted transactions that touch `records`, by their first offset; for committed readers only.
+    pub aborted: Vec<Aborted>,
     pub bounds: Bounds,
+}
+
+impl Slice {
+    /// The batches, and whether each is hidden from committed readers.
+    pub fn batches(&self) -> impl Iterator<Item = Result<(Batch, bool)>> + use<> {
+        hidden_or_not(
+            self.records.clone(),
+            self.aborted.iter().map(|aborted| (aborted.producer, aborted.first)).collect(),
+        )
+    }
+}
+
+/// Batches, and whether each is hidden from committed readers: markers are, and what was aborted. `aborted`: producers and
+/// first offsets of the transactions that touch `records`, in the order of the latter.
+pub fn hidden_or_not(
+    records: Bytes,
+    aborted: Vec<(ProducerId, Offset)>,
+) -> impl Iterator<Item = Result<(Batch, bool)>> + use<> {
+    let mut ahead = aborted.into_iter().peekable();
+    let mut aborting = BTreeSet::new();
+    batches(records).map(move |batch| {
+        let batch = batch?;
+        let header = &batch.header;
+        while let Some((producer, _)) = ahead.next_if(|(_, first)| *first <= header.last_offset()) {
+            aborting.insert(producer);
+        }
+        if batch.marker()? == Some(Marker::Abort) {
+            aborting.remove(&header.producer_id);
+        }
+        let is_aborted = header.is_transactional() && aborting.contains(&header.producer_id);
+        let is_hidden = header.is_control() || is_aborted;
+        Ok((batch, is_hidden))
+    })
+}
+
+/// A transaction that was aborted in a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Aborted {
+    pub producer: ProducerId,
+    /// Of its first record.
+    pub first: Offset,
+    /// Of its marker.
+    pub last: Offset,
 }
 
 /// Where a partition begins and ends. `log_start ≤ last_stable ≤ high_watermark ≤ log_end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
     pub log_start: Offset,
-    /// End of what a `read_committed` reader may see. Equal to the high watermark while there are no transactions.
+    /// End of what a `read_committed` reader may see: the first offset of an open transaction, else the high watermark.
     pub last_stable: Offset,
     /// End of what anyone may see: everything before it is durable.
     pub high_watermark: Offset,
     pub log_end: Offset,
     pub leader_epoch: i32,
+}
+
+impl Bounds {
+    /// End of what a reader may see.
+    pub fn end(&self, isolation: Isolation) -> Offset {
+        match isolation {
+            Isolation::Uncommitted => self.high_watermark,
+            Isolation::Committed => self.last_stable,
+        }
+    }
 }
 
 /// A question about time.
@@ -195,14 +267,14 @@ impl Drop for Subscription {
     }
 }
 
-/// Waits until the partition's visible end passes `offset`, its start moves beyond it, or `patience` is over.
+/// Waits until the end of what is committed passes `offset`, the start moves beyond it, or `patience` is over.
 pub async fn wait_beyond(log: &dyn Log, at: &TopicPartition, offset: Offset, patience: Duration) -> Result<Bounds> {
     let waker = Arc::new(Notify::new());
     let _subscription = log.subscribe(at, waker.clone())?;
     let wait = async {
         loop {
             let bounds = log.bounds(at)?;
-            if bounds.high_watermark > offset || bounds.log_start > offset {
+            if bounds.last_stable > offset || bounds.log_start > offset {
                 return Ok(bounds);
             }
             waker.notified().await;

@@ -3,12 +3,14 @@
 use std::{path::Path, sync::Arc};
 
 use bytes::Bytes;
-use commitlog::{Append, EmbeddedLog, Log, LogSettings};
+use commitlog::{Append, EmbeddedLog, Isolation, Log, LogSettings, record::Marker};
 use futures::future::join_all;
 use model::ErrorKind;
 use testkit::{
     Fault, MemoryDisk,
-    log_conformance::{append, assert_dense, batch, create, read_all, sequenced, tp},
+    log_conformance::{
+        append, assert_dense, batch, create, end, read_all, read_committed, sequenced, tp, transactional,
+    },
 };
 use world::{TaskKind, Tasks, World};
 
@@ -88,6 +90,61 @@ async fn cut_power(seed: u64, settings: LogSettings, segment_bytes: &str, bytes_
         tokio::task::yield_now().await;
         disk = disk.power_cut(seed * 10 + round);
         join_all(waiting).await;
+    }
+}
+
+/// LOG-5 under power cuts: what transactions left is the same after each.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn power_cuts_leave_transactions_as_they_were() {
+    for seed in 0..16u64 {
+        let mut disk = MemoryDisk::new();
+        let at = tp("t", 0);
+        let mut visible: Vec<String> = Vec::new();
+        // Of each producer: its next sequence, and what it has written since it last committed or aborted.
+        let mut producers: [(i32, Vec<String>); 3] = Default::default();
+        let mut random = seed;
+        for round in 0..5u64 {
+            let log = open(&disk).await;
+            if round == 0 {
+                create(&*log, "t", 1, &[("segment.bytes", "6000")]).await;
+            }
+            for n in 0..60 {
+                random = random.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                let (choice, pid) = ((random >> 33) % 5, ((random >> 40) % 3) as i64);
+                let (sequence, pending) = &mut producers[pid as usize];
+                match choice {
+                    0 if !pending.is_empty() => {
+                        end(&*log, &at, Marker::Commit, pid, 0).await.expect("commit");
+                        visible.append(pending);
+                    }
+                    1 if !pending.is_empty() => {
+                        end(&*log, &at, Marker::Abort, pid, 0).await.expect("abort");
+                        pending.clear();
+                    }
+                    _ => {
+                        let value = format!("{pid} {round} {n} {}", "x".repeat((random >> 50) as usize % 900));
+                        append(&*log, &at, transactional(pid, 0, *sequence, &value)).await.expect("append");
+                        *sequence += 1;
+                        pending.push(value);
+                    }
+                }
+            }
+            if seed % 4 == round % 4 {
+                log.checkpoint().await.expect("checkpoint");
+            }
+            disk = disk.power_cut(seed * 10 + round);
+        }
+        let log = open(&disk).await;
+        for (pid, (_, pending)) in producers.iter_mut().enumerate() {
+            if !pending.is_empty() {
+                end(&*log, &at, Marker::Commit, pid as i64, 0).await.expect("commit");
+                visible.append(pending);
+            }
+        }
+        let mut seen: Vec<_> = read_committed(&*log, &at).await.into_iter().map(|(_, value)| value).collect();
+        seen.sort();
+        visible.sort();
+        assert_eq!(seen, visible, "seed {seed}");
     }
 }
 
@@ -382,11 +439,11 @@ async fn damage_before_the_synced_point_is_reported_not_cut() {
     let log = open(&disk).await;
     let bounds = log.bounds(&tp("t", 0)).expect("bounds");
     assert_eq!(bounds.log_end, 51, "offsets are not used again");
-    log.read(&tp("t", 0), 0, 100).await.expect("what is whole can be read");
-    let error = log.read(&tp("t", 0), 40, 100).await.expect_err("what is missing is an error");
+    log.read(&tp("t", 0), 0, 100, Isolation::Uncommitted).await.expect("what is whole can be read");
+    let error = log.read(&tp("t", 0), 40, 100, Isolation::Uncommitted).await.expect_err("what is missing is an error");
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
     assert!(error.message().contains(".log"), "it names the place: {error}");
-    assert!(!log.read(&tp("t", 0), 50, 100).await.expect("what came after").records.is_empty());
+    assert!(!log.read(&tp("t", 0), 50, 100, Isolation::Uncommitted).await.expect("what came after").records.is_empty());
     assert_eq!(append(&*log, &tp("t", 0), numbered(51)).await.expect("append").base_offset, 51);
 }
 
@@ -411,7 +468,7 @@ async fn a_lost_or_wrong_index_changes_nothing() {
         }
         let log = open(&disk).await;
         for offset in (0..400).rev().step_by(13) {
-            let slice = log.read(&tp("t", 0), offset, 1).await.expect("read");
+            let slice = log.read(&tp("t", 0), offset, 1, Isolation::Uncommitted).await.expect("read");
             let header = commitlog::record::Header::parse(&slice.records).expect("header");
             assert_eq!(header.base_offset, offset);
         }

@@ -11,7 +11,7 @@ mod settings;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use commitlog::{EmbeddedLog, Log, groups::Groups};
+use commitlog::{EmbeddedLog, Log, groups::Groups, transactions::Transactions};
 use lake::Lake;
 use model::Result;
 use sql::Engine;
@@ -47,6 +47,7 @@ pub(crate) struct House {
     pub world: World,
     pub log: Arc<dyn Log>,
     pub groups: Arc<Groups>,
+    pub transactions: Arc<Transactions>,
     pub catalog: catalog::Catalog,
     pub tables: tables::Tables,
     pub registry: Arc<lake::registry::RegistryStore>,

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use commitlog::{Bounds, Subscription, log::Log};
+use commitlog::{Aborted, Bounds, Subscription, log::Log};
 use model::{ErrorKind, TopicPartition};
 use tokio::sync::Notify;
 
@@ -42,6 +42,8 @@ struct Found {
     error: i16,
     bounds: Bounds,
     records: Bytes,
+    /// Aborted transactions in `records`, for a committed reader.
+    aborted: Vec<Aborted>,
     /// Where it is, if it exists.
     place: Option<(TopicPartition, Arc<TopicCounters>)>,
 }
@@ -50,7 +52,7 @@ const NOWHERE: Bounds = Bounds { log_start: -1, last_stable: -1, high_watermark:
 
 impl Found {
     fn failed(error: i16, bounds: Bounds) -> Self {
-        Self { error, bounds, records: Bytes::new(), place: None }
+        Self { error, bounds, records: Bytes::new(), aborted: Vec::new(), place: None }
     }
 
     /// Something the client should hear of at once.
@@ -190,19 +192,19 @@ impl Fetch<'_> {
             return Found::failed(errors::OFFSET_OUT_OF_RANGE, bounds);
         }
         let counters = self.context.shared.stats.topic(&topic.name);
-        let nothing =
-            |bounds| Found { error: 0, bounds, records: Bytes::new(), place: Some((place.clone(), counters.clone())) };
-        let end = if self.request.committed_only { bounds.last_stable } else { bounds.high_watermark };
+        let nothing = |bounds| Found { place: Some((place.clone(), counters.clone())), ..Found::failed(0, bounds) };
+        let isolation = self.request.isolation;
+        let end = bounds.end(isolation);
         let bytes_max = want.bytes_max.min(room);
         if want.offset >= end || (bytes_max == 0 && !first) {
             return nothing(bounds);
         }
-        match self.log().read(&place, want.offset, bytes_max).await {
+        match self.log().read(&place, want.offset, bytes_max, isolation).await {
             Ok(slice) if slice.records.len() > bytes_max && !first => nothing(slice.bounds),
             Ok(slice) if self.context.version < 10 && has_zstd(&slice.records) => {
                 Found::failed(errors::UNSUPPORTED_COMPRESSION_TYPE, slice.bounds)
             }
-            Ok(slice) => Found { records: slice.records, ..nothing(slice.bounds) },
+            Ok(slice) => Found { records: slice.records, aborted: slice.aborted, ..nothing(slice.bounds) },
             Err(error) => Found::failed(self.code(&error), bounds),
         }
     }

@@ -3,10 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use commitlog::Isolation;
 use uuid::Uuid;
 
 use super::Want;
-use crate::frame::{Malformed, Read, Reader};
+use crate::{
+    frame::{Malformed, Read, Reader},
+    handlers::isolation,
+};
 
 /// Most partitions in one request.
 const PARTITIONS_MAX: usize = 250_000;
@@ -24,7 +28,7 @@ pub(crate) struct FetchRequest {
     pub(super) min_bytes: i32,
     pub(super) max_bytes: i32,
     /// Isolation level 1.
-    pub(super) committed_only: bool,
+    pub(super) isolation: Isolation,
     pub(super) session: i32,
     pub(super) epoch: i32,
     pub(super) by_id: bool,
@@ -41,7 +45,7 @@ impl FetchRequest {
             reader.i32()?; // replica id: nobody replicates from us
         }
         let (max_wait_ms, min_bytes, max_bytes) = (reader.i32()?, reader.i32()?, reader.i32()?);
-        let committed_only = reader.i8()? == 1;
+        let isolation = isolation(reader.i8()?);
         let (session, epoch) = if version >= 7 { (reader.i32()?, reader.i32()?) } else { (0, -1) };
         let topic = |reader: &mut Reader<'_>| {
             Ok(if by_id {
@@ -93,7 +97,7 @@ impl FetchRequest {
             reader.skip_text(compact)?; // rack id: there is one place
         }
         tags(&mut reader)?;
-        Ok(Self { max_wait_ms, min_bytes, max_bytes, committed_only, session, epoch, by_id, wants, forgotten })
+        Ok(Self { max_wait_ms, min_bytes, max_bytes, isolation, session, epoch, by_id, wants, forgotten })
     }
 }
 
@@ -157,7 +161,10 @@ mod tests {
                 leader_epoch: if version >= 9 { 2 } else { -1 },
             };
             assert_eq!(read.wants, [want], "v{version}");
-            assert_eq!((read.max_wait_ms, read.min_bytes, read.max_bytes, read.committed_only), (500, 1, 9999, true));
+            assert_eq!(
+                (read.max_wait_ms, read.min_bytes, read.max_bytes, read.isolation),
+                (500, 1, 9999, Isolation::Committed)
+            );
             if version >= 7 {
                 assert_eq!((read.session, read.epoch, read.forgotten), (11, 12, vec![(key, 5)]));
             }

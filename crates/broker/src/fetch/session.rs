@@ -189,7 +189,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use commitlog::Bounds;
+    use commitlog::{Bounds, Isolation};
 
     use super::*;
 
@@ -205,7 +205,7 @@ mod tests {
             max_wait_ms: 0,
             min_bytes: 1,
             max_bytes: 1,
-            committed_only: false,
+            isolation: Isolation::Uncommitted,
             session,
             epoch,
             by_id: false,
@@ -222,7 +222,7 @@ mod tests {
             log_end: high_watermark,
             leader_epoch: 0,
         };
-        Found { error: 0, bounds, records: Bytes::from_static(records), place: None }
+        Found { error: 0, bounds, records: Bytes::from_static(records), aborted: Vec::new(), place: None }
     }
 
     const NOW: Duration = Duration::from_secs(1);

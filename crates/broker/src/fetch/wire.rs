@@ -1,6 +1,7 @@
 //! The Fetch response, written by hand so that records are linked in and never copied.
 
 use bytes::{BufMut, Bytes};
+use commitlog::Isolation;
 
 use super::{
     Found, Want,
@@ -40,7 +41,7 @@ pub(super) fn encode(
         }
         writer.count(compact, partitions.len());
         for (want, found) in partitions {
-            partition(&mut writer, context.version, request.committed_only, want, found);
+            partition(&mut writer, context.version, request.isolation, want, found);
         }
         if compact {
             writer.out.put_u8(0);
@@ -67,7 +68,7 @@ fn end(context: &Context, mut writer: Writer) -> Response {
     writer.finish()
 }
 
-fn partition(writer: &mut Writer, version: i16, committed_only: bool, want: &Want, found: &Found) {
+fn partition(writer: &mut Writer, version: i16, isolation: Isolation, want: &Want, found: &Found) {
     let compact = version >= 12;
     writer.out.put_i32(want.partition);
     writer.out.put_i16(found.error);
@@ -76,11 +77,20 @@ fn partition(writer: &mut Writer, version: i16, committed_only: bool, want: &Wan
     if version >= 5 {
         writer.out.put_i64(found.bounds.log_start);
     }
-    // Aborted transactions: none for those who ask, null for those who do not.
-    match (committed_only, compact) {
-        (true, _) => writer.count(compact, 0),
-        (false, true) => writer.varint(0),
-        (false, false) => writer.out.put_i32(-1),
+    // Aborted transactions: null for those who do not ask.
+    match (isolation, compact) {
+        (Isolation::Committed, _) => {
+            writer.count(compact, found.aborted.len());
+            for aborted in &found.aborted {
+                writer.out.put_i64(aborted.producer);
+                writer.out.put_i64(aborted.first);
+                if compact {
+                    writer.out.put_u8(0);
+                }
+            }
+        }
+        (Isolation::Uncommitted, true) => writer.varint(0),
+        (Isolation::Uncommitted, false) => writer.out.put_i32(-1),
     }
     if version >= 11 {
         writer.out.put_i32(-1); // preferred read replica

@@ -1,31 +1,16 @@
-//! Small things: producer ids, log directories, elections nobody needs.
+//! Small things: log directories, elections nobody needs.
 
 use kafka_protocol::{
     messages::{
         DescribeLogDirsRequest, DescribeLogDirsResponse, ElectLeadersRequest, ElectLeadersResponse,
-        InitProducerIdRequest, InitProducerIdResponse, ProducerId,
         describe_log_dirs_response::{DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic},
         elect_leaders_response::{PartitionResult, ReplicaElectionResult},
     },
     protocol::StrBytes,
 };
 
-use super::{code, errors, partition_of, place, wire_topic};
+use super::{errors, partition_of, place, wire_topic};
 use crate::dispatch::Context;
-
-pub(crate) async fn init_producer_id(context: &Context, request: InitProducerIdRequest) -> InitProducerIdResponse {
-    let refused = |code| {
-        InitProducerIdResponse::default().with_error_code(code).with_producer_id(ProducerId(-1)).with_producer_epoch(-1)
-    };
-    if request.transactional_id.is_some() {
-        // Transactions are not offered, and clients take this one as final.
-        return refused(errors::INVALID_REQUEST);
-    }
-    match context.shared.log.new_producer_id().await {
-        Ok(id) => InitProducerIdResponse::default().with_producer_id(ProducerId(id)).with_producer_epoch(0),
-        Err(error) => refused(code(&error)),
-    }
-}
 
 pub(crate) async fn describe_log_dirs(context: &Context, request: DescribeLogDirsRequest) -> DescribeLogDirsResponse {
     let log = &context.shared.log;

@@ -29,7 +29,7 @@ fn error_code(error: Option<GroupError>) -> i16 {
     error.map_or(0, GroupError::kafka_code)
 }
 
-fn result_code(result: Result<(), GroupError>) -> i16 {
+pub(super) fn result_code(result: Result<(), GroupError>) -> i16 {
     error_code(result.err())
 }
 
@@ -39,11 +39,12 @@ fn owned(text: Option<&StrBytes>) -> Option<String> {
 
 pub(crate) async fn find_coordinator(context: &Context, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
     const GROUP: i8 = 0;
+    const TRANSACTION: i8 = 1;
     let (host, port) = &context.shared.advertised;
     let refusal = match request.key_type {
-        GROUP => None,
+        GROUP | TRANSACTION => None,
         _ => Some(StrBytes::from_static_str(
-            "only consumer groups have a coordinator here: transactions and share groups are not offered",
+            "only consumer groups and transactions have a coordinator here: share groups are not offered",
         )),
     };
     let key = |key: &StrBytes| match &refusal {
@@ -228,63 +229,89 @@ pub(crate) async fn fetch_offsets(context: &Context, request: OffsetFetchRequest
         let group = |wanted: kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup| {
             let topics =
                 wanted.topics.map(|topics| topics.into_iter().map(|t| (t.name.0, t.partition_indexes)).collect());
-            let topics = committed(context, &wanted.group_id, topics).into_iter().map(|(name, partitions)| {
-                let row = |(index, offset): (i32, Option<CommittedOffset>)| {
-                    let (offset, epoch, metadata) = parts(offset);
-                    OffsetFetchResponsePartitions::default()
-                        .with_partition_index(index)
-                        .with_committed_offset(offset)
-                        .with_committed_leader_epoch(epoch)
-                        .with_metadata(Some(metadata.into()))
-                };
-                OffsetFetchResponseTopics::default()
-                    .with_name(wire_topic(&name))
-                    .with_partitions(partitions.into_iter().map(row).collect())
-            });
+            let topics = committed(context, &wanted.group_id, topics, request.require_stable).into_iter().map(
+                |(name, partitions)| {
+                    let row = |(index, found): (i32, Found)| {
+                        let (code, offset, epoch, metadata) = parts(found);
+                        OffsetFetchResponsePartitions::default()
+                            .with_partition_index(index)
+                            .with_error_code(code)
+                            .with_committed_offset(offset)
+                            .with_committed_leader_epoch(epoch)
+                            .with_metadata(Some(metadata.into()))
+                    };
+                    OffsetFetchResponseTopics::default()
+                        .with_name(wire_topic(&name))
+                        .with_partitions(partitions.into_iter().map(row).collect())
+                },
+            );
             OffsetFetchResponseGroup::default().with_topics(topics.collect()).with_group_id(wanted.group_id.clone())
         };
         return OffsetFetchResponse::default().with_groups(request.groups.into_iter().map(group).collect());
     }
     // Version 1 has no "all topics": its empty list means none.
     let topics = request.topics.map(|topics| topics.into_iter().map(|t| (t.name.0, t.partition_indexes)).collect());
-    let topics = committed(context, &request.group_id, topics).into_iter().map(|(name, partitions)| {
-        let row = |(index, offset): (i32, Option<CommittedOffset>)| {
-            let (offset, epoch, metadata) = parts(offset);
-            OffsetFetchResponsePartition::default()
-                .with_partition_index(index)
-                .with_committed_offset(offset)
-                .with_committed_leader_epoch(if context.version >= 5 { epoch } else { -1 })
-                .with_metadata(Some(metadata.into()))
-        };
-        OffsetFetchResponseTopic::default()
-            .with_name(wire_topic(&name))
-            .with_partitions(partitions.into_iter().map(row).collect())
-    });
+    let topics =
+        committed(context, &request.group_id, topics, request.require_stable).into_iter().map(|(name, partitions)| {
+            let row = |(index, found): (i32, Found)| {
+                let (code, offset, epoch, metadata) = parts(found);
+                OffsetFetchResponsePartition::default()
+                    .with_partition_index(index)
+                    .with_error_code(code)
+                    .with_committed_offset(offset)
+                    .with_committed_leader_epoch(if context.version >= 5 { epoch } else { -1 })
+                    .with_metadata(Some(metadata.into()))
+            };
+            OffsetFetchResponseTopic::default()
+                .with_name(wire_topic(&name))
+                .with_partitions(partitions.into_iter().map(row).collect())
+        });
     OffsetFetchResponse::default().with_topics(topics.collect())
 }
 
-type TopicOffsets = Vec<(String, Vec<(i32, Option<CommittedOffset>)>)>;
+/// An offset if there is one, or why the client shall ask again.
+type Found = Result<Option<CommittedOffset>, i16>;
+type TopicOffsets = Vec<(String, Vec<(i32, Found)>)>;
 
-/// Offsets of the partitions asked for, or of all the group knows.
-fn committed(context: &Context, group: &GroupId, topics: Option<Vec<(StrBytes, Vec<i32>)>>) -> TopicOffsets {
+/// Offsets of the partitions asked for, or of all the group knows. `stable_only`: not of those that an open transaction may
+/// change (KIP-447).
+fn committed(
+    context: &Context,
+    group: &GroupId,
+    topics: Option<Vec<(StrBytes, Vec<i32>)>>,
+    stable_only: bool,
+) -> TopicOffsets {
     let groups = &context.shared.groups;
+    let stable = |topic: &str, partition, offset| {
+        if stable_only && groups.is_unstable(group, topic, partition) {
+            Err(errors::UNSTABLE_OFFSET_COMMIT)
+        } else {
+            Ok(offset)
+        }
+    };
     if let Some(topics) = topics {
         let one = |(topic, partitions): (StrBytes, Vec<i32>)| {
-            let offsets = partitions.into_iter().map(|p| (p, groups.offset(group, &topic, p))).collect();
-            (topic.to_string(), offsets)
+            let found = |p| (p, stable(&topic, p, groups.offset(group, &topic, p)));
+            (topic.to_string(), partitions.into_iter().map(found).collect())
         };
         return topics.into_iter().map(one).collect();
     }
     let mut all: TopicOffsets = Vec::new();
     for ((topic, partition), offset) in groups.offsets(group) {
+        let found = (partition, stable(&topic, partition, Some(offset)));
         match all.last_mut() {
-            Some((name, partitions)) if **name == *topic => partitions.push((partition, Some(offset))),
-            _ => all.push((topic.to_string(), vec![(partition, Some(offset))])),
+            Some((name, partitions)) if **name == *topic => partitions.push(found),
+            _ => all.push((topic.to_string(), vec![found])),
         }
     }
     all
 }
 
-fn parts(offset: Option<CommittedOffset>) -> (i64, i32, String) {
-    offset.map_or((-1, -1, String::new()), |o| (o.offset, o.leader_epoch, o.metadata))
+/// Error code, offset, leader epoch and metadata.
+fn parts(found: Found) -> (i16, i64, i32, String) {
+    match found {
+        Ok(Some(offset)) => (0, offset.offset, offset.leader_epoch, offset.metadata),
+        Ok(None) => (0, -1, -1, String::new()),
+        Err(code) => (code, -1, -1, String::new()),
+    }
 }

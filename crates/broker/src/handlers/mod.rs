@@ -8,10 +8,11 @@ pub(crate) mod metadata;
 pub(crate) mod offsets;
 pub(crate) mod produce;
 pub(crate) mod topics;
+pub(crate) mod transactions;
 
 use std::sync::Arc;
 
-use commitlog::Topic;
+use commitlog::{Isolation, Topic};
 use kafka_protocol::{messages::TopicName as WireTopic, protocol::StrBytes};
 use model::{Error, TopicName, TopicPartition, error::codes};
 
@@ -26,12 +27,15 @@ pub(crate) mod errors {
     pub(crate) const INVALID_TOPIC: i16 = 17;
     pub(crate) const INVALID_REQUIRED_ACKS: i16 = 21;
     pub(crate) const INCONSISTENT_GROUP_PROTOCOL: i16 = 23;
+    pub(crate) const INVALID_GROUP_ID: i16 = 24;
     pub(crate) const UNSUPPORTED_VERSION: i16 = 35;
     pub(crate) const INVALID_REPLICATION_FACTOR: i16 = 38;
     pub(crate) const INVALID_REPLICA_ASSIGNMENT: i16 = 39;
     pub(crate) const INVALID_CONFIG: i16 = 40;
     pub(crate) const INVALID_REQUEST: i16 = 42;
+    pub(crate) const INVALID_PRODUCER_EPOCH: i16 = 47;
     pub(crate) const INVALID_TXN_STATE: i16 = 48;
+    pub(crate) const OPERATION_NOT_ATTEMPTED: i16 = 55;
     pub(crate) const KAFKA_STORAGE_ERROR: i16 = 56;
     pub(crate) const GROUP_ID_NOT_FOUND: i16 = 69;
     pub(crate) const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
@@ -41,9 +45,16 @@ pub(crate) mod errors {
     pub(crate) const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
     pub(crate) const ELECTION_NOT_NEEDED: i16 = 84;
     pub(crate) const INVALID_RECORD: i16 = 87;
+    pub(crate) const UNSTABLE_OFFSET_COMMIT: i16 = 88;
     pub(crate) const UNKNOWN_TOPIC_ID: i16 = 100;
     pub(crate) const FETCH_SESSION_TOPIC_ID_ERROR: i16 = 106;
     pub(crate) const MISMATCHED_ENDPOINT_TYPE: i16 = 114;
+    pub(crate) const TRANSACTION_ABORTABLE: i16 = 120;
+}
+
+/// The protocol's isolation level.
+pub(crate) fn isolation(level: i8) -> Isolation {
+    if level == 1 { Isolation::Committed } else { Isolation::Uncommitted }
 }
 
 pub(crate) fn code(error: &Error) -> i16 {

@@ -1,6 +1,6 @@
 //! ListOffsets and OffsetForLeaderEpoch: finding offsets by time and by epoch.
 
-use commitlog::{Bounds, TimeQuery};
+use commitlog::{Bounds, Isolation, TimeQuery};
 use kafka_protocol::messages::{
     ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
     list_offsets_request::ListOffsetsPartition,
@@ -10,7 +10,7 @@ use kafka_protocol::messages::{
 };
 use model::TopicPartition;
 
-use super::{code, errors, partition_of};
+use super::{code, errors, isolation, partition_of};
 use crate::dispatch::Context;
 
 /// The client's idea of the leader epoch against ours: `Err` if one of us is behind.
@@ -24,13 +24,13 @@ pub(crate) fn check_epoch(theirs: i32, bounds: &Bounds) -> Result<(), i16> {
 }
 
 pub(crate) async fn list_offsets(context: &Context, request: ListOffsetsRequest) -> ListOffsetsResponse {
-    let committed_only = request.isolation_level == 1;
+    let isolation = isolation(request.isolation_level);
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for wanted in topic.partitions {
             let row = ListOffsetsPartitionResponse::default().with_partition_index(wanted.partition_index);
-            partitions.push(match find_offset(context, &topic.name, &wanted, committed_only).await {
+            partitions.push(match find_offset(context, &topic.name, &wanted, isolation).await {
                 Ok((offset, timestamp, epoch)) => {
                     let epoch = if context.version >= 4 { epoch } else { -1 };
                     row.with_offset(offset).with_timestamp(timestamp).with_leader_epoch(epoch)
@@ -48,7 +48,7 @@ async fn find_offset(
     context: &Context,
     topic: &str,
     wanted: &ListOffsetsPartition,
-    committed_only: bool,
+    isolation: Isolation,
 ) -> Result<(i64, i64, i32), i16> {
     const LATEST: i64 = -1;
     const EARLIEST: i64 = -2;
@@ -61,8 +61,7 @@ async fn find_offset(
     let bounds = log.bounds(&place).map_err(|e| code(&e))?;
     check_epoch(wanted.current_leader_epoch, &bounds)?;
     let query = match wanted.timestamp {
-        LATEST if committed_only => return Ok((bounds.last_stable, -1, bounds.leader_epoch)),
-        LATEST => return Ok((bounds.high_watermark, -1, bounds.leader_epoch)),
+        LATEST => return Ok((bounds.end(isolation), -1, bounds.leader_epoch)),
         EARLIEST | EARLIEST_LOCAL => TimeQuery::Earliest,
         MAX_TIMESTAMP => TimeQuery::MaxTimestamp,
         LAST_TIERED => return Ok((-1, -1, -1)), // Nothing is tiered.
@@ -70,6 +69,8 @@ async fn find_offset(
         _ => return Err(errors::INVALID_REQUEST),
     };
     let found = log.offset_at(&place, query).await.map_err(|e| code(&e))?;
+    // Kafka knows no record beyond what the reader may see.
+    let found = found.filter(|at| at.offset < bounds.end(isolation) || matches!(query, TimeQuery::Earliest));
     Ok(found.map_or((-1, -1, -1), |at| (at.offset, at.timestamp, at.leader_epoch)))
 }
 

@@ -6,13 +6,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use commitlog::{Append, Appended};
+use commitlog::{
+    Append, Appended,
+    record::Header,
+    transactions::{Identity, TransactionError},
+};
 use futures::future::BoxFuture;
 use kafka_protocol::messages::{
     ProduceRequest, ProduceResponse, TopicName as WireTopic,
     produce_response::{PartitionProduceResponse, TopicProduceResponse},
 };
-use model::Result;
+use model::{Result, TopicPartition};
 use uuid::Uuid;
 
 use super::{code, errors, place, text};
@@ -34,7 +38,6 @@ const TRANSACTIONAL: u8 = 1 << 4;
 
 /// The request as read: nothing of it is appended before all of it is.
 pub(crate) struct Wanted<'a> {
-    is_transactional: bool,
     acks: i16,
     pub(crate) topics: Vec<WantedTopic<'a>>,
 }
@@ -62,7 +65,7 @@ impl<'a> Wanted<'a> {
     pub(crate) fn parse(body: &'a Bytes, version: i16) -> Read<Self> {
         let compact = version >= 9;
         let mut reader = Reader::new(body);
-        let is_transactional = reader.text(compact)?.is_some();
+        let _transactional_id = reader.text(compact)?; // The batches say which transaction they belong to.
         let acks = reader.i16()?;
         let _timeout_ms = reader.i32()?; // The disk is as fast as it is; there are no replicas to wait for.
         let mut things = 0;
@@ -90,18 +93,16 @@ impl<'a> Wanted<'a> {
         if compact {
             reader.tags()?;
         }
-        Ok(Self { is_transactional, acks, topics })
+        Ok(Self { acks, topics })
     }
 }
 
 /// Appends fix their place in the log before this returns; the future waits until they are durable.
 pub(crate) fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answering>>> {
     let version = context.version;
-    let Wanted { is_transactional, acks, topics } = Wanted::parse(body, version)?;
+    let Wanted { acks, topics } = Wanted::parse(body, version)?;
     let refusal = if !(-1..=1).contains(&acks) {
         Some((errors::INVALID_REQUIRED_ACKS, "acks is none of -1, 0 and 1"))
-    } else if is_transactional {
-        Some((errors::INVALID_TXN_STATE, "transactions are not offered"))
     } else {
         None
     };
@@ -121,8 +122,12 @@ pub(crate) fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answering>
                         Err(refusal) => refused(refusal),
                         Ok(records) => {
                             let bytes = batch.len() as u64;
-                            let append = context.shared.log.append(&place, batch, Append::default());
-                            PartitionAppend::Going { append, counters: counters.clone(), records, bytes }
+                            match append(&context, &place, batch) {
+                                Err(refusal) => refused(refusal),
+                                Ok(append) => {
+                                    PartitionAppend::Going { append, counters: counters.clone(), records, bytes }
+                                }
+                            }
                         }
                     },
                 },
@@ -138,6 +143,26 @@ pub(crate) fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answering>
     Ok(Box::pin(finish(context, acks, appends)))
 }
 
+fn append(
+    context: &Context,
+    to: &TopicPartition,
+    batch: Bytes,
+) -> Result<BoxFuture<'static, Result<Appended>>, (i16, &'static str)> {
+    let is_transactional = batch[ATTRIBUTES_AT + 1] & TRANSACTIONAL != 0;
+    let Some(header) = Header::parse(&batch).ok().filter(|_| is_transactional) else {
+        // The log refuses what is no batch.
+        return Ok(context.shared.log.append(to, batch, Append::default()));
+    };
+    let who = Identity { producer: header.producer_id, epoch: header.producer_epoch };
+    context.shared.transactions.append(to, batch, who).map_err(|error| match error {
+        TransactionError::EpochOld => (errors::INVALID_PRODUCER_EPOCH, "a newer producer has taken over"),
+        _ if context.version >= 11 => {
+            (errors::TRANSACTION_ABORTABLE, "the partition is not in an open transaction of the producer")
+        }
+        _ => (errors::INVALID_TXN_STATE, "the partition is not in an open transaction of the producer"),
+    })
+}
+
 fn refused((code, why): (i16, &'static str)) -> PartitionAppend {
     PartitionAppend::Refused(code, why)
 }
@@ -150,9 +175,6 @@ pub(crate) fn check(batch: &[u8], version: i16) -> Result<u64, (i16, &'static st
     let attributes = batch[ATTRIBUTES_AT + 1];
     if attributes & CODEC_MASK == CODEC_ZSTD && version < 7 {
         return Err((errors::UNSUPPORTED_COMPRESSION_TYPE, "zstd needs Produce version 7"));
-    }
-    if attributes & TRANSACTIONAL != 0 {
-        return Err((errors::INVALID_TXN_STATE, "transactions are not offered"));
     }
     let count = batch[RECORD_COUNT_AT..HEADER_BYTES].try_into().expect("four bytes");
     Ok(u64::from(u32::from_be_bytes(count)))

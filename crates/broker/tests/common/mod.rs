@@ -10,6 +10,7 @@ use commitlog::{
     embedded::{EmbeddedLog, LogSettings},
     groups::Groups,
     record::{BatchBuilder, Codec},
+    transactions::Transactions,
 };
 use kafka_protocol::{
     messages::{
@@ -42,9 +43,11 @@ pub async fn serve_with(dir: &Path, settings: BrokerSettings) -> Server {
     let world = World::real();
     let log = EmbeddedLog::open(dir, LogSettings::default(), world.clone()).await.expect("log opens");
     let groups = Groups::open(log.clone(), world.clone()).await.expect("groups open");
+    let transactions = Transactions::open(log.clone(), groups.clone(), world.clone()).await.expect("transactions open");
     let handle = Broker::start(BrokerParts {
         log: log.clone(),
         groups,
+        transactions,
         world: world.clone(),
         listen: "127.0.0.1:0".parse().expect("an address"),
         settings,

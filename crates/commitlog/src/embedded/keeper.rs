@@ -55,7 +55,7 @@ pub(crate) fn retain(shared: &Shared) -> Result<()> {
     let now = shared.world.clock.now_ms();
     let expired = now.saturating_sub(i64::try_from(shared.settings.producer_expiry.as_millis()).unwrap_or(i64::MAX));
     for partition in shared.all_partitions() {
-        partition.core.lock().producers.expire(expired);
+        partition.core.lock().forget_producers(expired);
         let to = match start_wanted(shared, &partition, now) {
             Ok(to) => to,
             Err(error) => {

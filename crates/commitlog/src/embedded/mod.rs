@@ -60,7 +60,9 @@ use self::{
     queue::{Item, Pending},
     shared::{Shared, no_topic},
 };
-use crate::log::{Append, Appended, Bounds, EpochEnd, Log, OffsetAt, Slice, Subscription, TimeQuery, Topic, TopicSpec};
+use crate::log::{
+    Append, Appended, Bounds, EpochEnd, Isolation, Log, OffsetAt, Slice, Subscription, TimeQuery, Topic, TopicSpec,
+};
 
 /// Appends are refused at this many times the budget for bytes in flight.
 const REFUSED_AT_BUDGETS: usize = 4;
@@ -149,7 +151,7 @@ impl EmbeddedLog {
         }
         let (done, receiver) = oneshot::channel();
         let mut core = partition.core.lock();
-        match core.admit(&mut checked.header, config.unsafe_ack_before_fsync, now)? {
+        match core.admit(&mut checked.header, checked.marker, config.unsafe_ack_before_fsync, now)? {
             Admission::Repeated(original) => {
                 let (end, durable) = (original.last_offset + 1, core.high_watermark > original.last_offset);
                 let appended = Appended {
@@ -284,14 +286,16 @@ impl Log for EmbeddedLog {
         })
     }
 
-    async fn read(&self, at: &TopicPartition, from: Offset, bytes_max: usize) -> Result<Slice> {
+    async fn read(&self, at: &TopicPartition, from: Offset, bytes_max: usize, isolation: Isolation) -> Result<Slice> {
         let partition = self.shared.partition(at)?;
-        if let Some(slice) = partition.read(&self.shared.open_files, from, bytes_max, false)? {
+        if let Some(slice) = partition.read(&self.shared.open_files, from, bytes_max, isolation, false)? {
             return Ok(slice);
         }
-        self.blocking_on(partition, move |partition, shared| partition.read(&shared.open_files, from, bytes_max, true))
-            .await?
-            .ok_or_else(|| Error::internal("a read that may wait did not"))
+        self.blocking_on(partition, move |partition, shared| {
+            partition.read(&shared.open_files, from, bytes_max, isolation, true)
+        })
+        .await?
+        .ok_or_else(|| Error::internal("a read that may wait did not"))
     }
 
     fn bounds(&self, of: &TopicPartition) -> Result<Bounds> {

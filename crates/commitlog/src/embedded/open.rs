@@ -17,7 +17,7 @@ use world::{DiskLock, OpenMode, World};
 use super::{
     LogSettings, checkpoint,
     checkpoint::{Checkpoint, Saved},
-    core::{Core, Producers},
+    core::{Core, Producers, Transactions},
     layout::{self, Layout},
     meta::Meta,
     partition::{OpenFiles, Partition},
@@ -94,7 +94,9 @@ fn restore(saved: &Saved) -> (Core, i64) {
     for (pid, producer) in &saved.producers {
         producers.restore(*pid, producer.clone());
     }
-    (Core::new(saved.log_start, saved.end, saved.place, saved.epochs.clone(), producers), saved.since)
+    let transactions = Transactions::restore(&saved.begun, saved.aborted.clone());
+    let epochs = saved.epochs.clone();
+    (Core::new(saved.log_start, saved.end, saved.place, epochs, producers, transactions), saved.since)
 }
 
 /// Files of the write-ahead log: number, and whether it has the size of a new one.
@@ -151,6 +153,7 @@ fn recover(shared: &Shared, saved: &Checkpoint) -> Result<()> {
     })?;
     for partition in partitions.values() {
         let mut core = partition.core.lock();
+        core.recovered();
         if core.log_end > 0 {
             let (epoch, end) = (core.epochs.current() + 1, core.log_end);
             core.epochs.begin(epoch, end);

@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    core::{Core, Epochs, Place, Producers},
+    core::{Core, Epochs, Place, Producers, Transactions},
     layout::{self, FORMAT_VERSION},
     partition::Partition,
     shared::{Shared, TopicHandle},
@@ -168,7 +168,7 @@ fn store(shared: &Shared, dir: &Path, topic: &Topic) -> Result<()> {
 }
 
 fn fresh() -> Core {
-    Core::new(0, 0, Place::default(), Epochs::first(), Producers::default())
+    Core::new(0, 0, Place::default(), Epochs::first(), Producers::default(), Transactions::default())
 }
 
 fn handle(dir: &Path, topic: Arc<Topic>, mut core: impl FnMut(PartitionId) -> (Core, i64)) -> Arc<TopicHandle> {

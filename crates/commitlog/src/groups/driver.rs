@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use model::{Offset, PartitionId, Result, TopicName, TopicPartition};
+use model::{Error, Offset, PartitionId, ProducerId, Result, TopicName, TopicPartition, error::codes};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 use world::{TaskKind, World};
@@ -16,12 +16,15 @@ use world::{TaskKind, World};
 use super::{OFFSETS_TOPIC, core::Answer, types::*};
 use crate::{
     groups::core::{Effect, Event, GroupCoordinator, Now, ReplyId, WriteId},
-    log::{Append, Appended, Log, TopicSpec},
-    record::{self, BatchBuilder, Codec},
+    log::{Append, Appended, Isolation, Log, TopicSpec},
+    record::{self, BatchBuilder, Codec, Marker, NO_SEQUENCE},
+    transactions::Identity,
 };
 
 /// Largest batch of a snapshot.
 const SNAPSHOT_BATCH_BYTES: usize = 256 << 10;
+/// Most offsets of a transaction in one of its batches.
+const SNAPSHOT_LINES_MAX: usize = 1000;
 /// How much of the offsets topic is read at a time when it is replayed.
 const REPLAY_BYTES: usize = 4 << 20;
 
@@ -44,12 +47,24 @@ struct State {
     next_reply: u64,
     records_since_snapshot: usize,
     snapshot_running: bool,
+    /// Commits in transactions and markers under way: what is open is not settled.
+    transactional_in_flight: usize,
 }
 
 /// An append whose end the core, or the garbage collection, waits for.
 enum Outcome {
-    Write(WriteId, BoxFuture<'static, Result<Appended>>),
+    Write {
+        id: WriteId,
+        is_transactional: bool,
+        append: BoxFuture<'static, Result<Appended>>,
+    },
     Snapshot(Vec<BoxFuture<'static, Result<Appended>>>),
+    Marker {
+        producer: ProducerId,
+        marker: Marker,
+        append: BoxFuture<'static, Result<Appended>>,
+        done: oneshot::Sender<Result<()>>,
+    },
 }
 
 impl Groups {
@@ -70,6 +85,7 @@ impl Groups {
             next_reply: 0,
             records_since_snapshot: records,
             snapshot_running: false,
+            transactional_in_flight: 0,
         };
         let groups =
             Arc::new(Self { log, world, settings, place, state: Mutex::new(state), written, timers: Notify::new() });
@@ -136,6 +152,45 @@ impl Groups {
         self.state.lock().core.lowest_offset(topic, partition)
     }
 
+    // ── offsets in transactions ──
+
+    /// Comes before [`Self::commit_in_transaction`].
+    pub(crate) async fn ready(&self) -> Result<()> {
+        self.ensure_topic().await
+    }
+
+    /// One result for each offset. Its place before or behind the transaction's marker is fixed on return; the future waits
+    /// until it is durable. Shown when the transaction commits.
+    pub(crate) fn commit_in_transaction(
+        &self,
+        request: CommitRequest,
+        producer: Identity,
+    ) -> impl Future<Output = Vec<Result<(), GroupError>>> + Send + use<'_> {
+        let count = request.offsets.len();
+        let answer = self.put(|reply| Event::CommitInTransaction { reply, request, producer });
+        async move { each(self.hear(answer).await, count) }
+    }
+
+    /// Ends the transaction of `producer` in the offsets topic: its offsets are shown, or forgotten. Durable on return.
+    pub async fn end_transaction(&self, producer: Identity, marker: Marker, coordinator_epoch: i32) -> Result<()> {
+        self.ensure_topic().await?;
+        let (done, ended) = oneshot::channel();
+        {
+            // Under the lock: behind all commits that were answered.
+            let mut state = self.state.lock();
+            state.transactional_in_flight += 1;
+            let batch = marker.batch(producer.producer, producer.epoch, coordinator_epoch, self.world.clock.now_ms());
+            let append = self.log.append(&self.place, batch, Append { internal: true });
+            self.hand_over(Outcome::Marker { producer: producer.producer, marker, append, done });
+        }
+        ended.await.unwrap_or_else(|_| Err(Error::new(codes::SHUTTING_DOWN, "the node stops")))
+    }
+
+    /// Whether an open transaction may change the offset.
+    pub fn is_unstable(&self, group: &str, topic: &str, partition: PartitionId) -> bool {
+        self.state.lock().core.is_unstable(group, topic, partition)
+    }
+
     // ── admins ──
 
     pub fn list(&self) -> Vec<GroupSummary> {
@@ -171,14 +226,21 @@ impl Groups {
             tracing::warn!(%error, "the offsets topic cannot be made");
             return None;
         }
+        let answer = self.put(event);
+        self.hear(answer).await
+    }
+
+    fn put(&self, event: impl FnOnce(ReplyId) -> Event) -> oneshot::Receiver<Answer> {
         let (sender, answer) = oneshot::channel();
-        {
-            let mut state = self.state.lock();
-            let reply = ReplyId(state.next_reply);
-            state.next_reply += 1;
-            state.waiting.insert(reply, sender);
-            self.step(&mut state, event(reply));
-        }
+        let mut state = self.state.lock();
+        let reply = ReplyId(state.next_reply);
+        state.next_reply += 1;
+        state.waiting.insert(reply, sender);
+        self.step(&mut state, event(reply));
+        answer
+    }
+
+    async fn hear(&self, answer: oneshot::Receiver<Answer>) -> Option<Answer> {
         tokio::select! {
             biased;
             answer = answer => answer.ok(),
@@ -197,12 +259,13 @@ impl Groups {
                         let _gone = sender.send(answer);
                     }
                 }
-                Effect::Write { id, records } => {
+                Effect::Write { id, producer, records } => {
                     state.records_since_snapshot += records.len();
+                    state.transactional_in_flight += usize::from(producer.is_some());
                     let records: Vec<_> = records.iter().map(|(k, v)| (k.as_ref(), v.as_deref())).collect();
                     // `append` fixes the order now; the lock is held, so it is the order of the core's decisions.
-                    let append = self.append(&records);
-                    self.hand_over(Outcome::Write(id, append));
+                    let append = self.append(producer, &records);
+                    self.hand_over(Outcome::Write { id, is_transactional: producer.is_some(), append });
                 }
             }
         }
@@ -212,9 +275,17 @@ impl Groups {
         }
     }
 
-    fn append(&self, records: &[(&[u8], Option<&[u8]>)]) -> BoxFuture<'static, Result<Appended>> {
+    /// `producer`: whose transaction the records are part of.
+    fn append(
+        &self,
+        producer: Option<Identity>,
+        records: &[(&[u8], Option<&[u8]>)],
+    ) -> BoxFuture<'static, Result<Appended>> {
         let time = self.world.clock.now_ms();
         let mut batch = BatchBuilder::new(Codec::None);
+        if let Some(Identity { producer, epoch }) = producer {
+            batch = batch.producer(producer, epoch, NO_SEQUENCE).transactional();
+        }
         for (key, value) in records {
             batch.push(time, Some(key), *value, &[]);
         }
@@ -229,7 +300,7 @@ impl Groups {
     /// Writes what is alive and lets go of the rest, once most of the topic is garbage.
     fn maybe_snapshot(&self, state: &mut State) {
         let floor = state.core.settings().snapshot_after_records;
-        if state.snapshot_running || state.records_since_snapshot < floor {
+        if state.snapshot_running || state.transactional_in_flight > 0 || state.records_since_snapshot < floor {
             return;
         }
         let live = state.core.snapshot();
@@ -241,7 +312,7 @@ impl Groups {
             batch.push((key.as_ref(), Some(value.as_ref())));
             bytes += key.len() + value.len();
             if bytes >= SNAPSHOT_BATCH_BYTES {
-                appends.push(self.append(&batch));
+                appends.push(self.append(None, &batch));
                 batch.clear();
                 bytes = 0;
             }
@@ -251,7 +322,11 @@ impl Groups {
                 // Nothing is alive: a tombstone marks the place.
                 batch.push((b"\0\x02\0\0", None));
             }
-            appends.push(self.append(&batch));
+            appends.push(self.append(None, &batch));
+        }
+        for (producer, lines) in state.core.open_snapshot() {
+            let lines: Vec<_> = lines.iter().map(|(key, value)| (key.as_ref(), Some(value.as_ref()))).collect();
+            appends.extend(lines.chunks(SNAPSHOT_LINES_MAX).map(|lines| self.append(Some(producer), lines)));
         }
         state.records_since_snapshot = live.len();
         state.snapshot_running = true;
@@ -265,12 +340,26 @@ impl Groups {
                 () = self.world.tasks.stopping() => return,
             };
             match outcome {
-                Some(Outcome::Write(id, append)) => {
+                Some(Outcome::Write { id, is_transactional, append }) => {
                     let result = append.await;
                     if let Err(error) = &result {
                         tracing::warn!(%error, "could not write to the offsets topic");
                     }
-                    self.step(&mut self.state.lock(), Event::Written { id, durable: result.is_ok() });
+                    let mut state = self.state.lock();
+                    state.transactional_in_flight -= usize::from(is_transactional);
+                    self.step(&mut state, Event::Written { id, durable: result.is_ok() });
+                }
+                Some(Outcome::Marker { producer, marker, append, done }) => {
+                    let result = append.await;
+                    {
+                        let mut state = self.state.lock();
+                        state.transactional_in_flight -= 1;
+                        if result.is_ok() {
+                            self.step(&mut state, Event::TransactionEnded { producer, marker });
+                        }
+                    }
+                    // Whoever asked may have gone.
+                    let _gone = done.send(result.map(drop));
                 }
                 Some(Outcome::Snapshot(appends)) => {
                     if let Err(error) = self.finish_snapshot(appends).await {
@@ -366,19 +455,33 @@ async fn replay(log: &dyn Log, place: &TopicPartition, core: &mut GroupCoordinat
     let mut next = log.bounds(place)?.log_start;
     let (mut count, mut unknown) = (0, 0);
     loop {
-        let slice = log.read(place, next, REPLAY_BYTES).await?;
+        let slice = log.read(place, next, REPLAY_BYTES, Isolation::Uncommitted).await?;
         if slice.records.is_empty() {
             break;
         }
         for batch in record::batches(slice.records) {
             let batch = batch?;
+            let header = &batch.header;
+            if let Some(marker) = batch.marker()? {
+                core.replay_marker(header.producer_id, marker);
+                next = header.next_offset();
+                continue;
+            }
+            let identity = Identity { producer: header.producer_id, epoch: header.producer_epoch };
+            let producer = header.is_transactional().then_some(identity);
             let bytes: Bytes = batch.decompress(RECORDS_BYTES_MAX)?;
             for line in record::Records::new(&batch.header, &bytes) {
                 let line = line?;
                 count += 1;
-                if line.offset >= next && !core.replay(line.key.unwrap_or_default(), line.value) {
-                    unknown += 1;
+                if line.offset < next {
+                    continue;
                 }
+                let key = line.key.unwrap_or_default();
+                let is_known = match producer {
+                    Some(producer) => core.replay_in_transaction(producer, key, line.value),
+                    None => core.replay(key, line.value),
+                };
+                unknown += usize::from(!is_known);
             }
             next = next.max(batch.header.last_offset() + 1);
         }

@@ -5,6 +5,7 @@ use model::{ProducerId, TimestampMs};
 
 use super::{
     Codec, HEADER_BYTES, Header, MAGIC, compress,
+    header::{CONTROL, TRANSACTIONAL},
     varint::{long_bytes, write_long},
 };
 
@@ -16,16 +17,37 @@ pub struct BatchBuilder {
     base_timestamp: TimestampMs,
     max_timestamp: TimestampMs,
     producer: (ProducerId, i16, i32),
+    flags: i16,
 }
 
 impl BatchBuilder {
     pub fn new(codec: Codec) -> Self {
-        Self { codec, records: Vec::new(), count: 0, base_timestamp: -1, max_timestamp: -1, producer: (-1, -1, -1) }
+        Self {
+            codec,
+            records: Vec::new(),
+            count: 0,
+            base_timestamp: -1,
+            max_timestamp: -1,
+            producer: (-1, -1, -1),
+            flags: 0,
+        }
     }
 
     /// Makes it the batch of an idempotent producer.
     pub fn producer(mut self, id: ProducerId, epoch: i16, base_sequence: i32) -> Self {
         self.producer = (id, epoch, base_sequence);
+        self
+    }
+
+    /// Makes it part of its producer's transaction.
+    pub fn transactional(mut self) -> Self {
+        self.flags |= TRANSACTIONAL;
+        self
+    }
+
+    /// Makes it a control batch, which readers do not show.
+    pub(crate) fn control(mut self) -> Self {
+        self.flags |= CONTROL;
         self
     }
 
@@ -97,7 +119,7 @@ impl BatchBuilder {
             leader_epoch: -1,
             magic: MAGIC,
             crc: 0,
-            attributes: self.codec.id(),
+            attributes: self.codec.id() | self.flags,
             last_offset_delta: self.count - 1,
             base_timestamp: self.base_timestamp,
             max_timestamp: self.max_timestamp,

@@ -21,6 +21,13 @@ pub const MAGIC: i8 = 2;
 /// "This record has no timestamp."
 pub const NO_TIMESTAMP: TimestampMs = -1;
 
+/// Bits of the attributes.
+pub(super) const TRANSACTIONAL: i16 = 0x10;
+pub(super) const CONTROL: i16 = 0x20;
+
+/// "This batch is not in its producer's sequence."
+pub(crate) const NO_SEQUENCE: i32 = -1;
+
 /// Bytes of base offset and length, which `batch_length` does not count.
 const LENGTH_PREFIX_BYTES: usize = 12;
 /// Where the bytes covered by the CRC begin.
@@ -145,17 +152,22 @@ impl Header {
     }
 
     pub fn is_transactional(&self) -> bool {
-        self.attributes & 0x10 != 0
+        self.attributes & TRANSACTIONAL != 0
     }
 
     pub fn is_control(&self) -> bool {
-        self.attributes & 0x20 != 0
+        self.attributes & CONTROL != 0
     }
 
     /// Gives all records the log's time. The CRC must be made anew.
     pub(crate) fn set_log_append_time(&mut self, now: TimestampMs) {
         self.attributes |= 0x08;
         self.max_timestamp = now;
+    }
+
+    /// It is of a producer but not in its sequence: a marker, or offsets of a transaction.
+    pub(crate) fn has_no_sequence(&self) -> bool {
+        self.base_sequence == NO_SEQUENCE
     }
 
     /// Sequence of the last record: sequences wrap from 2³¹ − 1 to 0.

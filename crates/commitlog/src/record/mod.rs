@@ -9,11 +9,13 @@
 mod builder;
 mod codec;
 mod header;
+mod marker;
 mod reader;
 mod varint;
 
 pub use builder::BatchBuilder;
 pub use codec::{Codec, compress, decompress};
-pub(crate) use header::add_sequence;
 pub use header::{HEADER_BYTES, Header, MAGIC, NO_TIMESTAMP};
+pub(crate) use header::{NO_SEQUENCE, add_sequence};
+pub use marker::Marker;
 pub use reader::{Batch, Batches, Headers, Record, Records, batches};

@@ -7,7 +7,7 @@ use model::{
 };
 
 use super::{
-    HEADER_BYTES, Header, decompress,
+    HEADER_BYTES, Header, Marker, decompress,
     varint::{read_int, read_long},
 };
 
@@ -39,6 +39,11 @@ impl Batch {
         }
         Err(Error::new(BATCH_CORRUPT, "a record batch is damaged")
             .detail(format!("its checksum is not the {:#010x} it carries", self.header.crc)))
+    }
+
+    /// What it says if it is a control batch.
+    pub fn marker(&self) -> Result<Option<Marker>> {
+        Marker::of(&self.header, &self.bytes.slice(HEADER_BYTES..))
     }
 
     /// Its records as one block, which may not be larger than `bytes_max`. Free if they are not compressed.

@@ -158,7 +158,7 @@ impl Lake {
             if from < bounds.log_start {
                 return Err(read::gap(&partition.at, from, bounds.log_start));
             }
-            tail.push(from..bounds.high_watermark.max(from));
+            tail.push(from..bounds.last_stable.max(from));
         }
         Ok(TopicPin { topic: topic.clone(), table, tail })
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use commitlog::{
-    log::{Append, Log, TopicSpec},
+    log::{Append, Isolation, Log, TopicSpec},
     record::{BatchBuilder, Codec, Records, batches},
 };
 use model::{Error, ErrorKind, Offset, Result, SCHEMAS_TOPIC, TopicName, TopicPartition, error::codes};
@@ -41,7 +41,7 @@ impl SchemasTopic {
         if from >= bounds.high_watermark {
             return Ok((records, next));
         }
-        let slice = self.log.read(&self.partition, from, READ_BYTES).await?;
+        let slice = self.log.read(&self.partition, from, READ_BYTES, Isolation::Uncommitted).await?;
         for batch in batches(slice.records) {
             let batch = batch?;
             let block = batch.decompress(64 << 20)?;

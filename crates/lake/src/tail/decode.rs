@@ -13,7 +13,10 @@ use arrow::{
     error::ArrowError,
 };
 use bytes::Bytes;
-use commitlog::record::{self, Header, Record, Records};
+use commitlog::{
+    Slice,
+    record::{Header, Record, Records},
+};
 use model::{
     Code, Error, Offset, PartitionId, Result, TimestampMs,
     error::codes::{BATCH_UNDECODABLE, RECORD_UNDECODABLE},
@@ -103,15 +106,15 @@ impl SliceDecoder {
         &self.table
     }
 
-    /// Decodes the records of `batches` with offsets in `wanted`.
+    /// Decodes the committed records of `slice` with offsets in `wanted`.
     pub(crate) fn decode(
         &mut self,
         partition: PartitionId,
-        batches: Bytes,
+        slice: &Slice,
         wanted: Range<Offset>,
     ) -> Result<DecodedSlice> {
         let mut rejected = Vec::new();
-        let unpacked = unpack(batches, &wanted, &mut rejected)?;
+        let unpacked = unpack(slice, &wanted, &mut rejected)?;
         let mut rows = Vec::new();
         for (header, block) in &unpacked.blocks {
             read_records(header, block, &wanted, &mut rows, &mut rejected);
@@ -183,9 +186,9 @@ impl SliceDecoder {
 }
 
 /// Some keys and values of a stretch of the log, for guessing what they look like.
-pub(crate) fn sample(batches: Bytes, wanted: &Range<Offset>, mut visit: impl FnMut(&Record<'_>)) -> Result<()> {
+pub(crate) fn sample(slice: &Slice, wanted: &Range<Offset>, mut visit: impl FnMut(&Record<'_>)) -> Result<()> {
     let mut ignored = Vec::new();
-    let unpacked = unpack(batches, wanted, &mut ignored)?;
+    let unpacked = unpack(slice, wanted, &mut ignored)?;
     for (header, block) in &unpacked.blocks {
         let mut rows = Vec::new();
         read_records(header, block, wanted, &mut rows, &mut ignored);
@@ -199,11 +202,11 @@ struct Unpacked {
     next: Offset,
 }
 
-fn unpack(batches: Bytes, wanted: &Range<Offset>, rejected: &mut Vec<Rejected>) -> Result<Unpacked> {
+fn unpack(slice: &Slice, wanted: &Range<Offset>, rejected: &mut Vec<Rejected>) -> Result<Unpacked> {
     let mut unpacked = Unpacked { blocks: Vec::new(), next: wanted.start };
     let mut bytes = 0;
-    for batch in record::batches(batches) {
-        let batch = batch?;
+    for batch in slice.batches() {
+        let (batch, is_hidden) = batch?;
         let header = batch.header;
         if header.next_offset() <= wanted.start {
             continue;
@@ -213,7 +216,7 @@ fn unpack(batches: Bytes, wanted: &Range<Offset>, rejected: &mut Vec<Rejected>) 
             break;
         }
         unpacked.next = header.next_offset().min(wanted.end);
-        if header.is_control() {
+        if is_hidden {
             continue;
         }
         match batch.decompress(BATCH_BYTES_MAX) {

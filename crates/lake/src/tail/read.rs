@@ -3,7 +3,7 @@
 use std::{ops::Range, sync::Arc};
 
 use arrow::array::RecordBatch;
-use bytes::Bytes;
+use commitlog::{Isolation, Slice};
 use futures::{Stream, stream};
 use model::{Error, Offset, Result, error::codes};
 
@@ -65,7 +65,7 @@ fn columns_changed(topic: &TopicTable) -> Error {
     Error::new(codes::COMMIT_CONFLICT, format!("the columns of `{}` changed during a commit", topic.topic))
 }
 
-/// The next rows of `range` (all of which must be below the high watermark), and where to go on.
+/// The next rows of `range` (all of which must be committed), and where to go on.
 pub(crate) async fn step(
     parts: &Parts,
     state: &Arc<TopicState>,
@@ -119,7 +119,7 @@ pub(crate) async fn advance(
             tail.core.end()
         });
         let bounds = parts.log.bounds(&partition.at)?;
-        if bounds.high_watermark <= from {
+        if bounds.last_stable <= from {
             return Ok(false);
         }
         if bounds.log_start > from {
@@ -130,19 +130,19 @@ pub(crate) async fn advance(
             }
             return Err(gap(&partition.at, from, bounds.log_start));
         }
-        let slice = parts.log.read(&partition.at, from, parts.settings.decode_bytes).await?;
+        let slice = parts.log.read(&partition.at, from, parts.settings.decode_bytes, Isolation::Committed).await?;
         if slice.records.is_empty() {
             return Ok(false);
         }
-        let wanted = from..slice.bounds.high_watermark;
+        let wanted = from..slice.bounds.last_stable;
         let topic = state.columns(parts).await?;
         let ready = match decoder.take().filter(|decoder| Arc::ptr_eq(decoder.table(), &topic)) {
             Some(decoder) => decoder,
             None => SliceDecoder::new(&topic, parts.schemas())?,
         };
-        let (ready, decoded) = run(ready, partition, slice.records.clone(), wanted).await?;
+        let (ready, decoded) = run(ready, partition, slice.clone(), wanted).await?;
         *decoder = Some(ready);
-        if state.wants_growth(&topic, &decoded) && state.grow(parts, &topic, slice.records, &decoded).await? {
+        if state.wants_growth(&topic, &decoded) && state.grow(parts, &topic, &slice, &decoded).await? {
             continue;
         }
         if decoded.range.is_empty() {
@@ -160,7 +160,7 @@ pub(crate) async fn catch_up(parts: &Parts, state: &Arc<TopicState>) -> Result<(
         loop {
             let end = partition.tail(|tail| tail.end());
             let bounds = parts.log.bounds(&partition.at)?;
-            if slices == 0 || bounds.high_watermark <= end || parts.budget.is_exceeded() {
+            if slices == 0 || bounds.last_stable <= end || parts.budget.is_exceeded() {
                 break;
             }
             slices -= 1;
@@ -225,10 +225,10 @@ async fn decode_cold(
     if bounds.log_start > range.start {
         return Err(gap(&partition.at, range.start, bounds.log_start));
     }
-    let slice = parts.log.read(&partition.at, range.start, parts.settings.decode_bytes).await?;
+    let slice = parts.log.read(&partition.at, range.start, parts.settings.decode_bytes, Isolation::Committed).await?;
     let decoder = SliceDecoder::new(topic, parts.schemas())?;
     let from = range.start;
-    let (_, mut decoded) = run(decoder, partition, slice.records, range.clone()).await?;
+    let (_, mut decoded) = run(decoder, partition, slice, range.clone()).await?;
     if decoded.range.is_empty() {
         // Nothing but a hole (records that retention or compaction took) up to the end.
         decoded.range = from..range.end;
@@ -239,15 +239,15 @@ async fn decode_cold(
 async fn run(
     mut decoder: SliceDecoder,
     partition: &PartitionTail,
-    records: Bytes,
+    slice: Slice,
     wanted: Range<Offset>,
 ) -> Result<(SliceDecoder, DecodedSlice)> {
     let number = partition.at.partition;
-    if records.len() <= INLINE_BYTES_MAX {
-        let decoded = decoder.decode(number, records, wanted)?;
+    if slice.records.len() <= INLINE_BYTES_MAX {
+        let decoded = decoder.decode(number, &slice, wanted)?;
         return Ok((decoder, decoded));
     }
-    let decode = move || decoder.decode(number, records, wanted).map(|decoded| (decoder, decoded));
+    let decode = move || decoder.decode(number, &slice, wanted).map(|decoded| (decoder, decoded));
     tokio::task::spawn_blocking(decode)
         .await
         .map_err(|e| Error::internal(format!("could not decode records of {}", partition.at)).detail(e.to_string()))?

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use bytes::Bytes;
+use commitlog::{Isolation, Slice};
 use model::{PartitionId, Result};
 use parking_lot::{Mutex, RwLock};
 use schemas::{Format, infer};
@@ -135,9 +135,9 @@ impl TopicState {
         }
     }
 
-    /// Records ever written, as a sum of high watermarks.
+    /// Records ever committed, as a sum of where partitions end.
     fn records(&self, parts: &Parts) -> i64 {
-        self.partitions.iter().filter_map(|p| parts.log.bounds(&p.at).ok()).map(|b| b.high_watermark).sum()
+        self.partitions.iter().filter_map(|p| parts.log.bounds(&p.at).ok()).map(|b| b.last_stable).sum()
     }
 
     async fn guess(&self, parts: &Parts) -> Result<Guess> {
@@ -145,12 +145,12 @@ impl TopicState {
         let mut key_is_text = true;
         for partition in self.partitions.iter().take(SAMPLE_PARTITIONS as usize) {
             let bounds = parts.log.bounds(&partition.at)?;
-            if bounds.high_watermark <= bounds.log_start {
+            if bounds.last_stable <= bounds.log_start {
                 continue;
             }
-            let slice = parts.log.read(&partition.at, bounds.log_start, SAMPLE_BYTES).await?;
-            let wanted = bounds.log_start..bounds.high_watermark;
-            sample(slice.records, &wanted, |record| {
+            let slice = parts.log.read(&partition.at, bounds.log_start, SAMPLE_BYTES, Isolation::Committed).await?;
+            let wanted = bounds.log_start..bounds.last_stable;
+            sample(&slice, &wanted, |record| {
                 key_is_text &= record.key.is_none_or(is_text);
                 if values.len() < SAMPLE_RECORDS * SAMPLE_PARTITIONS as usize {
                     values.push(record.value.map(<[u8]>::to_vec));
@@ -184,13 +184,13 @@ impl TopicState {
         }
     }
 
-    /// Lets inferred columns grow to take the records of `batches`. True if the columns changed.
+    /// Lets inferred columns grow to take the records of `slice`. True if the columns changed.
     pub(crate) async fn grow(
         &self,
         parts: &Parts,
         decoded_with: &Arc<TopicTable>,
-        batches: Bytes,
-        slice: &DecodedSlice,
+        slice: &Slice,
+        decoded: &DecodedSlice,
     ) -> Result<bool> {
         let _one = self.columns.resolving.lock().await;
         let Some(active) = self.columns.active.read().clone() else { return Ok(true) };
@@ -203,7 +203,7 @@ impl TopicState {
             return Ok(*self.resolve(parts).await?.schema != *before.schema);
         }
         let mut values = Vec::new();
-        sample(batches, &slice.range, |record| values.push(record.value.map(<[u8]>::to_vec)))?;
+        sample(slice, &decoded.range, |record| values.push(record.value.map(<[u8]>::to_vec)))?;
         let table = &active.table;
         let values = values.iter().map(Option::as_deref);
         let inferred = match table.value_format {
@@ -239,7 +239,7 @@ impl TopicState {
             Growth::Same => {
                 let mut ignored = self.columns.ignored_fields.lock();
                 if ignored.len() < IGNORED_FIELDS_MAX {
-                    ignored.extend(slice.unknown_fields.iter().cloned());
+                    ignored.extend(decoded.unknown_fields.iter().cloned());
                 }
                 Ok(false)
             }

@@ -111,11 +111,11 @@ impl TopicState {
         })
     }
 
-    /// The mark and the high watermark of each partition.
+    /// The mark of each partition, and where it ends for now.
     pub(crate) fn extents(&self, parts: &Parts) -> Vec<Range<Offset>> {
         let extent = |partition: &Arc<PartitionTail>| {
             let mark = partition.tail(|tail| tail.mark);
-            let end = parts.log.bounds(&partition.at).map_or(mark, |bounds| bounds.high_watermark);
+            let end = parts.log.bounds(&partition.at).map_or(mark, |bounds| bounds.last_stable);
             mark..end
         };
         self.partitions.iter().map(extent).collect()

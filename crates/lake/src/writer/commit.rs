@@ -233,10 +233,10 @@ async fn ready_table(parts: &Parts, state: &Arc<TopicState>) -> Result<(Arc<Tabl
     Err(Error::new(codes::STREAM_COLUMNS_CONFLICT, format!("could not bring table `{name}` to its topic's columns")))
 }
 
-/// Decodes up to the high watermark of this moment and commits until the mark is there.
+/// Decodes up to the end of what is committed at this moment and commits until the mark is there.
 pub(crate) async fn flush(parts: &Parts, state: &Arc<TopicState>) -> Result<()> {
     begin(parts, state).await?;
-    let goals = state.partitions.iter().map(|p| parts.log.bounds(&p.at).map(|b| b.high_watermark));
+    let goals = state.partitions.iter().map(|p| parts.log.bounds(&p.at).map(|b| b.last_stable));
     let goals = goals.collect::<Result<Vec<_>>>()?;
     loop {
         for (partition, goal) in state.partitions.iter().zip(&goals) {

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use commitlog::{
-    Append, TopicSpec,
+    Append, Isolation, TopicSpec,
     record::{BatchBuilder, Codec},
 };
 use model::{EXCEPTIONS_TOPIC, Offset, PartitionId, Result, TopicName, TopicPartition, error::codes};
@@ -145,7 +145,7 @@ fn record(topic_id: &str, at: &TopicPartition, bad: &Rejected) -> Value {
 
 /// Where `_exceptions` ends now; `None` if there is no such topic yet.
 pub(crate) fn end(parts: &Parts) -> Option<Offset> {
-    parts.log.bounds(&partition()).ok().map(|bounds| bounds.high_watermark)
+    parts.log.bounds(&partition()).ok().map(|bounds| bounds.last_stable)
 }
 
 fn partition() -> TopicPartition {
@@ -170,10 +170,10 @@ async fn find(parts: &Parts, topic: &str, topic_id: &str, from: Offset) -> Resul
     let at = partition();
     let Ok(bounds) = parts.log.bounds(&at) else { return Ok(found) };
     let mut position = from.max(bounds.log_start);
-    while position < bounds.high_watermark {
-        let slice = parts.log.read(&at, position, READ_BYTES).await?;
+    while position < bounds.last_stable {
+        let slice = parts.log.read(&at, position, READ_BYTES, Isolation::Committed).await?;
         let mut next = position;
-        sample(slice.records, &(position..bounds.high_watermark), |record| {
+        sample(&slice, &(position..bounds.last_stable), |record| {
             next = record.offset + 1;
             let Some(Ok(value)) = record.value.map(serde_json::from_slice::<Value>) else { return };
             let is_ours = value["topic"] == topic && value["topic_id"] == topic_id && value["part"] != "log";

@@ -152,7 +152,7 @@ async fn decode_some(parts: &Parts, state: &Arc<TopicState>) -> Result<bool> {
         let bounds = parts.log.bounds(&partition.at)?;
         // Room comes with the commit that is under way or due.
         let full = parts.budget.is_exceeded() && parts.budget.is_pressed_by(state.pending().1);
-        if bounds.high_watermark > end && !full && !rejects_too_many(partition) {
+        if bounds.last_stable > end && !full && !rejects_too_many(partition) {
             more |= advance(parts, state, partition, bounds.log_start.max(end)).await?;
         }
     }

@@ -30,6 +30,9 @@ use tokio::{
 /// Largest answer taken from a broker, so that a wrong address cannot make us allocate without end.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
 
+/// `isolation_level` of Fetch.
+const READ_COMMITTED: i8 = 1;
+
 /// One connection to a broker.
 pub struct KafkaClient {
     stream: TcpStream,
@@ -53,6 +56,13 @@ pub struct TopicSetting {
     pub value: String,
     /// Set for this topic, not a default.
     pub is_set: bool,
+}
+
+/// Batches of a partition.
+pub struct Fetched {
+    pub records: Bytes,
+    /// Producers and first offsets of aborted transactions in `records`.
+    pub aborted: Vec<(i64, i64)>,
 }
 
 impl KafkaClient {
@@ -87,14 +97,15 @@ impl KafkaClient {
         Ok(())
     }
 
-    /// Batches from `offset` on (waiting up to `wait_ms` for the first) and the high watermark.
-    pub async fn fetch(&mut self, topic: &str, partition: i32, offset: i64, wait_ms: i32) -> Result<(Bytes, i64)> {
+    /// Batches from `offset` on, up to the first open transaction (waiting up to `wait_ms` for the first).
+    pub async fn fetch(&mut self, topic: &str, partition: i32, offset: i64, wait_ms: i32) -> Result<Fetched> {
         let request = FetchRequest::default()
             .with_replica_id(BrokerId(-1))
             .with_max_wait_ms(wait_ms)
             .with_min_bytes(1)
             .with_max_bytes(8 << 20)
             .with_session_epoch(-1)
+            .with_isolation_level(READ_COMMITTED)
             .with_topics(vec![FetchTopic::default().with_topic(topic_name(topic)).with_partitions(vec![
                 FetchPartition::default()
                     .with_partition(partition)
@@ -111,7 +122,9 @@ impl KafkaClient {
             .and_then(|topic| topic.partitions.into_iter().next())
             .ok_or_else(|| anyhow!("the broker did not answer for the partition"))?;
         check(what, topic, answer.error_code, None)?;
-        Ok((answer.records.unwrap_or_default(), answer.high_watermark))
+        let aborted = answer.aborted_transactions.unwrap_or_default();
+        let aborted = aborted.iter().map(|aborted| (*aborted.producer_id, aborted.first_offset)).collect();
+        Ok(Fetched { records: answer.records.unwrap_or_default(), aborted })
     }
 
     /// The offset at `timestamp` (−1: the end, −2: the start).

@@ -1,10 +1,10 @@
-//! `lakehead consume TOPIC`: print the records of a topic.
+//! `lakehead consume TOPIC`: print the committed records of a topic.
 
 use std::io::Write;
 
 use anyhow::{Result, bail};
 use clap::Args;
-use commitlog::record;
+use commitlog::{log::hidden_or_not, record};
 
 use crate::{clients::kafka::KafkaClient, out::Out, target::Target};
 
@@ -47,9 +47,14 @@ pub async fn run(args: ConsumeArgs) -> Result<()> {
         let mut idle = true;
         for partition in 0..topic.partitions {
             let at = usize::try_from(partition)?;
-            let (records, _) = client.fetch(&args.topic, partition, next[at], wait_ms).await?;
-            for batch in record::batches(records) {
-                let batch = batch?;
+            let fetched = client.fetch(&args.topic, partition, next[at], wait_ms).await?;
+            for batch in hidden_or_not(fetched.records, fetched.aborted) {
+                let (batch, is_hidden) = batch?;
+                if is_hidden {
+                    next[at] = next[at].max(batch.header.next_offset());
+                    idle = false;
+                    continue;
+                }
                 let bytes = batch.decompress(BATCH_BYTES_MAX)?;
                 for record in record::Records::new(&batch.header, &bytes) {
                     let record = record?;

@@ -59,6 +59,7 @@ pub enum ErrorKind {
     OutOfOrderSequence,
     DuplicateSequence,
     InvalidProducerEpoch,
+    InvalidTxnState,
     FencedLeaderEpoch,
     UnknownLeaderEpoch,
     PolicyViolation,
@@ -113,8 +114,8 @@ impl ErrorKind {
             | SchemaNotFound => 404,
             Timeout => 408,
             AlreadyExists | Conflict | TopicExists | GroupNotEmpty | SchemaIncompatible | OutOfOrderSequence
-            | DuplicateSequence | InvalidProducerEpoch | FencedLeaderEpoch | UnknownLeaderEpoch | UnknownMember
-            | IllegalGeneration | RebalanceInProgress | FencedInstanceId => 409,
+            | DuplicateSequence | InvalidProducerEpoch | InvalidTxnState | FencedLeaderEpoch | UnknownLeaderEpoch
+            | UnknownMember | IllegalGeneration | RebalanceInProgress | FencedInstanceId => 409,
             MessageTooLarge | RecordListTooLarge => 413,
             OffsetOutOfRange => 416,
             SchemaInvalid => 422,
@@ -161,6 +162,7 @@ impl ErrorKind {
             OutOfOrderSequence => 45,
             DuplicateSequence => 46,
             InvalidProducerEpoch => 47,
+            InvalidTxnState => 48,
             DiskFull | Storage | Corrupt => 56,
             GroupNotEmpty => 68,
             GroupIdNotFound => 69,

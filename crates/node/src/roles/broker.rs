@@ -12,6 +12,7 @@ pub(crate) async fn start(settings: &Settings, house: &House) -> Result<BrokerHa
     Broker::start(BrokerParts {
         log: house.log.clone(),
         groups: house.groups.clone(),
+        transactions: house.transactions.clone(),
         world: house.world.clone(),
         listen: settings.kafka,
         settings: BrokerSettings {

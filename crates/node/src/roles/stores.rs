@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use catalog::Catalog;
-use commitlog::{EmbeddedLog, Log, LogSettings, groups::Groups};
+use commitlog::{EmbeddedLog, Log, LogSettings, groups::Groups, transactions::Transactions};
 use files::Files;
 use lake::{Lake, LakeParts, LakeSettings, registry::RegistryStore};
 use model::{Error, Result};
@@ -31,6 +31,7 @@ pub(crate) async fn open(settings: &Settings, world: &World) -> Result<(House, A
     let catalog = Catalog::open(&settings.catalog, world.clone()).await?;
     let tables = Tables::new(catalog.clone(), files.clone(), world.clone());
     let groups = Groups::open(log.clone(), world.clone()).await?;
+    let transactions = Transactions::open(log.clone(), groups.clone(), world.clone()).await?;
     let registry = RegistryStore::open(log.clone(), world.clone()).await?;
     let lake = Lake::open(LakeParts {
         log: log.clone(),
@@ -54,5 +55,5 @@ pub(crate) async fn open(settings: &Settings, world: &World) -> Result<(House, A
         world: world.clone(),
         settings: SqlSettings { memory_bytes: settings.query_memory_bytes, ..SqlSettings::in_dir(data) },
     })?;
-    Ok((House { world: world.clone(), log, groups, catalog, tables, registry, lake, engine }, embedded))
+    Ok((House { world: world.clone(), log, groups, transactions, catalog, tables, registry, lake, engine }, embedded))
 }

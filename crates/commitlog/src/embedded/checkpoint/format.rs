@@ -4,10 +4,11 @@
 //! "LHCP" │ version u32 │ lsn u64 │ partitions u32 │ partition* │ crc u32 of all before
 //! partition  topic id, 16 │ number i32 │ log start i64 │ end i64 │ segment i64 │ position u64 │ segment begun, ms i64
 //!            │ epochs u32 │ (epoch i32, start i64)* │ producers u32 │ producer*
+//!            │ open transactions u32 │ (first i64, producer i64)* │ aborted u32 │ (producer i64, first i64, last i64)*
 //! producer   id i64 │ used, ms i64 │ batches u8 │ batch*
 //! batch      epoch i16 │ first sequence i32 │ last sequence i32 │ base offset i64 │ last offset i64 │ append time i64
 //! ```
-//! It says: of each partition, everything before `end` is in its segment files and on disk, the last of it ending at
+//! Version 1 ends each partition after its producers. It says: of each partition, everything before `end` is in its segment files and on disk, the last of it ending at
 //! `position` of the segment with base offset `segment`; entries of the write-ahead log before `lsn` are not needed.
 
 use std::collections::{HashMap, VecDeque};
@@ -15,13 +16,17 @@ use std::collections::{HashMap, VecDeque};
 use bytes::{Buf, BufMut};
 use model::{Offset, PartitionId, ProducerId, TimestampMs, TopicId};
 
-use crate::embedded::{
-    core::{Epochs, Kept, Place, Producer},
-    layout::FORMAT_VERSION,
-    wal::Lsn,
+use crate::{
+    embedded::{
+        core::{Epochs, Kept, Place, Producer},
+        wal::Lsn,
+    },
+    log::Aborted,
 };
 
 const MAGIC: &[u8; 4] = b"LHCP";
+const VERSION: u32 = 2;
+const VERSION_WITHOUT_TRANSACTIONS: u32 = 1;
 
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Checkpoint {
@@ -38,13 +43,16 @@ pub(crate) struct Saved {
     pub(crate) since: TimestampMs,
     pub(crate) epochs: Epochs,
     pub(crate) producers: Vec<(ProducerId, Producer)>,
+    /// Open transactions: first offset and producer.
+    pub(crate) begun: Vec<(Offset, ProducerId)>,
+    pub(crate) aborted: Vec<Aborted>,
 }
 
 impl Checkpoint {
     pub(crate) fn write(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(64 + self.partitions.len() * 128);
         out.put_slice(MAGIC);
-        out.put_u32(FORMAT_VERSION);
+        out.put_u32(VERSION);
         out.put_u64(self.lsn);
         out.put_u32(self.partitions.len() as u32);
         for ((topic, number), saved) in &self.partitions {
@@ -74,6 +82,17 @@ impl Checkpoint {
                     out.put_i64(kept.log_append_time);
                 }
             }
+            out.put_u32(saved.begun.len() as u32);
+            for (first, producer) in &saved.begun {
+                out.put_i64(*first);
+                out.put_i64(*producer);
+            }
+            out.put_u32(saved.aborted.len() as u32);
+            for aborted in &saved.aborted {
+                out.put_i64(aborted.producer);
+                out.put_i64(aborted.first);
+                out.put_i64(aborted.last);
+            }
         }
         let crc = crc32c::crc32c(&out);
         out.put_u32(crc);
@@ -86,7 +105,8 @@ impl Checkpoint {
         if crc32c::crc32c(rest) != u32::from_be_bytes(*crc) || take::<4>(&mut rest)? != *MAGIC {
             return None;
         }
-        if u32_of(&mut rest)? != FORMAT_VERSION {
+        let version = u32_of(&mut rest)?;
+        if ![VERSION, VERSION_WITHOUT_TRANSACTIONS].contains(&version) {
             return None;
         }
         let mut checkpoint = Self { lsn: i64_of(&mut rest)? as u64, partitions: HashMap::new() };
@@ -116,8 +136,19 @@ impl Checkpoint {
                 }
                 producers.push((pid, Producer { batches, used_at }));
             }
+            let (mut begun, mut aborted) = (Vec::new(), Vec::new());
+            if version != VERSION_WITHOUT_TRANSACTIONS {
+                for _ in 0..u32_of(&mut rest)? {
+                    begun.push((i64_of(&mut rest)?, i64_of(&mut rest)?));
+                }
+                for _ in 0..u32_of(&mut rest)? {
+                    let (producer, first, last) = (i64_of(&mut rest)?, i64_of(&mut rest)?, i64_of(&mut rest)?);
+                    aborted.push(Aborted { producer, first, last });
+                }
+            }
             let epochs = Epochs::restore(epochs)?;
-            checkpoint.partitions.insert(key, Saved { log_start, end, place, since, epochs, producers });
+            let saved = Saved { log_start, end, place, since, epochs, producers, begun, aborted };
+            checkpoint.partitions.insert(key, saved);
         }
         rest.is_empty().then_some(checkpoint)
     }
@@ -153,6 +184,8 @@ mod tests {
             since: 9,
             epochs: Epochs::restore(vec![(0, 0), (3, 4)]).expect("rising"),
             producers: vec![(11, Producer { batches: [kept, kept].into(), used_at: 12 })],
+            begun: vec![(13, 14)],
+            aborted: vec![Aborted { producer: 15, first: 16, last: 17 }],
         };
         let partitions = (0..20).map(|n| ((TopicId::from_u128(n), n as i32), saved(n as i64 + 10))).collect();
         Checkpoint { lsn: 42, partitions }

@@ -106,13 +106,18 @@ fn save(partition: &Partition) -> Option<Saved> {
     let since = partition.active_since();
     let core = partition.core.lock();
     let is_fresh = core.log_end == 0 && core.epochs.current() == 0;
-    (!is_fresh).then(|| Saved {
-        log_start: core.log_start,
-        end: core.high_watermark,
-        place: core.place,
-        since,
-        epochs: core.epochs.clone(),
-        producers: core.producers.before(core.high_watermark).collect(),
+    (!is_fresh).then(|| {
+        let (begun, aborted) = core.transactions.before(core.high_watermark);
+        Saved {
+            log_start: core.log_start,
+            end: core.high_watermark,
+            place: core.place,
+            since,
+            epochs: core.epochs.clone(),
+            producers: core.producers.before(core.high_watermark).collect(),
+            begun,
+            aborted,
+        }
     })
 }
 

@@ -3,12 +3,15 @@
 use bytes::Bytes;
 use model::{
     Error, Result, TimestampMs,
-    error::codes::{BATCH_CORRUPT, BATCH_INVALID, BATCH_LARGER_THAN_SEGMENT, BATCH_TOO_LARGE, TIMESTAMP_INVALID},
+    error::codes::{
+        BATCH_CORRUPT, BATCH_INVALID, BATCH_LARGER_THAN_SEGMENT, BATCH_TOO_LARGE, TIMESTAMP_INVALID,
+        TRANSACTION_NOT_OPEN,
+    },
 };
 
 use crate::{
     log::Append,
-    record::{Batch, HEADER_BYTES, Header, NO_TIMESTAMP, Records},
+    record::{Batch, Codec, HEADER_BYTES, Header, Marker, NO_TIMESTAMP, Records},
     topic::TopicConfig,
 };
 
@@ -16,6 +19,8 @@ use crate::{
 pub(crate) struct Checked {
     pub(crate) header: Header,
     pub(crate) records: Bytes,
+    /// What it says if it is a control batch.
+    pub(crate) marker: Option<Marker>,
 }
 
 /// Largest block decoded to check the time of single records.
@@ -56,23 +61,49 @@ pub(crate) fn check_batch(bytes: &Bytes, how: Append, config: &TopicConfig, now:
     if header.count <= 0 || header.last_offset_delta != header.count - 1 {
         return Err(invalid(format!("{} records, last offset delta {}", header.count, header.last_offset_delta)));
     }
-    if !how.internal && (header.is_control() || header.is_transactional()) {
-        return Err(invalid("control batches and transactions are not taken from clients".to_owned()));
+    if header.is_control() && !how.internal {
+        return Err(invalid("control batches are not taken from clients".to_owned()));
     }
-    if header.producer_id >= 0 && (header.base_sequence < 0 || header.producer_epoch < 0) {
+    if header.is_transactional() && header.producer_id < 0 {
+        return Err(Error::new(TRANSACTION_NOT_OPEN, "a batch of a transaction names no producer"));
+    }
+    let lacks_sequence = header.base_sequence < 0 && !(how.internal && header.has_no_sequence());
+    if header.producer_id >= 0 && (lacks_sequence || header.producer_epoch < 0) {
         return Err(invalid(format!(
             "producer {} with sequence {} and epoch {}",
             header.producer_id, header.base_sequence, header.producer_epoch
         )));
     }
     let records = bytes.slice(HEADER_BYTES..);
+    if header.codec()? == Codec::None {
+        check_records(&header, &records)?;
+    }
     if config.log_append_time {
         header.set_log_append_time(now);
         header.seal(&records);
     } else {
         check_times(&header, bytes, config, now)?;
     }
-    Ok(Checked { header, records })
+    let marker = Marker::of(&header, &records)?;
+    Ok(Checked { header, records, marker })
+}
+
+/// The records of an open block are what the header says: readers stop for good at one that is not. Compressed blocks stay
+/// closed; the checksum says that they are what the producer made.
+fn check_records(header: &Header, block: &[u8]) -> Result<()> {
+    let mut expected = header.base_offset;
+    for record in Records::new(header, block) {
+        let record = record.map_err(|error| invalid(error.to_string()))?;
+        if record.offset != expected {
+            return Err(invalid(format!(
+                "record {} says it is number {}",
+                expected - header.base_offset,
+                record.offset - header.base_offset
+            )));
+        }
+        expected += 1;
+    }
+    Ok(())
 }
 
 fn check_times(header: &Header, bytes: &Bytes, config: &TopicConfig, now: TimestampMs) -> Result<()> {

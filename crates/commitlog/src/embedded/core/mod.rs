@@ -4,17 +4,22 @@ mod admission;
 mod epochs;
 mod in_place;
 mod producers;
+mod transactions;
 
 pub(crate) use admission::check_batch;
 pub(crate) use epochs::Epochs;
 pub(crate) use in_place::{SHARE_BYTES_MIN, Share, synced_in_place};
 pub(crate) use producers::{Kept, Producer, Producers, Verdict};
+pub(crate) use transactions::Transactions;
 
 use std::collections::VecDeque;
 
-use model::{Error, Offset, Result, TimestampMs};
+use model::{Error, Offset, Result, TimestampMs, error::codes::TRANSACTION_NOT_OPEN};
 
-use crate::{log::Bounds, record::Header};
+use crate::{
+    log::Bounds,
+    record::{Header, Marker},
+};
 
 /// Where in the partition's files a batch ends: file (by its base offset) and position in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +28,7 @@ pub(crate) struct Place {
     pub(crate) position: u64,
 }
 
-/// Offsets, epochs and producers of a partition.
+/// Offsets, epochs, producers and transactions of a partition.
 ///
 /// Batches are *admitted* (given an offset), then *written* by others, then *completed* in the order of their offsets, or
 /// *cut*: a failure at some offset takes everything admitted behind it along, so that offsets stay dense. A cut starts a
@@ -37,6 +42,7 @@ pub(crate) struct Core {
     pub(crate) place: Place,
     pub(crate) epochs: Epochs,
     pub(crate) producers: Producers,
+    pub(crate) transactions: Transactions,
     incarnation: u64,
     /// Cuts that batches in flight may not know of.
     cuts: Vec<Cut>,
@@ -74,7 +80,14 @@ pub(crate) enum Admission {
 
 impl Core {
     /// A partition that ends at `end` with everything durable.
-    pub(crate) fn new(log_start: Offset, end: Offset, place: Place, epochs: Epochs, producers: Producers) -> Self {
+    pub(crate) fn new(
+        log_start: Offset,
+        end: Offset,
+        place: Place,
+        epochs: Epochs,
+        producers: Producers,
+        transactions: Transactions,
+    ) -> Self {
         let core = Self {
             log_start,
             high_watermark: end,
@@ -82,6 +95,7 @@ impl Core {
             place,
             epochs,
             producers,
+            transactions,
             incarnation: 0,
             cuts: Vec::new(),
             in_flight: 0,
@@ -95,26 +109,37 @@ impl Core {
     pub(crate) fn bounds(&self) -> Bounds {
         Bounds {
             log_start: self.log_start,
-            last_stable: self.high_watermark,
+            last_stable: self.transactions.last_stable(self.high_watermark).max(self.log_start),
             high_watermark: self.high_watermark,
             log_end: self.log_end,
             leader_epoch: self.epochs.current(),
         }
     }
 
-    /// Gives `header` its offset and epoch, or says why not. `relaxed`: the topic acknowledges before the disk has it.
-    pub(crate) fn admit(&mut self, header: &mut Header, relaxed: bool, now: TimestampMs) -> Result<Admission> {
-        if header.producer_id >= 0
-            && let Verdict::Repeated(original) = self.producers.check(header)?
-        {
-            return Ok(Admission::Repeated(original));
+    /// Gives `header` its offset and epoch, or says why not. `marker`: what it says if it is a control batch. `relaxed`: the
+    /// topic acknowledges before the disk has it.
+    pub(crate) fn admit(
+        &mut self,
+        header: &mut Header,
+        marker: Option<Marker>,
+        relaxed: bool,
+        now: TimestampMs,
+    ) -> Result<Admission> {
+        if header.producer_id >= 0 {
+            if let Verdict::Repeated(original) = self.producers.check(header)? {
+                return Ok(Admission::Repeated(original));
+            }
+            if !header.is_transactional() && self.transactions.is_open(header.producer_id) {
+                return Err(Error::new(
+                    TRANSACTION_NOT_OPEN,
+                    format!("producer {} has a transaction open, and the batch is not part of it", header.producer_id),
+                ));
+            }
         }
         header.base_offset = self.log_end;
         header.leader_epoch = self.epochs.current();
         let next_offset = header.next_offset();
-        if header.producer_id >= 0 {
-            self.producers.note(header, now);
-        }
+        self.note(header, marker, now);
         // Completion is in order of offsets: behind a batch that waits for the disk everything does.
         let synced = !relaxed || self.in_flight_synced > 0;
         self.log_end = next_offset;
@@ -129,6 +154,44 @@ impl Core {
         }))
     }
 
+    /// Remembers what a batch, at its offset, says of its producer.
+    fn note(&mut self, header: &Header, marker: Option<Marker>, now: TimestampMs) {
+        if header.producer_id < 0 {
+            return;
+        }
+        self.producers.note(header, now);
+        match marker {
+            Some(marker) => self.transactions.end(header.producer_id, header.base_offset, marker),
+            None if header.is_transactional() => self.transactions.write(header.producer_id, header.base_offset),
+            None => {}
+        }
+    }
+
+    // ── recovery: nothing is on its way ──
+
+    /// A batch was found behind all that is known.
+    pub(crate) fn replay(&mut self, header: &Header, marker: Option<Marker>, now: TimestampMs) {
+        self.epochs.begin(header.leader_epoch, header.base_offset);
+        self.note(header, marker, now);
+    }
+
+    /// The partition turned out to end at `end`, with everything durable; what was known beyond is void.
+    pub(crate) fn set_end(&mut self, log_start: Offset, end: Offset, place: Place) {
+        assert!(self.is_quiet(), "recovery comes before appends");
+        self.producers.truncate(end);
+        self.transactions.cut(end);
+        (self.log_start, self.high_watermark, self.log_end, self.place) = (log_start, end, end, place);
+        self.assert_ordered();
+    }
+
+    /// Nothing more will be found.
+    pub(crate) fn recovered(&mut self) {
+        self.transactions.advance(self.high_watermark);
+        self.transactions.forget_before(self.log_start);
+    }
+
+    // ── batches on their way ──
+
     /// Whether `batch` still has its offset, else what took it away.
     pub(crate) fn check_alive(&self, batch: &Admitted) -> Result<()> {
         match self.cuts.iter().find(|cut| cut.incarnation > batch.incarnation && cut.from < batch.next_offset) {
@@ -142,6 +205,7 @@ impl Core {
         // LOG-3: the watermark moves in order and never back.
         assert_eq!(self.high_watermark, batch.base_offset, "batches complete in the order of their offsets");
         self.high_watermark = batch.next_offset;
+        self.transactions.advance(self.high_watermark);
         self.place = place;
         self.leave(batch);
         self.assert_ordered();
@@ -174,6 +238,7 @@ impl Core {
         self.cuts.push(Cut { incarnation: self.incarnation, from, why: why.clone() });
         self.log_end = from;
         self.producers.truncate(from);
+        self.transactions.cut(from);
         let dead = self.repeats.iter().position(|(end, _)| *end > from).unwrap_or(self.repeats.len());
         for (_, tell) in self.repeats.drain(dead..) {
             tell(Err(why.clone()));
@@ -187,11 +252,18 @@ impl Core {
         self.repeats.insert(at, (end, tell));
     }
 
+    /// Forgets producers that have been idle since `before` and have nothing open.
+    pub(crate) fn forget_producers(&mut self, before: TimestampMs) {
+        let transactions = &self.transactions;
+        self.producers.expire(before, |producer| transactions.is_open(producer));
+    }
+
     /// Moves the start forward; says whether it moved.
     pub(crate) fn set_log_start(&mut self, to: Offset) -> bool {
         let to = to.min(self.high_watermark);
         let moves = to > self.log_start;
         self.log_start = self.log_start.max(to);
+        self.transactions.forget_before(self.log_start);
         self.assert_ordered();
         moves
     }

@@ -10,7 +10,7 @@ use model::{
     error::codes::{PRODUCER_EPOCH_OLD, SEQUENCE_DUPLICATE, SEQUENCE_OUT_OF_ORDER},
 };
 
-use crate::record::{Header, add_sequence};
+use crate::record::{Header, NO_SEQUENCE, add_sequence};
 
 /// Batches of a producer that are recognised when they come again.
 const WINDOW: usize = 5;
@@ -57,6 +57,9 @@ impl Producers {
             return Err(Error::new(PRODUCER_EPOCH_OLD, format!("producer {pid} has been replaced by a newer one"))
                 .detail(format!("the batch has epoch {}, the newest is {}", header.producer_epoch, last.epoch)));
         }
+        if header.has_no_sequence() {
+            return Ok(Verdict::New);
+        }
         if header.producer_epoch > last.epoch {
             return if first_sequence == 0 {
                 Ok(Verdict::New)
@@ -71,6 +74,7 @@ impl Producers {
         if let Some(original) = batches.iter().rev().find(same) {
             return Ok(Verdict::Repeated(*original));
         }
+        // Behind a marker with a new epoch the first sequence is 0.
         let expected = add_sequence(last.last_sequence, 1);
         if first_sequence == expected {
             return Ok(Verdict::New);
@@ -85,33 +89,26 @@ impl Producers {
         Err(out_of_order(pid, first_sequence, &format!("expected was {expected}")))
     }
 
-    /// Remembers a batch, which has been checked and has its offset.
+    /// Remembers a batch, which has been checked and has its offset. Of those without a sequence only a new epoch counts.
     pub(crate) fn note(&mut self, header: &Header, now: TimestampMs) {
         let producer =
             self.0.entry(header.producer_id).or_insert_with(|| Producer { batches: VecDeque::new(), used_at: now });
         producer.used_at = now;
+        let epoch = producer.batches.back().map(|last| last.epoch);
+        if header.has_no_sequence() && epoch.is_some_and(|epoch| epoch >= header.producer_epoch) {
+            return;
+        }
         if producer.batches.len() == KEPT_MAX {
             producer.batches.pop_front();
         }
         producer.batches.push_back(Kept {
             epoch: header.producer_epoch,
             first_sequence: header.base_sequence,
-            last_sequence: header.last_sequence(),
+            last_sequence: if header.has_no_sequence() { NO_SEQUENCE } else { header.last_sequence() },
             base_offset: header.base_offset,
             last_offset: header.last_offset(),
             log_append_time: if header.is_log_append_time() { header.max_timestamp } else { -1 },
         });
-    }
-
-    /// Notes a batch found in the log, unless it is known.
-    pub(crate) fn replay(&mut self, header: &Header, now: TimestampMs) {
-        let known = self.0.get(&header.producer_id).and_then(|producer| producer.batches.back());
-        if header.producer_id >= 0
-            && !header.is_control()
-            && known.is_none_or(|last| last.last_offset < header.base_offset)
-        {
-            self.note(header, now);
-        }
     }
 
     /// Forgets batches that end at `from` or beyond.
@@ -124,9 +121,9 @@ impl Producers {
         });
     }
 
-    /// Forgets producers that have been idle since `before`.
-    pub(crate) fn expire(&mut self, before: TimestampMs) {
-        self.0.retain(|_, producer| producer.used_at >= before);
+    /// Forgets producers that have been idle since `before`, unless they are needed.
+    pub(crate) fn expire(&mut self, before: TimestampMs, is_needed: impl Fn(ProducerId) -> bool) {
+        self.0.retain(|&pid, producer| producer.used_at >= before || is_needed(pid));
     }
 
     /// Those with batches before `end`, and these batches, newest five.

@@ -16,6 +16,7 @@ use std::{
     },
 };
 
+use bytes::Bytes;
 use model::{Error, Offset, PartitionId, Result, TimestampMs, TopicId, TopicPartition};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::Notify;
@@ -25,7 +26,7 @@ pub(crate) use segment::{OpenFiles, Segment, Stored};
 use super::{core::Core, layout};
 use crate::{
     log::Subscription,
-    record::Header,
+    record::{HEADER_BYTES, Header, Marker},
     topic::{Topic, TopicConfig},
 };
 
@@ -380,7 +381,7 @@ impl Partition {
         let mut kept: Vec<Arc<Segment>> = Vec::new();
         let mut end = log_end;
         let mut torn = false;
-        let mut found: Vec<Header> = Vec::new();
+        let mut found: Vec<(Header, Option<Marker>)> = Vec::new();
         let mut at = place;
         for segment in segments {
             if segment.base_offset < place.segment {
@@ -404,12 +405,18 @@ impl Partition {
             {
                 let mut scan = segment.scan_from(open, known, len)?;
                 while let Ok(Some((position, header))) = scan.next() {
-                    if header.base_offset != end || !header.crc_matches(scan.batch(position, &header)?) {
+                    let bytes = scan.batch(position, &header)?;
+                    if header.base_offset != end || !header.crc_matches(bytes) {
                         break;
                     }
+                    let marker = if header.is_control() {
+                        Marker::of(&header, &Bytes::copy_from_slice(&bytes[HEADER_BYTES..]))?
+                    } else {
+                        None
+                    };
                     good = position + header.size() as u64;
                     end = header.next_offset();
-                    found.push(header);
+                    found.push((header, marker));
                 }
             }
             if good < len {
@@ -434,14 +441,11 @@ impl Partition {
         let first = kept.first().map(|segment| segment.base_offset);
         self.set_segments(kept);
         let mut core = self.core.lock();
-        for header in &found {
-            core.epochs.begin(header.leader_epoch, header.base_offset);
-            core.producers.replay(header, now);
+        for (header, marker) in &found {
+            core.replay(header, *marker, now);
         }
-        core.producers.truncate(end);
         let log_start = first.unwrap_or(end).max(log_start).min(end);
-        let (epochs, producers) = (core.epochs.clone(), std::mem::take(&mut core.producers));
-        *core = Core::new(log_start, end, at, epochs, producers);
+        core.set_end(log_start, end, at);
         Ok(())
     }
 
@@ -452,7 +456,7 @@ impl Partition {
         &self,
         open: &OpenFiles,
         header: &Header,
-        records: bytes::Bytes,
+        records: Bytes,
         synced_to: Offset,
         now: TimestampMs,
     ) -> Result<bool> {
@@ -476,24 +480,23 @@ impl Partition {
             }
             drop(scan);
             tracing::warn!(partition = %self.name, offset = header.base_offset, "records that had failed are replaced");
-            let mut core = self.core.lock();
-            core.producers.truncate(header.base_offset);
-            let (start, epochs, producers) = (core.log_start, core.epochs.clone(), std::mem::take(&mut core.producers));
             let place = super::core::Place { segment: segment.base_offset, position };
-            *core = Core::new(start.min(header.base_offset), header.base_offset, place, epochs, producers);
+            let mut core = self.core.lock();
+            let start = core.log_start.min(header.base_offset);
+            core.set_end(start, header.base_offset, place);
             drop(core);
             self.cut_files(&mut files, open)?;
         } else if header.base_offset > end {
             tracing::error!(partition = %self.name, from = end, to = header.base_offset, "records are missing");
             files.roll = true;
         }
+        let marker = Marker::of(header, &records)?;
         let mut stored = Stored::new(header, records);
         self.write(&mut files, open, &mut [&mut stored], now).map_err(|(_, error)| error)?;
         let mut core = self.core.lock();
-        core.epochs.begin(header.leader_epoch, header.base_offset);
-        core.producers.replay(header, now);
-        let (start, epochs, producers) = (core.log_start, core.epochs.clone(), std::mem::take(&mut core.producers));
-        *core = Core::new(start, header.next_offset(), stored.place, epochs, producers);
+        core.replay(header, marker, now);
+        let start = core.log_start;
+        core.set_end(start, header.next_offset(), stored.place);
         Ok(true)
     }
 }

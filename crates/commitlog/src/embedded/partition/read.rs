@@ -7,7 +7,7 @@ use model::{Error, Offset, Result, TimestampMs, error::codes::OFFSET_OUT_OF_RANG
 
 use super::{OpenFiles, Partition, Segment, scan::corrupt};
 use crate::{
-    log::{Bounds, OffsetAt, Slice, TimeQuery},
+    log::{Bounds, Isolation, OffsetAt, Slice, TimeQuery},
     record::{Batch, HEADER_BYTES, Header, NO_TIMESTAMP, Records},
 };
 
@@ -21,27 +21,28 @@ impl Partition {
         open: &OpenFiles,
         from: Offset,
         bytes_max: usize,
+        isolation: Isolation,
         may_block: bool,
     ) -> Result<Option<Slice>> {
         let bounds = self.core.lock().bounds();
         if from < bounds.log_start || from > bounds.log_end {
-            return Err(Error::new(OFFSET_OUT_OF_RANGE, format!("offset {from} of {} does not exist", self.name))
-                .detail(format!("the partition holds offsets {} to {}", bounds.log_start, bounds.high_watermark)));
+            return Err(self.out_of_range(from, &bounds));
         }
-        if from >= bounds.high_watermark {
-            return Ok(Some(Slice { records: Bytes::new(), bounds }));
+        let end = bounds.end(isolation);
+        let nothing = Slice { records: Bytes::new(), aborted: Vec::new(), bounds };
+        if from >= end {
+            return Ok(Some(nothing));
         }
         if !self.make_loaded(open, may_block)? {
             return Ok(None);
         }
-        let end = bounds.high_watermark;
         let (segment, next_base) = self.segment_at(from)?;
         let Some(position) = segment.locate(open, from, may_block)? else { return Ok(None) };
         let len = segment.len();
         if position >= len {
             // No batch of this file reaches `from`, yet the offset exists.
             return match next_base {
-                Some(next) if next <= from => Ok(Some(Slice { records: Bytes::new(), bounds })),
+                Some(next) if next <= from => Ok(Some(nothing)),
                 _ => Err(corrupt(segment.path(), len, format!("the records from offset {from} on are missing"))),
             };
         }
@@ -77,7 +78,23 @@ impl Partition {
         }
         bytes.truncate(cut);
         segment.note_end(next, position + cut as u64);
-        Ok(Some(Slice { records: bytes.into(), bounds }))
+        let aborted = match isolation {
+            Isolation::Uncommitted => Vec::new(),
+            Isolation::Committed => {
+                let core = self.core.lock();
+                if from < core.log_start {
+                    // Deleted meanwhile, and with it what was known of the transactions there.
+                    return Err(self.out_of_range(from, &core.bounds()));
+                }
+                core.transactions.aborted_within(from, next)
+            }
+        };
+        Ok(Some(Slice { records: bytes.into(), aborted, bounds }))
+    }
+
+    fn out_of_range(&self, offset: Offset, bounds: &Bounds) -> Error {
+        Error::new(OFFSET_OUT_OF_RANGE, format!("offset {offset} of {} does not exist", self.name))
+            .detail(format!("the partition holds offsets {} to {}", bounds.log_start, bounds.high_watermark))
     }
 
     fn make_loaded(&self, open: &OpenFiles, may_block: bool) -> Result<bool> {

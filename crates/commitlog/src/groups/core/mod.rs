@@ -1,7 +1,7 @@
 //! The coordinator's decisions, free of I/O: events in, effects out.
 //!
 //! Each file below holds one part of a group's life: [`group`] its data and timers, [`join`] the way into a generation,
-//! [`sync`] the assignment, [`membership`] staying and leaving, [`offsets`] commits.
+//! [`sync`] the assignment, [`membership`] staying and leaving, [`offsets`] commits, [`transactional`] commits in transactions.
 
 mod group;
 mod join;
@@ -10,6 +10,7 @@ mod offsets;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod transactional;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -18,10 +19,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use model::{Offset, PartitionId, TimestampMs};
+use model::{Offset, PartitionId, ProducerId, TimestampMs};
 
 use self::group::Group;
 use super::{records, types::*};
+use crate::{record::Marker, transactions::Identity};
 
 /// The time of an event: one clock for timers, one for records.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,6 +66,17 @@ pub enum Event {
         reply: ReplyId,
         request: CommitRequest,
     },
+    /// Kept aside until the transaction of `producer` ends.
+    CommitInTransaction {
+        reply: ReplyId,
+        request: CommitRequest,
+        producer: Identity,
+    },
+    /// The marker of a transaction is durable in the offsets topic.
+    TransactionEnded {
+        producer: ProducerId,
+        marker: Marker,
+    },
     DeleteGroup {
         reply: ReplyId,
         group: String,
@@ -96,6 +109,8 @@ pub enum Effect {
     /// Append to the offsets topic in the order of these effects, then say [`Event::Written`]. `None`: a tombstone.
     Write {
         id: WriteId,
+        /// As part of this producer's transaction.
+        producer: Option<Identity>,
         records: Vec<(Bytes, Option<Bytes>)>,
     },
 }
@@ -113,6 +128,8 @@ pub enum Answer {
 /// All groups. See the module's documentation.
 pub struct GroupCoordinator {
     groups: HashMap<Arc<str>, Group>,
+    /// Offsets of open transactions.
+    open: transactional::Open,
     /// When each group wants to be looked at, at the latest.
     timers: BTreeSet<(Duration, Arc<str>)>,
     next_expiry: Duration,
@@ -148,6 +165,13 @@ enum Write {
         results: Vec<Result<(), GroupError>>,
         offsets: Vec<Committed>,
     },
+    TransactionalCommit {
+        group: Arc<str>,
+        reply: ReplyId,
+        results: Vec<Result<(), GroupError>>,
+        offsets: Vec<Committed>,
+        producer: Identity,
+    },
     /// Deleted in memory already.
     Deletion {
         reply: ReplyId,
@@ -169,10 +193,14 @@ impl Out {
     }
 
     fn write(&mut self, records: Vec<(Bytes, Option<Bytes>)>, write: Write) -> WriteId {
+        self.write_in(None, records, write)
+    }
+
+    fn write_in(&mut self, producer: Option<Identity>, records: Vec<(Bytes, Option<Bytes>)>, write: Write) -> WriteId {
         let id = WriteId(self.next_write);
         self.next_write += 1;
         self.writes.insert(id, write);
-        self.effects.push(Effect::Write { id, records });
+        self.effects.push(Effect::Write { id, producer, records });
         id
     }
 }
@@ -180,7 +208,8 @@ impl Out {
 impl GroupCoordinator {
     pub fn new(settings: GroupSettings) -> Self {
         let out = Out { settings, now: Now::default(), effects: Vec::new(), writes: HashMap::new(), next_write: 0 };
-        Self { groups: HashMap::new(), timers: BTreeSet::new(), next_expiry: Duration::ZERO, out }
+        let (groups, open) = (HashMap::new(), HashMap::new());
+        Self { groups, open, timers: BTreeSet::new(), next_expiry: Duration::ZERO, out }
     }
 
     pub fn settings(&self) -> &GroupSettings {
@@ -225,6 +254,10 @@ impl GroupCoordinator {
                 self.out.answer(reply, Answer::Each(results));
             }
             Event::Commit { reply, request } => self.commit(reply, request),
+            Event::CommitInTransaction { reply, request, producer } => {
+                self.commit_in_transaction(reply, request, producer);
+            }
+            Event::TransactionEnded { producer, marker } => self.end_transaction(producer, marker),
             Event::DeleteGroup { reply, group } => self.delete_group(reply, &group),
             Event::DeleteOffsets { reply, group, partitions } => self.delete_offsets(reply, &group, partitions),
             Event::TopicGone { topic } => self.forget_topic(&topic),
@@ -275,6 +308,14 @@ impl GroupCoordinator {
             Write::Commit { group, reply, mut results, offsets } => {
                 self.commit_written(&group, id, &offsets, durable);
                 if !durable {
+                    results.iter_mut().filter(|r| r.is_ok()).for_each(|r| *r = Err(GroupError::NotAvailable));
+                }
+                self.out.answer(reply, Answer::Each(results));
+            }
+            Write::TransactionalCommit { group, reply, mut results, offsets, producer } => {
+                if durable {
+                    self.transactional_commit_written(&group, offsets, producer);
+                } else {
                     results.iter_mut().filter(|r| r.is_ok()).for_each(|r| *r = Err(GroupError::NotAvailable));
                 }
                 self.out.answer(reply, Answer::Each(results));

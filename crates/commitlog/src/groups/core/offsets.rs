@@ -11,6 +11,9 @@ use super::{
 };
 use crate::groups::{records, types::*};
 
+type Results = Vec<Result<(), GroupError>>;
+type Lines = Vec<(Bytes, Option<Bytes>)>;
+
 impl GroupCoordinator {
     pub(super) fn commit(&mut self, reply: ReplyId, request: CommitRequest) {
         let name: Arc<str> = request.who.group.as_str().into();
@@ -21,27 +24,12 @@ impl GroupCoordinator {
         let now_ms = self.out.now.wall_ms;
         let group = self.groups.entry(name.clone()).or_insert_with(|| Group::new(name.clone(), now_ms));
         group.renew(&self.out, &request.who.member);
-        let (mut results, mut offsets, mut lines) = (Vec::new(), Vec::new(), Vec::new());
-        for wanted in request.offsets {
-            if wanted.metadata.len() > self.out.settings.metadata_bytes_max {
-                results.push(Err(GroupError::OffsetMetadataTooLarge));
-                continue;
-            }
-            results.push(Ok(()));
-            let offset = CommittedOffset {
-                offset: wanted.offset,
-                leader_epoch: wanted.leader_epoch,
-                metadata: wanted.metadata,
-                committed_ms: now_ms,
-            };
-            let key = records::offset_key(&name, &wanted.topic, wanted.partition);
-            lines.push((key, Some(records::offset_value(&offset))));
-            offsets.push(Committed { topic: wanted.topic, partition: wanted.partition, offset });
-        }
+        let (results, offsets, lines) = self.lines(&name, request.offsets);
         if offsets.is_empty() {
             self.out.answer(reply, Answer::Each(results));
         } else {
             let id = WriteId(self.out.next_write);
+            let group = self.groups.get_mut(&name).expect("made above");
             for committed in &offsets {
                 let entry = group
                     .offsets
@@ -55,7 +43,29 @@ impl GroupCoordinator {
         self.rearm(&name);
     }
 
-    fn check_commit(&self, name: &str, who: &MemberRef) -> Result<(), GroupError> {
+    /// What to write for a commit, and what to say of each offset in it.
+    pub(super) fn lines(&self, group: &str, wanted: Vec<OffsetToCommit>) -> (Results, Vec<Committed>, Lines) {
+        let (mut results, mut offsets, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+        for wanted in wanted {
+            if wanted.metadata.len() > self.out.settings.metadata_bytes_max {
+                results.push(Err(GroupError::OffsetMetadataTooLarge));
+                continue;
+            }
+            results.push(Ok(()));
+            let offset = CommittedOffset {
+                offset: wanted.offset,
+                leader_epoch: wanted.leader_epoch,
+                metadata: wanted.metadata,
+                committed_ms: self.out.now.wall_ms,
+            };
+            let key = records::offset_key(group, &wanted.topic, wanted.partition);
+            lines.push((key, Some(records::offset_value(&offset))));
+            offsets.push(Committed { topic: wanted.topic, partition: wanted.partition, offset });
+        }
+        (results, offsets, lines)
+    }
+
+    pub(super) fn check_commit(&self, name: &str, who: &MemberRef) -> Result<(), GroupError> {
         if name.is_empty() {
             return Err(GroupError::GroupIdInvalid);
         }

@@ -39,7 +39,7 @@ impl Bench {
                 Effect::Answer { reply, answer } => {
                     assert!(self.answers.insert(reply, answer).is_none(), "a question is answered once");
                 }
-                Effect::Write { id, records } => {
+                Effect::Write { id, records, .. } => {
                     self.log.extend(records);
                     self.held.push(id);
                 }

@@ -34,6 +34,8 @@ codes! {
         "Too many bytes wait to be written, so the append was refused before anything of it was kept. Producers try again on their own. If it lasts, the disk is slower than the load.";
     RECORD_UNREADABLE = "LH0117" CorruptMessage "records in a batch cannot be decoded"
         "The batch's checksum is right, but its records do not decompress or do not follow the format, so the producer wrote it wrong. The detail says where. Other batches of the partition are not affected.";
+    TRANSACTION_NOT_OPEN = "LH0118" InvalidTxnState "a batch does not fit its producer's transaction"
+        "A producer with an open transaction in a partition writes nothing outside of it there, and a batch of a transaction comes from a producer. Nothing was appended. Abort the transaction and begin again; if it happens every time, the client is wrong.";
     GROUP_NOT_FOUND = "LH0150" GroupIdNotFound "there is no such group"
         "The group has no members and no committed offsets, or never had. Groups appear with their first member or commit and go seven days after the last one left. `ListGroups` (for example `kafka-consumer-groups --list`) shows those that exist.";
     GROUP_NOT_EMPTY = "LH0151" GroupNotEmpty "the group still has members"

@@ -1,0 +1,225 @@
+//! What transactional producers ask, and admins of them: from the wire to [`commitlog::transactions`] and back.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use commitlog::{
+    groups::{CommitRequest, MemberRef, OffsetToCommit},
+    record::Marker,
+    transactions::{Identity, TransactionError, TransactionSummary},
+};
+use kafka_protocol::{
+    messages::{
+        AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
+        DescribeTransactionsRequest, DescribeTransactionsResponse, EndTxnRequest, EndTxnResponse,
+        InitProducerIdRequest, InitProducerIdResponse, ListTransactionsRequest, ListTransactionsResponse, ProducerId,
+        TransactionalId, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+        add_partitions_to_txn_response::{AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult},
+        describe_transactions_response::{TopicData, TransactionState},
+        list_transactions_response::TransactionState as ListedTransaction,
+        txn_offset_commit_response::{TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic},
+    },
+    protocol::StrBytes,
+};
+
+use super::{code, errors, groups::result_code, partition_of, text, wire_topic};
+use crate::dispatch::Context;
+
+/// States a transactional id can be in, by Kafka's names. `Dead` and `PrepareEpochFence` are Kafka's alone.
+const STATES: [&str; 8] = [
+    "Empty",
+    "Ongoing",
+    "PrepareCommit",
+    "PrepareAbort",
+    "CompleteCommit",
+    "CompleteAbort",
+    "Dead",
+    "PrepareEpochFence",
+];
+
+/// Clients of versions before `fenced_from` do not know PRODUCER_FENCED and take INVALID_PRODUCER_EPOCH for it (KIP-588).
+fn refusal(error: TransactionError, version: i16, fenced_from: i16) -> i16 {
+    match error {
+        TransactionError::Fenced | TransactionError::EpochOld if version < fenced_from => {
+            errors::INVALID_PRODUCER_EPOCH
+        }
+        error => error.kafka_code(),
+    }
+}
+
+pub(crate) async fn init_producer_id(context: &Context, request: InitProducerIdRequest) -> InitProducerIdResponse {
+    let identity = match &request.transactional_id {
+        None => {
+            let id = context.shared.log.new_producer_id().await;
+            id.map(|producer| Identity { producer, epoch: 0 }).map_err(|error| code(&error))
+        }
+        Some(id) => {
+            let claims = Identity { producer: *request.producer_id, epoch: request.producer_epoch };
+            let claims = (claims.producer >= 0).then_some(claims);
+            let init = context.shared.transactions.init(id, request.transaction_timeout_ms, claims).await;
+            init.map_err(|error| refusal(error, context.version, 4))
+        }
+    };
+    match identity {
+        Ok(Identity { producer, epoch }) => {
+            InitProducerIdResponse::default().with_producer_id(ProducerId(producer)).with_producer_epoch(epoch)
+        }
+        Err(code) => InitProducerIdResponse::default()
+            .with_error_code(code)
+            .with_producer_id(ProducerId(-1))
+            .with_producer_epoch(-1),
+    }
+}
+
+pub(crate) async fn add_partitions(
+    context: &Context,
+    request: AddPartitionsToTxnRequest,
+) -> AddPartitionsToTxnResponse {
+    let topics = &request.v3_and_below_topics;
+    let wanted = topics.iter().flat_map(|topic| topic.partitions.iter().map(move |number| (&topic.name, *number)));
+    let checked: Vec<_> = wanted
+        .map(|(topic, number)| match partition_of(context, topic, number) {
+            None => Err(errors::UNKNOWN_TOPIC_OR_PARTITION),
+            Some((topic, _)) if topic.name.is_protected() => Err(errors::INVALID_TOPIC),
+            Some((_, place)) => Ok(place),
+        })
+        .collect();
+    // All or none.
+    let codes: Vec<i16> = if checked.iter().any(Result::is_err) {
+        checked
+            .iter()
+            .map(|checked| checked.as_ref().err().copied().unwrap_or(errors::OPERATION_NOT_ATTEMPTED))
+            .collect()
+    } else {
+        let count = checked.len();
+        let partitions: BTreeSet<_> = checked.into_iter().flatten().collect();
+        let who = Identity { producer: *request.v3_and_below_producer_id, epoch: request.v3_and_below_producer_epoch };
+        let added = context.shared.transactions.add(&request.v3_and_below_transactional_id, who, partitions).await;
+        vec![added.map_or_else(|error| refusal(error, context.version, 2), |()| 0); count]
+    };
+    let mut codes = codes.into_iter();
+    let results = topics.iter().map(|topic| {
+        let one = |number: &i32| {
+            let code = codes.next().expect("one for each partition");
+            AddPartitionsToTxnPartitionResult::default().with_partition_index(*number).with_partition_error_code(code)
+        };
+        let partitions = topic.partitions.iter().map(one).collect();
+        AddPartitionsToTxnTopicResult::default().with_name(topic.name.clone()).with_results_by_partition(partitions)
+    });
+    let results = results.collect();
+    AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(results)
+}
+
+pub(crate) async fn add_offsets(context: &Context, request: AddOffsetsToTxnRequest) -> AddOffsetsToTxnResponse {
+    if request.group_id.is_empty() {
+        return AddOffsetsToTxnResponse::default().with_error_code(errors::INVALID_GROUP_ID);
+    }
+    let who = Identity { producer: *request.producer_id, epoch: request.producer_epoch };
+    let added = context.shared.transactions.add_offsets(&request.transactional_id, who).await;
+    AddOffsetsToTxnResponse::default().with_error_code(added.map_or_else(|e| refusal(e, context.version, 2), |()| 0))
+}
+
+pub(crate) async fn end(context: &Context, request: EndTxnRequest) -> EndTxnResponse {
+    let who = Identity { producer: *request.producer_id, epoch: request.producer_epoch };
+    let how = if request.committed { Marker::Commit } else { Marker::Abort };
+    let ended = context.shared.transactions.end(&request.transactional_id, who, how).await;
+    EndTxnResponse::default().with_error_code(ended.map_or_else(|error| refusal(error, context.version, 2), |()| 0))
+}
+
+pub(crate) async fn commit_offsets(context: &Context, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
+    let mut offsets = Vec::new();
+    // Partitions that do not exist are refused here; the others get the group's answers in their order.
+    let mut known = Vec::new();
+    for topic in &request.topics {
+        let name: Arc<str> = topic.name.as_str().into();
+        for partition in &topic.partitions {
+            known.push(partition_of(context, &topic.name, partition.partition_index).is_some());
+            if known.last() == Some(&true) {
+                offsets.push(OffsetToCommit {
+                    topic: name.clone(),
+                    partition: partition.partition_index,
+                    offset: partition.committed_offset,
+                    leader_epoch: partition.committed_leader_epoch,
+                    metadata: partition.committed_metadata.as_ref().map(|text| text.to_string()).unwrap_or_default(),
+                });
+            }
+        }
+    }
+    let member = MemberRef {
+        group: request.group_id.to_string(),
+        member: request.member_id.to_string(),
+        instance: request.group_instance_id.as_ref().map(|id| id.to_string()),
+        generation: request.generation_id,
+    };
+    let who = Identity { producer: *request.producer_id, epoch: request.producer_epoch };
+    let commit = CommitRequest { who: member, offsets };
+    let results = context.shared.transactions.commit_offsets(&request.transactional_id, who, commit).await;
+    let (mut results, refused) = match results {
+        Ok(results) => (results.into_iter(), None),
+        Err(TransactionError::StateInvalid) if context.version >= 4 => {
+            (Vec::new().into_iter(), Some(errors::TRANSACTION_ABORTABLE))
+        }
+        Err(TransactionError::Fenced) => (Vec::new().into_iter(), Some(errors::INVALID_PRODUCER_EPOCH)),
+        Err(error) => (Vec::new().into_iter(), Some(error.kafka_code())),
+    };
+    let mut known = known.into_iter();
+    let mut next_code = || match (refused, known.next()) {
+        (Some(code), _) => code,
+        (None, Some(true)) => results.next().map_or(errors::UNKNOWN_SERVER_ERROR, result_code),
+        (None, _) => errors::UNKNOWN_TOPIC_OR_PARTITION,
+    };
+    let topics = request.topics.into_iter().map(|topic| {
+        let partition = |number| {
+            TxnOffsetCommitResponsePartition::default().with_partition_index(number).with_error_code(next_code())
+        };
+        let partitions = topic.partitions.iter().map(|p| p.partition_index).map(partition).collect();
+        TxnOffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions)
+    });
+    TxnOffsetCommitResponse::default().with_topics(topics.collect())
+}
+
+pub(crate) async fn describe(context: &Context, request: DescribeTransactionsRequest) -> DescribeTransactionsResponse {
+    let states = request.transactional_ids.into_iter().map(|id| match context.shared.transactions.describe(&id) {
+        Some(found) => described(id, &found),
+        None => TransactionState::default()
+            .with_transactional_id(id)
+            .with_error_code(TransactionError::IdNotFound.kafka_code()),
+    });
+    DescribeTransactionsResponse::default().with_transaction_states(states.collect())
+}
+
+fn described(id: TransactionalId, found: &TransactionSummary) -> TransactionState {
+    let topics = found.partitions.chunk_by(|a, b| a.topic == b.topic).map(|partitions| {
+        TopicData::default()
+            .with_topic(wire_topic(&partitions[0].topic))
+            .with_partitions(partitions.iter().map(|at| at.partition).collect())
+    });
+    TransactionState::default()
+        .with_transactional_id(id)
+        .with_transaction_state(StrBytes::from_static_str(found.state.name()))
+        .with_transaction_timeout_ms(found.timeout_ms)
+        .with_transaction_start_time_ms(found.started_ms)
+        .with_producer_id(ProducerId(found.identity.producer))
+        .with_producer_epoch(found.identity.epoch)
+        .with_topics(topics.collect())
+}
+
+pub(crate) async fn list(context: &Context, request: ListTransactionsRequest) -> ListTransactionsResponse {
+    let unknown = request.state_filters.iter().filter(|state| !STATES.contains(&state.as_str())).cloned().collect();
+    let now = context.shared.world.clock.now_ms();
+    let is_wanted = |found: &TransactionSummary| {
+        let of_state = request.state_filters.is_empty()
+            || request.state_filters.iter().any(|state| state.as_str() == found.state.name());
+        let of_producer = request.producer_id_filters.is_empty()
+            || request.producer_id_filters.iter().any(|id| **id == found.identity.producer);
+        let runs_long = request.duration_filter < 0
+            || (found.started_ms >= 0 && now.saturating_sub(found.started_ms) > request.duration_filter);
+        of_state && of_producer && runs_long
+    };
+    let listed = context.shared.transactions.list().into_iter().filter(is_wanted).map(|found| {
+        ListedTransaction::default()
+            .with_transactional_id(TransactionalId(text(&found.id)))
+            .with_producer_id(ProducerId(found.identity.producer))
+            .with_transaction_state(StrBytes::from_static_str(found.state.name()))
+    });
+    ListTransactionsResponse::default().with_transaction_states(listed.collect()).with_unknown_state_filters(unknown)
+}

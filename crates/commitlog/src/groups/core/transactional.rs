@@ -1,0 +1,120 @@
+//! Offsets committed in transactions: durable at once, shown when the transaction commits (KIP-98, KIP-447).
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use model::{PartitionId, ProducerId};
+
+use super::{
+    Answer, Committed, GroupCoordinator, ReplyId, Write, WriteId,
+    group::{Group, OffsetEntry},
+};
+use crate::{
+    groups::{records, types::*},
+    record::Marker,
+    transactions::Identity,
+};
+
+/// Offsets of open transactions, by producer.
+pub(super) type Open = HashMap<ProducerId, OpenOffsets>;
+
+/// What a producer's open transaction will commit.
+pub(super) struct OpenOffsets {
+    epoch: i16,
+    offsets: BTreeMap<(Arc<str>, Arc<str>, PartitionId), CommittedOffset>,
+}
+
+impl GroupCoordinator {
+    pub(super) fn commit_in_transaction(&mut self, reply: ReplyId, request: CommitRequest, producer: Identity) {
+        let name: Arc<str> = request.who.group.as_str().into();
+        if let Err(error) = self.check_transactional_commit(&name, &request.who) {
+            let results = request.offsets.iter().map(|_| Err(error)).collect();
+            return self.out.answer(reply, Answer::Each(results));
+        }
+        let (results, offsets, lines) = self.lines(&name, request.offsets);
+        if offsets.is_empty() {
+            return self.out.answer(reply, Answer::Each(results));
+        }
+        let write = Write::TransactionalCommit { group: name, reply, results, offsets, producer };
+        self.out.write_in(Some(producer), lines, write);
+    }
+
+    /// Committers older than KIP-447 do not say which member they are.
+    fn check_transactional_commit(&self, name: &Arc<str>, who: &MemberRef) -> Result<(), GroupError> {
+        match self.groups.get(name) {
+            Some(_) if who.generation < 0 && who.member.is_empty() => Ok(()),
+            _ => self.check_commit(name, who),
+        }
+    }
+
+    pub(super) fn transactional_commit_written(
+        &mut self,
+        group: &Arc<str>,
+        offsets: Vec<Committed>,
+        producer: Identity,
+    ) {
+        for Committed { topic, partition, offset } in offsets {
+            self.keep_open(producer, (group.clone(), topic, partition), offset);
+        }
+    }
+
+    fn keep_open(&mut self, producer: Identity, place: (Arc<str>, Arc<str>, PartitionId), offset: CommittedOffset) {
+        let open = self
+            .open
+            .entry(producer.producer)
+            .or_insert_with(|| OpenOffsets { epoch: producer.epoch, offsets: BTreeMap::new() });
+        open.epoch = producer.epoch;
+        open.offsets.insert(place, offset);
+    }
+
+    /// The marker of a producer's transaction is durable.
+    pub(super) fn end_transaction(&mut self, producer: ProducerId, marker: Marker) {
+        let Some(open) = self.open.remove(&producer).filter(|_| marker == Marker::Commit) else { return };
+        for ((name, topic, partition), offset) in open.offsets {
+            let now_ms = offset.committed_ms;
+            let group = self.groups.entry(name.clone()).or_insert_with(|| Group::new(name.clone(), now_ms));
+            let entry = group.offsets.entry((topic, partition)).or_insert_with(|| OffsetEntry {
+                durable: None,
+                pending: None,
+                born: WriteId(0),
+            });
+            entry.durable = Some(offset);
+            self.rearm(&name);
+        }
+    }
+
+    /// Whether an open transaction may change the offset.
+    pub fn is_unstable(&self, group: &str, topic: &str, partition: PartitionId) -> bool {
+        let place = (Arc::from(group), Arc::from(topic), partition);
+        self.open.values().any(|open| open.offsets.contains_key(&place))
+    }
+
+    /// As [`Self::snapshot`], of open transactions.
+    pub fn open_snapshot(&self) -> Vec<(Identity, Vec<(Bytes, Bytes)>)> {
+        let lines = |open: &OpenOffsets| {
+            let line = |((group, topic, partition), offset): (&(Arc<str>, Arc<str>, PartitionId), &CommittedOffset)| {
+                (records::offset_key(group, topic, *partition), records::offset_value(offset))
+            };
+            open.offsets.iter().map(line).collect()
+        };
+        let identity = |(&producer, open): (&ProducerId, &OpenOffsets)| Identity { producer, epoch: open.epoch };
+        self.open.iter().map(|entry| (identity(entry), lines(entry.1))).collect()
+    }
+
+    // ── replay ──
+
+    /// As [`Self::replay`], of a record in a producer's transaction.
+    pub fn replay_in_transaction(&mut self, producer: Identity, key: &[u8], value: Option<&[u8]>) -> bool {
+        let Some(records::Key::Offset { group, topic, partition }) = records::parse_key(key) else { return false };
+        let Some(offset) = value.and_then(records::parse_offset) else { return false };
+        self.keep_open(producer, (group.into(), topic.into(), partition), offset);
+        true
+    }
+
+    pub fn replay_marker(&mut self, producer: ProducerId, marker: Marker) {
+        self.end_transaction(producer, marker);
+    }
+}

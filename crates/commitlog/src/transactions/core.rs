@@ -1,0 +1,292 @@
+//! The coordinator's decisions, free of I/O (Kafka's `TransactionMetadata.scala` and `TransactionCoordinator.scala`).
+
+use std::collections::BTreeSet;
+
+use model::{ProducerId, TimestampMs, TopicPartition};
+
+use super::types::{Identity, TransactionError};
+use crate::record::Marker;
+
+/// Where a transaction is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// The id is known; nothing has begun.
+    Empty,
+    Ongoing,
+    /// Decided; markers are being written.
+    Prepared(Marker),
+    /// Every partition has its marker.
+    Complete(Marker),
+}
+
+impl State {
+    /// Kafka's name of the state.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "Empty",
+            Self::Ongoing => "Ongoing",
+            Self::Prepared(Marker::Commit) => "PrepareCommit",
+            Self::Prepared(Marker::Abort) => "PrepareAbort",
+            Self::Complete(Marker::Commit) => "CompleteCommit",
+            Self::Complete(Marker::Abort) => "CompleteAbort",
+        }
+    }
+}
+
+/// What is known of a transactional id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    pub identity: Identity,
+    /// Who it was before, should the answer that said otherwise have been lost.
+    pub before: Option<Identity>,
+    pub timeout_ms: i32,
+    pub state: State,
+    pub partitions: BTreeSet<TopicPartition>,
+    /// −1: nothing has begun.
+    pub started_ms: TimestampMs,
+    pub updated_ms: TimestampMs,
+}
+
+/// What becomes of a producer's start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Init {
+    /// Write this and answer with its identity.
+    Become(Transaction),
+    /// The answer to the same question was lost: give it again.
+    Again(Identity),
+    /// Write this, which ends what is open and fences whoever opened it; then ask again.
+    AbortFirst(Transaction),
+}
+
+/// What becomes of the wish to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Write this, then the markers.
+    Prepare(Transaction),
+    /// It ended so already.
+    Already,
+}
+
+/// The largest epoch that is given to a producer; the next one is for fencing it.
+const EPOCH_MAX: i16 = i16::MAX - 1;
+
+/// Whether [`init`] needs a new producer id for `current`.
+pub fn needs_new_id(current: Option<&Transaction>) -> bool {
+    current.is_none_or(|current| current.identity.epoch >= EPOCH_MAX)
+}
+
+/// A producer starts, or asks for a new epoch because it failed. `claims`: who it thinks it is (KIP-360). `fresh`: an id nobody
+/// has had, if [`needs_new_id`].
+pub fn init(
+    current: Option<&Transaction>,
+    claims: Option<Identity>,
+    timeout_ms: i32,
+    fresh: ProducerId,
+    now: TimestampMs,
+) -> Result<Init, TransactionError> {
+    let empty = |identity, before| Transaction {
+        identity,
+        before,
+        timeout_ms,
+        state: State::Empty,
+        partitions: BTreeSet::new(),
+        started_ms: -1,
+        updated_ms: now,
+    };
+    let Some(current) = current else { return Ok(Init::Become(empty(Identity { producer: fresh, epoch: 0 }, None))) };
+    if let Some(claims) = claims
+        && claims != current.identity
+    {
+        let is_settled = !matches!(current.state, State::Ongoing | State::Prepared(_));
+        return if is_settled && current.before == Some(claims) {
+            Ok(Init::Again(current.identity))
+        } else {
+            Err(TransactionError::Fenced)
+        };
+    }
+    match current.state {
+        State::Prepared(_) => Err(TransactionError::Concurrent),
+        State::Ongoing => Ok(Init::AbortFirst(abort(current, now))),
+        State::Empty | State::Complete(_) => {
+            let identity = if needs_new_id(Some(current)) {
+                Identity { producer: fresh, epoch: 0 }
+            } else {
+                Identity { epoch: current.identity.epoch + 1, ..current.identity }
+            };
+            Ok(Init::Become(empty(identity, Some(current.identity))))
+        }
+    }
+}
+
+/// The end of an ongoing transaction that its producer did not decide: the epoch rises, so that the producer learns of it.
+pub fn abort(current: &Transaction, now: TimestampMs) -> Transaction {
+    let epoch = current.identity.epoch.saturating_add(1);
+    Transaction {
+        identity: Identity { epoch, ..current.identity },
+        before: None,
+        state: State::Prepared(Marker::Abort),
+        updated_ms: now,
+        ..current.clone()
+    }
+}
+
+/// Partitions join the transaction, which begins with the first. `None`: they are in it.
+pub fn add(
+    current: &Transaction,
+    who: Identity,
+    partitions: &BTreeSet<TopicPartition>,
+    now: TimestampMs,
+) -> Result<Option<Transaction>, TransactionError> {
+    check_identity(current, who)?;
+    let begun = match current.state {
+        State::Prepared(_) => return Err(TransactionError::Concurrent),
+        State::Ongoing if partitions.is_subset(&current.partitions) => return Ok(None),
+        State::Ongoing => current.clone(),
+        State::Empty | State::Complete(_) => {
+            Transaction { state: State::Ongoing, partitions: BTreeSet::new(), started_ms: now, ..current.clone() }
+        }
+    };
+    let partitions = begun.partitions.union(partitions).cloned().collect();
+    Ok(Some(Transaction { partitions, updated_ms: now, ..begun }))
+}
+
+/// The producer commits or aborts.
+pub fn end(current: &Transaction, who: Identity, how: Marker, now: TimestampMs) -> Result<End, TransactionError> {
+    check_identity(current, who)?;
+    match current.state {
+        State::Ongoing => {
+            Ok(End::Prepare(Transaction { state: State::Prepared(how), updated_ms: now, ..current.clone() }))
+        }
+        State::Prepared(other) if other == how => Err(TransactionError::Concurrent),
+        State::Complete(other) if other == how => Ok(End::Already),
+        State::Empty | State::Prepared(_) | State::Complete(_) => Err(TransactionError::StateInvalid),
+    }
+}
+
+/// Every partition has its marker.
+pub fn complete(current: &Transaction, how: Marker, now: TimestampMs) -> Transaction {
+    Transaction {
+        state: State::Complete(how),
+        partitions: BTreeSet::new(),
+        started_ms: -1,
+        updated_ms: now,
+        ..current.clone()
+    }
+}
+
+/// When an ongoing transaction has taken too long.
+pub fn deadline_ms(current: &Transaction) -> Option<TimestampMs> {
+    (current.state == State::Ongoing).then(|| current.started_ms.saturating_add(i64::from(current.timeout_ms)))
+}
+
+fn check_identity(current: &Transaction, who: Identity) -> Result<(), TransactionError> {
+    if current.identity.producer != who.producer {
+        Err(TransactionError::MappingInvalid)
+    } else if current.identity.epoch != who.epoch {
+        Err(TransactionError::Fenced)
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::TopicName;
+
+    use super::*;
+
+    const ONE: Identity = Identity { producer: 7, epoch: 0 };
+
+    fn started() -> Transaction {
+        match init(None, None, 1000, 7, 1).expect("a start") {
+            Init::Become(transaction) => transaction,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn partitions(numbers: &[i32]) -> BTreeSet<TopicPartition> {
+        numbers.iter().map(|n| TopicPartition::new(TopicName::new("t").expect("legal"), *n)).collect()
+    }
+
+    fn ongoing() -> Transaction {
+        add(&started(), ONE, &partitions(&[1]), 5).expect("added").expect("new")
+    }
+
+    fn epoch(transaction: &Transaction, epoch: i16) -> Transaction {
+        Transaction { identity: Identity { epoch, ..transaction.identity }, ..transaction.clone() }
+    }
+
+    #[test]
+    fn each_start_has_a_higher_epoch() {
+        let first = started();
+        assert_eq!(first.identity, ONE);
+        let Ok(Init::Become(second)) = init(Some(&first), None, 500, -1, 2) else { panic!("a start") };
+        assert_eq!((second.identity.epoch, second.timeout_ms, second.before), (1, 500, Some(ONE)));
+        assert_eq!(add(&second, ONE, &partitions(&[1]), 3), Err(TransactionError::Fenced));
+        assert!(!needs_new_id(Some(&second)));
+        let last = epoch(&second, EPOCH_MAX);
+        assert!(needs_new_id(Some(&last)));
+        let Ok(Init::Become(rotated)) = init(Some(&last), None, 500, 8, 2) else { panic!("a start") };
+        assert_eq!(rotated.identity, Identity { producer: 8, epoch: 0 });
+        assert_eq!(add(&rotated, last.identity, &partitions(&[1]), 3), Err(TransactionError::MappingInvalid));
+    }
+
+    #[test]
+    fn a_producer_that_failed_gets_one_new_epoch_however_often_it_asks() {
+        let first = started();
+        let Ok(Init::Become(second)) = init(Some(&first), Some(ONE), 500, -1, 2) else { panic!("a start") };
+        assert_eq!(init(Some(&second), Some(ONE), 500, -1, 3), Ok(Init::Again(second.identity)));
+        let Ok(Init::Become(third)) = init(Some(&second), None, 500, -1, 4) else { panic!("a start") };
+        assert_eq!(init(Some(&third), Some(ONE), 500, -1, 5), Err(TransactionError::Fenced));
+        let stranger = Identity { producer: 99, epoch: 0 };
+        assert_eq!(init(Some(&third), Some(stranger), 500, -1, 5), Err(TransactionError::Fenced));
+    }
+
+    #[test]
+    fn a_start_aborts_what_is_open_and_fences_its_producer() {
+        let open = ongoing();
+        let Ok(Init::AbortFirst(aborting)) = init(Some(&open), None, 500, -1, 9) else { panic!("abort first") };
+        assert_eq!(aborting.state, State::Prepared(Marker::Abort));
+        assert_eq!((aborting.identity.epoch, &aborting.partitions), (1, &open.partitions));
+        assert_eq!(end(&aborting, ONE, Marker::Commit, 9), Err(TransactionError::Fenced));
+        assert_eq!(init(Some(&aborting), None, 500, -1, 9), Err(TransactionError::Concurrent));
+        let Ok(Init::Become(next)) = init(Some(&complete(&aborting, Marker::Abort, 9)), None, 500, -1, 9) else {
+            panic!("a start")
+        };
+        assert_eq!(next.identity.epoch, 2);
+        // A zombie that asks for a new epoch does not abort its successor's transaction.
+        let theirs = epoch(&open, 3);
+        assert_eq!(init(Some(&theirs), Some(ONE), 500, -1, 9), Err(TransactionError::Fenced));
+    }
+
+    #[test]
+    fn partitions_join_until_it_is_decided() {
+        let open = ongoing();
+        assert_eq!((open.state, open.started_ms), (State::Ongoing, 5));
+        assert_eq!(add(&open, ONE, &partitions(&[1]), 6), Ok(None));
+        let more = add(&open, ONE, &partitions(&[2]), 6).expect("added").expect("new");
+        assert_eq!((&more.partitions, more.started_ms), (&partitions(&[1, 2]), 5));
+        let Ok(End::Prepare(decided)) = end(&more, ONE, Marker::Commit, 7) else { panic!("prepared") };
+        assert_eq!(add(&decided, ONE, &partitions(&[3]), 8), Err(TransactionError::Concurrent));
+        let done = complete(&decided, Marker::Commit, 8);
+        let next = add(&done, ONE, &partitions(&[3]), 9).expect("added").expect("new");
+        assert_eq!((&next.partitions, next.started_ms), (&partitions(&[3]), 9));
+    }
+
+    #[test]
+    fn an_end_is_told_again_but_never_changed() {
+        assert_eq!(end(&started(), ONE, Marker::Commit, 1), Err(TransactionError::StateInvalid));
+        let Ok(End::Prepare(decided)) = end(&ongoing(), ONE, Marker::Commit, 7) else { panic!("prepared") };
+        assert_eq!(end(&decided, ONE, Marker::Commit, 8), Err(TransactionError::Concurrent));
+        assert_eq!(end(&decided, ONE, Marker::Abort, 8), Err(TransactionError::StateInvalid));
+        let done = complete(&decided, Marker::Commit, 8);
+        assert_eq!(end(&done, ONE, Marker::Commit, 9), Ok(End::Already));
+        assert_eq!(end(&done, ONE, Marker::Abort, 9), Err(TransactionError::StateInvalid));
+    }
+
+    #[test]
+    fn only_what_is_open_times_out() {
+        assert_eq!(deadline_ms(&started()), None);
+        assert_eq!(deadline_ms(&ongoing()), Some(1005));
+    }
+}
