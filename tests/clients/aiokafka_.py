@@ -50,6 +50,30 @@ async def idempotence():
 
 
 @asynchronous
+async def transactions():
+    topic, group = name("transactions"), name("copier")
+    here = TopicPartition(topic, 0)
+    await produce(topic, [b"plain"], partition=0)
+    async with AIOKafkaProducer(bootstrap_servers=ADDRESS, transactional_id=name("id")) as producer:
+        for value, commits in [(b"committed", True), (b"aborted", False), (b"again", True)]:
+            await producer.begin_transaction()
+            await producer.send_and_wait(topic, value, partition=0)
+            await producer.send_offsets_to_transaction({here: 7 if commits else 9}, group)
+            await (producer.commit_transaction() if commits else producer.abort_transaction())
+    for isolation, expected in [("read_committed", [b"plain", b"committed", b"again"]),
+                                ("read_uncommitted", [b"plain", b"committed", b"aborted", b"again"])]:
+        got = []
+        async with AIOKafkaConsumer(bootstrap_servers=ADDRESS, isolation_level=isolation, group_id=group) as consumer:
+            consumer.assign([here])
+            check(await consumer.committed(here) == 7, "the offset of the transaction that committed")
+            await consumer.seek_to_beginning(here)
+            end = time.monotonic() + 30
+            while len(got) < len(expected) and time.monotonic() < end:
+                got += [m.value for messages in (await consumer.getmany(timeout_ms=500)).values() for m in messages]
+        check(got == expected, f"{isolation}: {got}")
+
+
+@asynchronous
 async def groups():
     topic, group = name("group"), name("readers")
     await produce(topic, [str(i).encode() for i in range(200)])
@@ -124,4 +148,4 @@ async def rebalance_after_kill():
 
 
 if __name__ == "__main__":
-    run(__file__, [codecs, idempotence, groups, seek_by_time, admin, rebalance_after_kill], member)
+    run(__file__, [codecs, idempotence, transactions, groups, seek_by_time, admin, rebalance_after_kill], member)

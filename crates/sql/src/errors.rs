@@ -184,6 +184,12 @@ fn of_plan(text: &str) -> Error {
     if text.contains("Accessing outer reference columns is not allowed") || text.contains("orrelated") {
         return crate::correlated::refused();
     }
+    // "No function matches the given name and argument types 'sum(Utf8)'. You might need …", with all there are behind it.
+    if let Some(called) = text.split("name and argument types '").nth(1).and_then(|rest| rest.split('\'').next()) {
+        let name = called.split('(').next().unwrap_or(called);
+        return Error::new(codes::SQL_TYPE, format!("there is no {}: `{name}` takes other types", clause(called)))
+            .hint(format!("cast what it is given, for example {name}(CAST(x AS DOUBLE))"));
+    }
     let types = [
         "coerce",
         "No function matches",

@@ -23,7 +23,7 @@ use datafusion::{
         config::ConfigOptions,
         tree_node::{Transformed, TreeNode},
     },
-    error::Result,
+    error::{DataFusionError, Result},
     logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr},
     logical_expr::{
         Accumulator, AggregateUDF, AggregateUDFImpl, Between, Case, Cast, ColumnarValue, Expr, ExprSchemable,
@@ -39,6 +39,8 @@ use datafusion::{
     scalar::ScalarValue,
     sql::sqlparser::ast::BinaryOperator,
 };
+
+use model::{Error, error::codes};
 
 use crate::functions::{simple, simple_variadic};
 
@@ -104,13 +106,20 @@ impl AnalyzerRule for ByLength {
     }
 }
 
-/// `later - sooner > '1 day'`: a text beside an interval is one.
+/// `later - sooner > '1 day'`: a text beside an interval is one. A day and an interval are a moment.
 #[derive(Debug)]
 pub(crate) struct Texts;
 
 impl ExprPlanner for Texts {
-    fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
-        use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    fn plan_binary_op(&self, mut raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, Minus, NotEq, Plus};
+        if matches!(raw.op, Plus | Minus) {
+            raw.left = moment(raw.left, &raw.right, schema)?;
+            if raw.op == Plus {
+                raw.right = moment(raw.right, &raw.left, schema)?;
+            }
+            return Ok(PlannerResult::Original(raw));
+        }
         let op = match raw.op {
             Eq => Operator::Eq,
             NotEq => Operator::NotEq,
@@ -134,7 +143,24 @@ impl ExprPlanner for Texts {
     }
 }
 
-fn rewritten(
+/// `time` as what an interval can be added to. Hours would get lost on a day; of times of day there is no sum yet.
+fn moment(time: Expr, by: &Expr, schema: &DFSchema) -> Result<Expr> {
+    if !matches!(by.get_type(schema), Ok(DataType::Interval(_))) {
+        return Ok(time);
+    }
+    match time.get_type(schema) {
+        Ok(DataType::Date32 | DataType::Date64) => Ok(cast(time, DataType::Timestamp(TimeUnit::Microsecond, None))),
+        Ok(DataType::Time32(_) | DataType::Time64(_)) => {
+            let error = Error::new(codes::SQL_UNSUPPORTED, "a TIME and an INTERVAL do not add up here")
+                .hint("add the interval to a TIMESTAMP and cast the result to TIME");
+            Err(DataFusionError::External(Box::new(error)))
+        }
+        _ => Ok(time),
+    }
+}
+
+/// `plan` with its expressions changed, and its columns called as before.
+pub(crate) fn rewritten(
     plan: LogicalPlan,
     expression: fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
 ) -> Result<Transformed<LogicalPlan>> {

@@ -25,6 +25,9 @@ echo "ok java console tools"
 tool ProducerPerformance --topic "perf-$run" --num-records 50000 --record-size 1024 --throughput -1 \
     --producer-props bootstrap.servers="$address" | tail -1
 tool ConsumerPerformance --bootstrap-server "$address" --topic "perf-$run" --messages 50000 | tail -1
+tool ProducerPerformance --topic "perf-txn-$run" --num-records 20000 --record-size 1024 --throughput -1 \
+    --transactional-id "perf-$run" --transaction-duration-ms 100 --producer-props bootstrap.servers="$address" | tail -1
+tool ConsumerPerformance --bootstrap-server "$address" --topic "perf-txn-$run" --messages 20000 | tail -1
 echo "ok java perf tools"
 tool VerifiableProducer --bootstrap-server "$address" --topic "verifiable-$run" --max-messages 1000 --acks -1 | tail -1 | grep -q '"acked":1000'
 echo "ok java verifiable producer"

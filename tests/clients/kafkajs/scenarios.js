@@ -57,6 +57,29 @@ async function idempotence() {
   ok('idempotence')
 }
 
+async function transactions() {
+  const topic = name('transactions')
+  const producer = kafka.producer({ transactionalId: name('id'), maxInFlightRequests: 1, idempotent: true })
+  const groupId = name('copier')
+  await producer.connect()
+  for (const [value, end] of [['committed', 'commit'], ['aborted', 'abort'], ['again', 'commit']]) {
+    const transaction = await producer.transaction()
+    await transaction.send({ topic, messages: [{ value, partition: 0 }] })
+    const offset = end === 'commit' ? '7' : '9'
+    await transaction.sendOffsets({ consumerGroupId: groupId, topics: [{ topic, partitions: [{ partition: 0, offset }] }] })
+    await transaction[end]()
+  }
+  await producer.disconnect()
+  const got = await consume(topic, 2, name('committed-readers'))
+  assert.deepStrictEqual(got.map((m) => m.value.toString()), ['committed', 'again'])
+  const client = kafka.admin()
+  await client.connect()
+  const [{ partitions }] = await client.fetchOffsets({ groupId, topics: [topic] })
+  assert.strictEqual(partitions.find((p) => p.partition === 0).offset, '7')
+  await client.disconnect()
+  ok('transactions')
+}
+
 async function admin() {
   const client = kafka.admin()
   await client.connect()
@@ -113,7 +136,7 @@ async function rebalanceAfterKill() {
 
 async function main() {
   if (process.argv[2] === '--member') return member(process.argv[3], process.argv[4], () => {})
-  for (const scenario of [codecs, idempotence, admin, rebalanceAfterKill]) await scenario()
+  for (const scenario of [codecs, idempotence, transactions, admin, rebalanceAfterKill]) await scenario()
 }
 
 main().catch((error) => {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion::{
     common::{DFSchema, config::ConfigOptions, file_options::file_type::FileType, plan_datafusion_err},
     datasource::{cte_worktable::CteWorkTable, file_format::format_as_file_type, provider_as_source},
@@ -16,7 +16,10 @@ use datafusion::{
         var_provider::{VarType, is_system_variables},
     },
     optimizer::simplify_expressions::ExprSimplifier,
-    sql::{ResolvedTableReference, TableReference},
+    sql::{
+        ResolvedTableReference, TableReference,
+        sqlparser::ast::{self, TimezoneInfo},
+    },
 };
 use parking_lot::Mutex;
 
@@ -72,6 +75,23 @@ impl ExprPlanner for MapAccess {
     }
 }
 
+/// TIMESTAMP has microseconds, as it is stored: nanoseconds end with the year 2262.
+#[derive(Debug)]
+struct Times {
+    zone: String,
+}
+
+impl TypePlanner for Times {
+    fn plan_type(&self, written: &ast::DataType) -> Result<Option<DataType>> {
+        let ast::DataType::Timestamp(None, zoned) = written else { return Ok(None) };
+        let zone = match zoned {
+            TimezoneInfo::Tz | TimezoneInfo::WithTimeZone => Some(self.zone.as_str().into()),
+            TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => None,
+        };
+        Ok(Some(DataType::Timestamp(TimeUnit::Microsecond, zone)))
+    }
+}
+
 impl ContextProvider for Context<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
         let name = name.resolve(CATALOG, self.namespace);
@@ -122,7 +142,8 @@ impl ContextProvider for Context<'_> {
     }
 
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
-        None
+        let zone = self.options().execution.time_zone.clone().filter(|zone| !zone.is_empty());
+        Some(Arc::new(Times { zone: zone.unwrap_or_else(|| "+00:00".to_owned()) }))
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {

@@ -8,10 +8,10 @@ use std::ops::ControlFlow;
 use datafusion::sql::{
     parser::Statement as DfStatement,
     sqlparser::ast::{
-        AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-        FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, LimitClause, ObjectName, OrderBy,
-        OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectItem, SetExpr, TableAlias, TableAliasColumnDef,
-        TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
+        AccessExpr, BinaryOperator, CastKind, Cte, DataType, DateTimeField, Expr, Function, FunctionArg,
+        FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, LimitClause,
+        ObjectName, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectItem, SetExpr, SetOperator,
+        SetQuantifier, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
     },
 };
 use model::{Error, Result, error::codes};
@@ -32,7 +32,10 @@ impl VisitorMut for Idioms {
     type Break = Box<Error>;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
-        flow(fetch(query))
+        if let Some(with) = query.with.as_mut().filter(|with| with.recursive) {
+            with.cte_tables.iter_mut().for_each(recursive_columns);
+        }
+        flow(fetch(query).and_then(|()| counted_sets(&query.body)))
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Self::Break> {
@@ -89,6 +92,34 @@ fn fetch(query: &mut Query) -> Result<()> {
         Some(_) => return Err(refused("FETCH beside LIMIT is not offered", "write one of them")),
     }
     Ok(())
+}
+
+/// `WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r …)`: the engine knows `r` by what the first query calls its
+/// columns.
+fn recursive_columns(cte: &mut Cte) {
+    let SetExpr::SetOperation { left, .. } = cte.query.body.as_mut() else { return };
+    let SetExpr::Select(first) = left.as_mut() else { return };
+    if cte.alias.columns.len() != first.projection.len() {
+        return;
+    }
+    for (item, column) in first.projection.iter_mut().zip(&cte.alias.columns) {
+        if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+            *item = SelectItem::ExprWithAlias { expr: take(expr), alias: column.name.clone() };
+        }
+    }
+}
+
+/// The engine takes `EXCEPT ALL` for a set without what it holds once.
+fn counted_sets(body: &SetExpr) -> Result<()> {
+    let SetExpr::SetOperation { op, set_quantifier, left, right } = body else { return Ok(()) };
+    if matches!(op, SetOperator::Except | SetOperator::Intersect) && *set_quantifier == SetQuantifier::All {
+        return Err(refused(
+            format!("{op} ALL is not offered"),
+            "number equal rows with row_number() OVER (PARTITION BY all columns) on both sides, and leave ALL out",
+        ));
+    }
+    counted_sets(left)?;
+    counted_sets(right)
 }
 
 fn relation(factor: &mut TableFactor) -> Result<()> {
@@ -176,6 +207,35 @@ fn expression(expr: &mut Expr) -> Result<()> {
                 }
             }
         }
+        Expr::AtTimeZone { timestamp, time_zone } => *expr = call("timezone", vec![take(time_zone), take(timestamp)]),
+        Expr::SimilarTo { negated, expr: value, pattern, escape_char: None } => {
+            let written = match pattern.as_ref() {
+                Expr::Value(value) => value.value.clone().into_string(),
+                _ => None,
+            };
+            let pattern = written
+                .map(|pattern| similar(&pattern))
+                .ok_or_else(|| refused("SIMILAR TO takes its pattern as a literal", "or write it as a regex: a ~ b"))?;
+            let op = if *negated { BinaryOperator::PGRegexNotMatch } else { BinaryOperator::PGRegexMatch };
+            *expr = Expr::BinaryOp { left: Box::new(take(value)), op, right: Box::new(string(pattern)) };
+        }
+        Expr::SimilarTo { .. } => {
+            return Err(refused("SIMILAR TO … ESCAPE is not offered", "write the pattern as a regex: a ~ b"));
+        }
+        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right }
+            if matches!(right.as_ref(), Expr::Subquery(_)) =>
+        {
+            let Expr::Subquery(subquery) = take(right) else { unreachable!("just seen") };
+            *expr = Expr::InSubquery { expr: Box::new(take(left)), subquery, negated: true };
+        }
+        Expr::AllOp { compare_op, right, .. } if matches!(right.as_ref(), Expr::Subquery(_)) => {
+            return Err(refused(
+                format!("{compare_op} ALL (SELECT …) is not offered"),
+                "compare with (SELECT max(…) …) or (SELECT min(…) …), or write NOT EXISTS",
+            ));
+        }
+        // Monday is 1 everywhere but in the engine.
+        Expr::Extract { field: DateTimeField::Isodow, .. } => *expr = one_more(take(expr)),
         Expr::Function(called) => {
             if let Some(new) = function(called)? {
                 *expr = new;
@@ -192,6 +252,27 @@ fn function(called: &mut Function) -> Result<Option<Expr>> {
     let Some(name) = name.as_ident().map(folded) else { return Ok(None) };
     let rename = match name.as_str() {
         "every" => "bool_and",
+        "any_value" | "arbitrary" => "first_value",
+        "sign" => "signum",
+        "variance" => "var_samp",
+        "mod" => {
+            let Some([dividend, divisor]) = arguments(called) else { return Ok(None) };
+            let (Some(dividend), Some(divisor)) = (argument(dividend), argument(divisor)) else { return Ok(None) };
+            let nested = |expr: &Expr| Box::new(Expr::Nested(Box::new(expr.clone())));
+            let (left, right) = (nested(dividend), nested(divisor));
+            return Ok(Some(Expr::Nested(Box::new(Expr::BinaryOp { left, op: BinaryOperator::Modulo, right }))));
+        }
+        "date_part" | "datepart" => {
+            let field = arguments(called).and_then(<[_]>::first).and_then(argument).and_then(text::literal_text);
+            if !field.is_some_and(|field| field.eq_ignore_ascii_case("isodow")) {
+                return Ok(None);
+            }
+            return Ok(Some(one_more(Expr::Function(called.clone()))));
+        }
+        // PostgreSQL's catalogs have one of transactions, which is always 0.
+        "age" if !arguments(called).is_some_and(|args| matches!(args, [id] if is_transaction_id(argument(id)))) => {
+            return Err(refused("age() is not offered", "subtract the times: a - b"));
+        }
         "jsonb_build_object" => "json_build_object",
         "jsonb_build_array" => "json_build_array",
         "to_jsonb" | "row_to_json" => "to_json",
@@ -324,6 +405,44 @@ fn is_value(by: &Expr, select: &Select) -> bool {
         (by, Some(SelectItem::UnnamedExpr(expr))) => by == expr,
         _ => false,
     }
+}
+
+fn one_more(expr: Expr) -> Expr {
+    let (left, right) = (Box::new(expr), Box::new(number(1)));
+    Expr::Nested(Box::new(Expr::BinaryOp { left, op: BinaryOperator::Plus, right }))
+}
+
+fn is_transaction_id(expr: Option<&Expr>) -> bool {
+    let name = match expr {
+        Some(Expr::Identifier(name)) => Some(name),
+        Some(Expr::CompoundIdentifier(names)) => names.last(),
+        _ => None,
+    };
+    name.is_some_and(|name| name.value.contains("xid"))
+}
+
+/// A pattern of SIMILAR TO as a regular expression: it is about the whole text, `%` is any text and `_` any character.
+fn similar(pattern: &str) -> String {
+    let mut regex = String::from("^(?:");
+    let mut chars = pattern.chars();
+    let mut in_class = false;
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => {
+                regex.push('\\');
+                regex.extend(chars.next());
+            }
+            '[' | ']' => {
+                in_class = c == '[';
+                regex.push(c);
+            }
+            '%' if !in_class => regex.push_str("(?s:.*)"),
+            '_' if !in_class => regex.push_str("(?s:.)"),
+            '.' | '^' | '$' if !in_class => regex.extend(['\\', c]),
+            c => regex.push(c),
+        }
+    }
+    regex + ")$"
 }
 
 fn is_power(expr: &Expr) -> bool {

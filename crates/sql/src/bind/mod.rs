@@ -10,6 +10,7 @@ mod context;
 mod headings;
 mod identity;
 mod idioms;
+mod meanings;
 mod names;
 mod params;
 mod scopes;
@@ -152,6 +153,7 @@ impl<'a> Binder<'a> {
                 let context = Context::new(self.state, &self.namespace, sources);
                 SqlToRel::new_with_options(&context, parser_options(self.state))
                     .statement_to_plan(statement)
+                    .and_then(meanings::give)
                     .map_err(|error| self.explain(errors::map(error, self.text), &context))
             })
         })

@@ -1,14 +1,14 @@
-//! Athena's `date_add(unit, n, time)` and `date_diff(unit, from, to)`.
+//! Athena's `date_add(unit, n, time)` and `date_diff(unit, from, to)`, and what AT TIME ZONE stands for.
 
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Int64Array, IntervalMonthDayNanoArray},
+    array::{Array, ArrayRef, AsArray, Int64Array, IntervalMonthDayNanoArray, TimestampMicrosecondArray, timezone::Tz},
     compute::{cast, kernels::numeric::add},
     datatypes::{DataType, Int64Type, IntervalMonthDayNanoType, TimeUnit, TimestampMicrosecondType},
     temporal_conversions::timestamp_us_to_datetime,
 };
-use chrono::{Datelike, NaiveDateTime};
+use chrono::{Datelike, NaiveDateTime, TimeZone};
 use datafusion::{
     common::{ScalarValue, exec_err},
     error::Result,
@@ -28,8 +28,47 @@ enum Unit {
 pub(super) fn functions() -> Vec<ScalarUDF> {
     vec![
         Simple::new("date_add", Some(3), |types| Ok(stored(&types[2])), date_add).udf(),
+        Simple::new("timezone", Some(2), |types| Ok(moved(&types[1])), timezone).udf(),
         Simple::new("date_diff", Some(3), |_| Ok(DataType::Int64), date_diff).udf(),
     ]
+}
+
+/// A moment becomes what clocks show there, and what clocks show there a moment.
+fn moved(data_type: &DataType) -> DataType {
+    let zone = match data_type {
+        DataType::Timestamp(_, Some(_)) => None,
+        _ => Some("+00:00".into()),
+    };
+    DataType::Timestamp(TimeUnit::Microsecond, zone)
+}
+
+/// PostgreSQL's `timezone(zone, time)`.
+fn timezone(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let Some(Some(name)) = (match &args.args[0] {
+        ColumnarValue::Scalar(zone) => zone.try_as_str(),
+        ColumnarValue::Array(_) => None,
+    }) else {
+        return exec_err!("AT TIME ZONE takes the zone as a text that is the same for all rows");
+    };
+    let zone: Tz = name.parse()?;
+    let times = args.args[1].to_array(args.number_rows)?;
+    let wanted = moved(times.data_type());
+    let naive = |us: i64| timestamp_us_to_datetime(us);
+    let array = match times.data_type() {
+        DataType::Timestamp(_, Some(_)) => {
+            let times = micros(&times)?;
+            let shown = times.as_primitive::<TimestampMicrosecondType>().iter().map(|us| {
+                let utc = us.and_then(naive)?;
+                Some(zone.from_utc_datetime(&utc).naive_local().and_utc().timestamp_micros())
+            });
+            Arc::new(shown.collect::<TimestampMicrosecondArray>()) as ArrayRef
+        }
+        _ => {
+            let there = DataType::Timestamp(TimeUnit::Microsecond, Some(name.into()));
+            cast(&cast(&times, &DataType::Timestamp(TimeUnit::Microsecond, None))?, &there)?
+        }
+    };
+    Ok(ColumnarValue::Array(cast(&array, &wanted)?))
 }
 
 /// What a moment is given as; text is read as one.

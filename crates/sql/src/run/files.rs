@@ -7,6 +7,7 @@ use std::{
     sync::Arc,
 };
 
+use arrow::datatypes::DataType;
 use datafusion::{
     catalog::TableProvider,
     datasource::{
@@ -33,7 +34,12 @@ pub(crate) async fn listing(engine: &Engine, state: &SessionState, path: &str) -
     let name = if is_dir { first_file(&resolved).ok_or_else(not_found)? } else { resolved.clone() };
     let (format, extension) = format_of(&name.to_string_lossy())?;
     let url = url_of(&resolved, is_dir)?;
-    let options = ListingOptions::new(format).with_file_extension(if is_dir { extension } else { "" });
+    // What COPY … PARTITIONED BY has put into the names of folders are columns.
+    let folders = if is_dir { partition_columns(&resolved, &name) } else { Vec::new() };
+    let folders = folders.into_iter().map(|column| (column, DataType::Utf8)).collect();
+    let options = ListingOptions::new(format)
+        .with_file_extension(if is_dir { extension } else { "" })
+        .with_table_partition_cols(folders);
     let table = async {
         let config = ListingTableConfig::new(url).with_listing_options(options).infer_schema(state).await?;
         ListingTable::try_new(config)
@@ -66,6 +72,14 @@ fn encode(path: &str) -> String {
         }
     }
     encoded
+}
+
+/// `a` and `b` of `dir/a=1/b=2/file`.
+fn partition_columns(dir: &Path, file: &Path) -> Vec<String> {
+    let folders = file.strip_prefix(dir).ok().and_then(Path::parent).into_iter().flat_map(Path::components);
+    let columns: Option<Vec<_>> =
+        folders.map(|folder| Some(folder.as_os_str().to_str()?.split_once('=')?.0.to_owned())).collect();
+    columns.unwrap_or_default()
 }
 
 fn first_file(dir: &Path) -> Option<PathBuf> {

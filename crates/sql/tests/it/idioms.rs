@@ -6,7 +6,7 @@ use sql::csv;
 use crate::fixture::{Node, show_error};
 
 /// Rows of `sql` as text: `a|b;c|d`.
-async fn rows(node: &Node, sql: &str) -> String {
+pub async fn rows(node: &Node, sql: &str) -> String {
     let outcome = match node.session.run_one(sql, Vec::new()).await {
         Ok(outcome) => outcome,
         Err(error) => return show_error(&error),
@@ -25,7 +25,7 @@ async fn rows(node: &Node, sql: &str) -> String {
     rows.join(";")
 }
 
-async fn all(node: &Node, cases: &[(&str, &str)]) {
+pub async fn all(node: &Node, cases: &[(&str, &str)]) {
     let mut wrong = String::new();
     for (sql, expected) in cases {
         let given = rows(node, sql).await;

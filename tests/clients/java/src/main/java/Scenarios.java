@@ -26,12 +26,55 @@ public class Scenarios {
         var scenarios = new LinkedHashMap<String, Scenario>();
         scenarios.put("codecs", Scenarios::codecs);
         scenarios.put("idempotence", Scenarios::idempotence);
+        scenarios.put("transactions", Scenarios::transactions);
         scenarios.put("seek by time", Scenarios::seekByTime);
         scenarios.put("admin", Scenarios::admin);
         scenarios.put("rebalance after kill", Scenarios::rebalanceAfterKill);
         for (var entry : scenarios.entrySet()) {
             entry.getValue().run();
             System.out.println("ok java " + entry.getKey());
+        }
+    }
+
+    static void transactions() throws Exception {
+        String topic = name("transactions"), group = name("copier"), id = name("id");
+        var here = new TopicPartition(topic, 0);
+        try (var admin = Admin.create(Map.of("bootstrap.servers", ADDRESS));
+                var producer = producer(Map.of("transactional.id", id));
+                var member = consumer(group, Map.of())) {
+            admin.createTopics(List.of(new NewTopic(topic, 1, (short) 1))).all().get();
+            producer.initTransactions();
+            for (String value : List.of("committed", "aborted", "again")) {
+                producer.beginTransaction();
+                producer.send(new ProducerRecord<>(topic, value)).get();
+                boolean commits = !value.equals("aborted");
+                var offset = Map.of(here, new OffsetAndMetadata(commits ? 7 : 9));
+                producer.sendOffsetsToTransaction(offset, member.groupMetadata());
+                var open = admin.describeTransactions(List.of(id)).description(id).get();
+                check(open.state() == TransactionState.ONGOING && open.topicPartitions().contains(here), "described: " + open);
+                if (commits) producer.commitTransaction(); else producer.abortTransaction();
+            }
+            check(admin.listTransactions().all().get().stream().anyMatch(t -> t.transactionalId().equals(id)), "listed");
+            check(member.committed(Set.of(here)).get(here).offset() == 7, "the offset of those that committed");
+            try (var second = producer(Map.of("transactional.id", id))) {
+                second.initTransactions();
+                producer.beginTransaction();
+                producer.send(new ProducerRecord<>(topic, "fenced"));
+                try {
+                    producer.commitTransaction();
+                    check(false, "fenced");
+                } catch (org.apache.kafka.common.errors.ProducerFencedException
+                        | org.apache.kafka.common.errors.InvalidProducerEpochException expected) {
+                }
+            }
+        }
+        try (var reader = consumer(name("reader"), Map.of("isolation.level", "read_committed"))) {
+            reader.assign(List.of(here));
+            reader.seekToBeginning(List.of(here));
+            var got = new ArrayList<String>();
+            long end = reader.endOffsets(List.of(here)).get(here);
+            while (reader.position(here) < end) reader.poll(Duration.ofMillis(200)).forEach(r -> got.add(r.value()));
+            check(got.equals(List.of("committed", "again")), "committed: " + got);
         }
     }
 

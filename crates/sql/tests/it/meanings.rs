@@ -1,0 +1,162 @@
+//! What PostgreSQL and DuckDB mean, where the engine by itself means something else.
+
+use crate::{
+    fixture::Node,
+    idioms::{all, rows},
+};
+
+async fn some() -> Node {
+    let node = Node::start().await;
+    node.run(
+        "CREATE TABLE t (id BIGINT, n INT, x DOUBLE, d DECIMAL(12, 3), day DATE, at TIMESTAMP, s VARCHAR);
+         INSERT INTO t VALUES (1, 5, 1.5, 12.345, DATE '2024-01-01', TIMESTAMP '2024-01-01 10:00:00', 'a'),
+                              (2, 10, 2.5, 7, DATE '2024-01-07', TIMESTAMP '2024-01-02 10:00:00', 'b'),
+                              (3, 900, 10.0, 100, NULL, TIMESTAMP '9999-12-31 00:00:00', 'a');",
+    )
+    .await;
+    node
+}
+
+#[tokio::test]
+async fn a_text_beside_a_number_is_a_number() {
+    let node = some().await;
+    all(
+        &node,
+        &[
+            ("SELECT count(*) FROM t WHERE n > '9'", "2"),
+            ("SELECT count(*) FROM t WHERE '9' < n", "2"),
+            ("SELECT count(*) FROM t WHERE n BETWEEN '9' AND '1000'", "2"),
+            ("SELECT count(*) FROM t WHERE n = '0900'", "1"),
+            ("SELECT count(*) FROM t WHERE d = '12.3450'", "1"),
+            ("SELECT count(*) FROM t WHERE d > '12.34'", "2"),
+            ("SELECT count(*) FROM t WHERE x > '9'", "1"),
+            ("SELECT count(*) FROM t WHERE n IS DISTINCT FROM '5'", "2"),
+            ("SELECT count(*) FROM t WHERE s = 'a'", "2"),
+        ],
+    )
+    .await;
+    assert!(rows(&node, "SELECT count(*) FROM t WHERE n = 'x'").await.contains("LH0505"));
+    node.run("DELETE FROM t WHERE n > '9'").await;
+    assert_eq!(rows(&node, "SELECT id FROM t").await, "1");
+}
+
+#[tokio::test]
+async fn a_subquery_used_as_a_value_gives_one_row_or_fails() {
+    let node = some().await;
+    for sql in [
+        "SELECT (SELECT id FROM t)",
+        "SELECT id FROM t WHERE n = (SELECT n FROM t)",
+        "SELECT count(*) FROM t WHERE n > (SELECT n FROM t WHERE s = 'a')",
+    ] {
+        let shown = rows(&node, sql).await;
+        assert!(shown.contains("more than one row"), "{sql}: {shown}");
+    }
+    all(
+        &node,
+        &[
+            ("SELECT (SELECT id FROM t WHERE s = 'b')", "2"),
+            ("SELECT (SELECT id FROM t WHERE s = 'c')", ""),
+            ("SELECT (SELECT max(id) FROM t), (SELECT id FROM t ORDER BY id LIMIT 1)", "3|1"),
+            ("SELECT id FROM t WHERE n = (SELECT n FROM t WHERE id = 2) + 890", "3"),
+            ("SELECT s, count(*) FROM t GROUP BY s HAVING count(*) > (SELECT id FROM t WHERE id = 1)", "a|2"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn days_and_hours_are_moments() {
+    let node = some().await;
+    all(
+        &node,
+        &[
+            ("SELECT DATE '2024-01-01' + INTERVAL '36 hours'", "2024-01-02T12:00:00"),
+            ("SELECT INTERVAL '1 hour' + DATE '2024-01-01'", "2024-01-01T01:00:00"),
+            ("SELECT day - INTERVAL '1 hour' FROM t WHERE id = 1", "2023-12-31T23:00:00"),
+            ("SELECT count(*) FROM t WHERE at < DATE '2024-01-01' + INTERVAL '12 hours'", "1"),
+            ("SELECT TIMESTAMPTZ '2024-03-10 12:00:00+02:00' AT TIME ZONE 'America/New_York'", "2024-03-10T06:00:00"),
+            ("SELECT TIMESTAMP '2024-03-10 12:00:00' AT TIME ZONE 'America/New_York'", "2024-03-10T16:00:00Z"),
+            (
+                "SELECT TIMESTAMP '2024-07-01 12:00:00' AT TIME ZONE 'UTC' AT TIME ZONE 'America/New_York'",
+                "2024-07-01T08:00:00",
+            ),
+            ("SELECT timezone('Asia/Kolkata', at) FROM t WHERE id = 1", "2024-01-01T04:30:00Z"),
+            ("SELECT extract(isodow FROM DATE '2024-01-07'), date_part('isodow', DATE '2024-01-01')", "7|1"),
+            ("SELECT TIMESTAMP '9999-12-31', TIMESTAMP '0001-01-01'", "9999-12-31T00:00:00|0001-01-01T00:00:00"),
+            ("SELECT count(*) FROM t WHERE at < '9999-12-31'", "2"),
+            ("SELECT count(*) FROM t WHERE at = CAST('9999-12-31' AS TIMESTAMP)", "1"),
+        ],
+    )
+    .await;
+    for sql in ["SELECT TIME '12:34:56' + INTERVAL '1 hour'", "SELECT age(TIMESTAMP '2024-03-01', at) FROM t"] {
+        let shown = rows(&node, sql).await;
+        assert!(shown.contains("LH0508"), "{sql}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn numbers_are_rounded_and_have_room() {
+    let node = some().await;
+    all(
+        &node,
+        &[
+            ("SELECT CAST(1.9 AS INT), 2.7::double::bigint, CAST(-1.9 AS INT)", "2|3|-2"),
+            ("SELECT CAST(d AS INT) FROM t WHERE id = 1", "12"),
+            ("SELECT CAST(9.99::decimal(3, 2) AS INT)", "10"),
+            ("SELECT TRY_CAST('x' AS INT), CAST(7 AS BIGINT)", "|7"),
+            ("SELECT ceil(9.99::decimal(3, 2)), floor(-9.99::decimal(3, 2))", "10.00|-10.00"),
+            ("SELECT median(n) FROM t WHERE id < 3", "7.5"),
+            ("SELECT mod(7, 4), sign(-3), mod(n, 4) FROM t WHERE id = 2", "3|-1.0|2"),
+            ("SELECT any_value(s) FROM t WHERE s = 'a'", "a"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn patterns_sets_and_recursion_are_the_standards() {
+    let node = some().await;
+    all(
+        &node,
+        &[
+            ("SELECT 'abc' SIMILAR TO 'b', 'abc' SIMILAR TO 'a%', 'abc' NOT SIMILAR TO '(a|x)_c'", "false|true|false"),
+            ("SELECT 'a.c' SIMILAR TO 'a.c', 'abc' SIMILAR TO 'a.c', 'a%' SIMILAR TO 'a\\%'", "true|false|true"),
+            ("WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 10) SELECT sum(i) FROM r", "55"),
+            (
+                "WITH RECURSIVE r(i, f) AS (SELECT 1 AS a, 1 UNION ALL SELECT i + 1, f * (i + 1) FROM r WHERE i < 5)
+             SELECT max(f) FROM r",
+                "120",
+            ),
+            ("SELECT count(*) FROM t WHERE n <> ALL (SELECT n FROM t WHERE id > 1)", "1"),
+        ],
+    )
+    .await;
+    for sql in [
+        "SELECT n FROM t EXCEPT ALL SELECT 5",
+        "SELECT n FROM t INTERSECT ALL SELECT 5",
+        "SELECT n FROM t WHERE n > ALL (SELECT n FROM t)",
+        "SELECT 'a' SIMILAR TO s FROM t",
+    ] {
+        let shown = rows(&node, sql).await;
+        assert!(shown.contains("LH0508"), "{sql}: {shown}");
+    }
+}
+
+#[tokio::test]
+async fn a_function_of_other_types_is_told_in_sql() {
+    let node = some().await;
+    let shown = rows(&node, "SELECT sum(s) FROM t").await;
+    assert!(shown.starts_with("LH0504 there is no sum(VARCHAR): `sum` takes other types"), "{shown}");
+    assert!(!shown.contains("datafusion"), "{shown}");
+}
+
+#[tokio::test]
+async fn what_folders_are_called_is_a_column() {
+    let node = some().await;
+    node.run("COPY (SELECT id, s FROM t) TO 'parts' PARTITIONED BY (s) STORED AS PARQUET").await;
+    all(
+        &node,
+        &[("SELECT id, s FROM 'parts' ORDER BY id", "1|a;2|b;3|a"), ("SELECT id FROM 'parts' WHERE s = 'b'", "2")],
+    )
+    .await;
+}
