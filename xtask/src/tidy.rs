@@ -16,6 +16,7 @@ const RANKS: &[(&str, u8)] = &[
     ("files", 2),
     ("commitlog", 2),
     ("tables", 3),
+    ("security", 3),
     ("lake", 4),
     ("sql", 5),
     ("broker", 7),

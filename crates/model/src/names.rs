@@ -15,6 +15,15 @@ pub const SCHEMAS_TOPIC: &str = "_schemas";
 /// Where records are kept that could not be processed, with the reason.
 pub const EXCEPTIONS_TOPIC: &str = "_exceptions";
 
+/// Where refusals are kept: who was not let in, and what was not allowed.
+pub const AUDIT_TOPIC: &str = "_audit";
+
+/// Where users are kept: salted and hashed passwords, which no door hands out.
+pub const USERS_TOPIC: &str = "__users";
+
+/// Where the rules are kept that say who may do what.
+pub const ACLS_TOPIC: &str = "__acls";
+
 /// Name of a topic: 1–249 characters of `[a-zA-Z0-9._-]`, neither `.` nor `..` (Kafka's `Topic.validate`).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -55,7 +64,7 @@ impl TopicName {
 
     /// Written, made and removed by Lakehead alone.
     pub fn is_protected(&self) -> bool {
-        self.is_bookkeeping() || [SCHEMAS_TOPIC, EXCEPTIONS_TOPIC].contains(&&*self.0)
+        self.is_bookkeeping() || [SCHEMAS_TOPIC, EXCEPTIONS_TOPIC, AUDIT_TOPIC].contains(&&*self.0)
     }
 
     /// `.` and `_` are the same to metric names; two topics may not differ in that alone (Kafka's `Topic.unifyCollisionChars`).

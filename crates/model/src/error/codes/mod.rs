@@ -20,14 +20,18 @@ mod http;
 mod lake;
 mod log;
 mod registry;
+mod security;
 mod sql;
 mod tables;
 
-pub use self::{general::*, http::*, lake::*, log::*, registry::*, sql::*, tables::*};
+pub use self::{general::*, http::*, lake::*, log::*, registry::*, security::*, sql::*, tables::*};
 
 /// All codes, in order of their number.
 pub fn all() -> impl Iterator<Item = &'static Code> {
-    [general::ALL, log::ALL, registry::ALL, tables::ALL, lake::ALL, sql::ALL, http::ALL].into_iter().flatten().copied()
+    [general::ALL, log::ALL, registry::ALL, tables::ALL, lake::ALL, sql::ALL, security::ALL, http::ALL]
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 /// The code called `name` (`LH0101`; case does not matter).

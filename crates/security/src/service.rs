@@ -1,0 +1,165 @@
+//! All of it together, as a door uses it.
+
+use std::sync::Arc;
+
+use commitlog::Log;
+use model::{ACLS_TOPIC, Error, Result, error::codes};
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Mutex as Turn, Semaphore};
+use world::{TaskKind, World};
+
+use crate::{
+    Principal, SecuritySettings,
+    acl::{Acl, AclFilter, Operation, ResourceType},
+    audit::{Audit, Refusal},
+    authorizer::{AclSet, Asker, Decision, Exceptions, Resource},
+    oauth::Oauth,
+    store::Store,
+    tls::Tls,
+    users::Users,
+};
+
+/// Most rules that are kept.
+const ACLS_MAX: usize = 100_000;
+/// Passwords in the clear that are hashed at a time: it is slow on purpose, and must not take all processors.
+const HASHING_MAX: usize = 2;
+
+/// Who is there, what they may do, and what was refused.
+pub struct Security {
+    pub settings: SecuritySettings,
+    pub users: Users,
+    pub audit: Arc<Audit>,
+    pub tls: Option<Arc<Tls>>,
+    pub(crate) oauth: Option<Oauth>,
+    rules: RwLock<AclSet>,
+    /// Changes of rules take turns.
+    turn: Turn<()>,
+    store: Store,
+    exceptions: Exceptions,
+    hashing: Semaphore,
+    world: World,
+}
+
+/// What is kept of a rule beside itself.
+#[derive(Serialize, Deserialize)]
+struct Made {
+    since_ms: i64,
+    by: String,
+}
+
+impl Security {
+    /// Replays users and rules, reads certificates and keys, makes the first user, and starts what looks after them.
+    pub async fn open(log: Arc<dyn Log>, world: World, settings: SecuritySettings) -> Result<Arc<Self>> {
+        let users = Users::open(log.clone(), world.clone()).await?;
+        let (store, stored) = Store::open::<Acl, Made>(log.clone(), world.clone(), ACLS_TOPIC).await?;
+        let mut rules = AclSet::default();
+        stored.into_keys().for_each(|acl| rules.insert(acl));
+        let mut super_users = settings.super_users.clone();
+        if let Some(first) = &settings.bootstrap_user {
+            users.ensure(&first.name, &first.password).await?;
+            super_users.insert(Principal::user(&first.name));
+        }
+        let tls = settings.tls.clone().filter(|_| settings.protocol.has_tls());
+        let oauth = settings.oauth.clone().filter(|_| settings.protocol.has_sasl());
+        let security = Arc::new(Self {
+            users,
+            audit: Arc::new(Audit::new(log, world.clone())),
+            tls: tls.map(|tls| Tls::load(tls, world.clone()).map(Arc::new)).transpose()?,
+            oauth: match oauth {
+                Some(oauth) => Some(Oauth::open(oauth, world.clone()).await?),
+                None => None,
+            },
+            rules: RwLock::new(rules),
+            turn: Turn::new(()),
+            store,
+            exceptions: Exceptions { super_users, allow_if_no_acl: settings.allow_if_no_acl },
+            hashing: Semaphore::new(HASHING_MAX),
+            settings,
+            world,
+        });
+        let tasks = &security.world.tasks;
+        tasks.spawn(TaskKind::Background, security.audit.clone().keep_writing());
+        if let Some(tls) = &security.tls {
+            tasks.spawn(TaskKind::Background, tls.clone().keep_reloading());
+        }
+        if let Some(oauth) = &security.oauth {
+            tasks.spawn(TaskKind::Background, oauth.keys().keep_fetching());
+        }
+        Ok(security)
+    }
+
+    /// Whether this is the user's password. Unknown users take as long as others.
+    pub(crate) async fn password_fits(&self, user: &str, password: &str) -> bool {
+        let credential = self.users.find_any_or_nobody(user);
+        let password = password.to_owned();
+        let Ok(_permit) = self.hashing.acquire().await else { return false };
+        // The task cannot panic; if the runtime goes down nobody gets in.
+        tokio::task::spawn_blocking(move || credential.fits(&password)).await.unwrap_or(false)
+    }
+
+    // ── what is allowed ──
+
+    /// May `who` do `operation` to the resource? Always, without an authorizer.
+    pub fn authorize(&self, who: Asker<'_>, operation: Operation, on: Resource<'_>) -> Decision {
+        if !self.settings.authorizer {
+            return Decision::Allowed;
+        }
+        self.rules.read().authorize(&self.exceptions, who, operation, on)
+    }
+
+    /// May `who` do `operation` to at least one resource of this kind?
+    pub fn authorize_any(&self, who: Asker<'_>, operation: Operation, kind: ResourceType) -> Decision {
+        if !self.settings.authorizer {
+            return Decision::Allowed;
+        }
+        self.rules.read().authorize_any(&self.exceptions, who, operation, kind)
+    }
+
+    pub fn refused(&self, refusal: Refusal) {
+        self.audit.refused(refusal);
+    }
+
+    // ── rules ──
+
+    /// The rules that a filter means, in order.
+    pub fn acls(&self, filter: &AclFilter) -> Vec<Acl> {
+        self.rules.read().iter().filter(|acl| filter.matches(acl)).cloned().collect()
+    }
+
+    /// Makes rules last, all or none; those that exist already stay. Every one of them was [checked](Acl::check).
+    pub async fn create_acls(&self, acls: Vec<Acl>, by: &Principal) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        let fresh: Vec<Acl> = {
+            let rules = self.rules.read();
+            let fresh: std::collections::BTreeSet<_> = acls.into_iter().filter(|acl| !rules.contains(acl)).collect();
+            if rules.len() + fresh.len() > ACLS_MAX {
+                return Err(Error::new(codes::SECURITY_LIMIT, "there are too many rules")
+                    .detail(format!("{ACLS_MAX} are kept at most")));
+            }
+            fresh.into_iter().collect()
+        };
+        let now = self.world.clock.now_ms();
+        let made = |acl: &Acl| (acl.clone(), Some(Made { since_ms: now, by: by.as_str().to_owned() }));
+        self.store.write(&fresh.iter().map(made).collect::<Vec<_>>()).await?;
+        let mut rules = self.rules.write();
+        fresh.into_iter().for_each(|acl| rules.insert(acl));
+        Ok(())
+    }
+
+    /// Takes away the rules that each filter means, all or none, and says which they were.
+    pub async fn delete_acls(&self, filters: &[AclFilter]) -> Result<Vec<Vec<Acl>>> {
+        let _turn = self.turn.lock().await;
+        let found: Vec<Vec<Acl>> = filters.iter().map(|filter| self.acls(filter)).collect();
+        let gone: std::collections::BTreeSet<&Acl> = found.iter().flatten().collect();
+        if gone.len() > crate::store::CHANGES_MAX {
+            return Err(Error::new(codes::SECURITY_LIMIT, "the filters mean too many rules")
+                .detail(format!("{} can be taken away at once", crate::store::CHANGES_MAX)));
+        }
+        let changes: Vec<(&Acl, Option<Made>)> = gone.iter().map(|acl| (*acl, None)).collect();
+        self.store.write(&changes).await?;
+        let mut rules = self.rules.write();
+        gone.iter().for_each(|acl| rules.remove(acl));
+        Ok(found)
+    }
+}
