@@ -5,6 +5,8 @@ use std::{collections::VecDeque, time::Duration};
 /// Kafka's `quota.window.size.seconds` and `quota.window.num`.
 const WINDOW: Duration = Duration::from_secs(1);
 const WINDOWS: u32 = 11;
+/// Longest wait, should somebody use a thousand times what is allowed at once.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
 
 /// What was used lately, by window: the running one and ten before it (Kafka's `Rate.java` over `SampledStat.java`).
 #[derive(Clone, Debug, Default)]
@@ -34,8 +36,8 @@ impl Rate {
         if rate <= limit {
             return Duration::ZERO;
         }
-        // After this time the same use would be `limit` a second. Longer than the memory of it lasts, nobody waits.
-        over.mul_f64(((rate - limit) / limit).min(1.0)).min(WINDOWS * WINDOW)
+        // After this time the same use is `limit` a second.
+        Duration::try_from_secs_f64(used / limit - over.as_secs_f64()).unwrap_or(WAIT_MAX).min(WAIT_MAX)
     }
 
     /// Takes back what was not used after all.

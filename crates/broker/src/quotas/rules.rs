@@ -25,7 +25,7 @@ pub(crate) enum Limit {
 }
 
 impl Limit {
-    const ALL: [Self; 5] = [Self::Produce, Self::Fetch, Self::Request, Self::Mutation, Self::Connection];
+    pub(crate) const ALL: [Self; 5] = [Self::Produce, Self::Fetch, Self::Request, Self::Mutation, Self::Connection];
 
     /// Kafka's name.
     pub(crate) fn name(self) -> &'static str {

@@ -1,0 +1,189 @@
+//! Quotas: who may use how much of the door, so that one at full speed leaves room for others.
+//!
+//! ```text
+//! topic     key (JSON)                                value (JSON)
+//! __quotas  {"user": "ann", "client-id": "<default>"} {"producer_byte_rate": 1048576.0}
+//! ```
+//! [`rules`] says whose limit counts, [`rate`] how long to wait. Whoever is over a limit is answered at once and told how long
+//! to wait; until then nothing more is read from its connection, so those who do not listen wait, too (KIP-219).
+
+mod rate;
+mod rules;
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use commitlog::Log;
+use model::{Error, QUOTAS_TOPIC, Result, error::codes};
+use parking_lot::{Mutex, RwLock};
+use security::store::Store;
+use tokio::sync::Mutex as Turn;
+use world::World;
+
+use self::rate::Rate;
+pub(crate) use self::rules::{CLIENT, Entity, Filter, IP, Limit, Limits, Match, Reason, USER, Who};
+use self::rules::{Rules, Sharers};
+
+/// Most entities with limits.
+const ENTITIES_MAX: usize = 100_000;
+/// Rates kept at once. Beyond it those that are idle are forgotten, and if none is, newcomers are not measured.
+const RATES_MAX: usize = 100_000;
+
+/// Limits, and what has been used of them.
+pub(crate) struct Quotas {
+    rules: RwLock<Rules>,
+    /// Which limits anybody has, one bit each: nothing else is looked at for the others.
+    limited: AtomicU8,
+    rates: Mutex<HashMap<Meter, Rate>>,
+    /// Changes take turns.
+    turn: Turn<()>,
+    store: Store,
+    world: World,
+}
+
+/// What a rate is of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Meter {
+    Of(Limit, Sharers),
+    Address(IpAddr),
+}
+
+/// A change of an entity's limits: new values, and those to take away.
+pub(crate) struct Change {
+    pub(crate) entity: Entity,
+    pub(crate) set: Limits,
+    pub(crate) remove: Vec<Limit>,
+}
+
+impl Quotas {
+    /// Replays what has been set.
+    pub(crate) async fn open(log: Arc<dyn Log>, world: World) -> Result<Self> {
+        let (store, held) = Store::open::<Entity, Limits>(log, world.clone(), QUOTAS_TOPIC).await?;
+        let rules = Rules::new(held);
+        let limited = AtomicU8::new(bits(&rules));
+        let (rules, rates) = (RwLock::new(rules), Mutex::default());
+        Ok(Self { rules, limited, rates, turn: Turn::new(()), store, world })
+    }
+
+    // ── use ──
+
+    /// Whether anybody is limited in this: else there is nothing to measure.
+    pub(crate) fn limits(&self, limit: Limit) -> bool {
+        self.limited.load(Relaxed) & bit(limit) != 0
+    }
+
+    /// Counts what a client has used; how long it shall wait.
+    pub(crate) fn charge(&self, limit: Limit, user: &str, client: &str, amount: f64) -> Duration {
+        let Some((sharers, allowed)) = self.find(limit, user, client) else { return Duration::ZERO };
+        self.measure(Meter::Of(limit, sharers), |rate, now| {
+            rate.record(now, amount);
+            rate.excess(now, allowed)
+        })
+    }
+
+    /// Counts `amount` if nothing has to be waited for, else says how long.
+    pub(crate) fn charge_or_wait(&self, limit: Limit, user: &str, client: &str, amount: f64) -> Duration {
+        let Some((sharers, allowed)) = self.find(limit, user, client) else { return Duration::ZERO };
+        self.measure(Meter::Of(limit, sharers), |rate, now| {
+            let wait = rate.excess(now, allowed);
+            if wait.is_zero() {
+                rate.record(now, amount);
+            }
+            wait
+        })
+    }
+
+    /// Counts `amount`, and takes it back if it is too much: the client does not get it now.
+    pub(crate) fn charge_or_refuse(&self, limit: Limit, user: &str, client: &str, amount: f64) -> Duration {
+        let Some((sharers, allowed)) = self.find(limit, user, client) else { return Duration::ZERO };
+        self.measure(Meter::Of(limit, sharers), |rate, now| {
+            rate.record(now, amount);
+            let wait = rate.excess(now, allowed);
+            if !wait.is_zero() {
+                rate.take_back(amount);
+            }
+            wait
+        })
+    }
+
+    /// The most a client could ever get at once.
+    pub(crate) fn burst(&self, limit: Limit, user: &str, client: &str) -> f64 {
+        self.find(limit, user, client).map_or(f64::INFINITY, |(_, allowed)| rate::burst(allowed))
+    }
+
+    /// Counts a connection; how long it shall wait before it is served.
+    pub(crate) fn connect(&self, from: IpAddr) -> Duration {
+        if !self.limits(Limit::Connection) {
+            return Duration::ZERO;
+        }
+        let Some(allowed) = self.rules.read().find_of_ip(&from.to_string()) else { return Duration::ZERO };
+        self.measure(Meter::Address(from), |rate, now| {
+            rate.record(now, 1.0);
+            rate.excess(now, allowed)
+        })
+    }
+
+    fn find(&self, limit: Limit, user: &str, client: &str) -> Option<(Sharers, f64)> {
+        if self.limits(limit) { self.rules.read().find(limit, user, client) } else { None }
+    }
+
+    fn measure(&self, meter: Meter, step: impl FnOnce(&mut Rate, Duration) -> Duration) -> Duration {
+        let now = self.world.clock.monotonic();
+        let mut rates = self.rates.lock();
+        if rates.len() >= RATES_MAX && !rates.contains_key(&meter) {
+            rates.retain(|_, rate| !rate.is_idle(now));
+            if rates.len() >= RATES_MAX {
+                return Duration::ZERO;
+            }
+        }
+        step(rates.entry(meter).or_default(), now)
+    }
+
+    // ── rules ──
+
+    /// Entities that a filter asks for, with their limits.
+    pub(crate) fn describe(&self, filter: &Filter) -> Vec<(Entity, Limits)> {
+        let rules = self.rules.read();
+        let found = rules.iter().filter(|(entity, _)| filter.matches(entity));
+        found.map(|(entity, limits)| (entity.clone(), limits.clone())).collect()
+    }
+
+    /// Makes a change last. What has been used stays used.
+    pub(crate) async fn alter(&self, change: Change, validate_only: bool) -> Result<()> {
+        let _turn = self.turn.lock().await;
+        let mut limits = {
+            let rules = self.rules.read();
+            if rules.len() >= ENTITIES_MAX && rules.of(&change.entity).is_empty() {
+                return Err(Error::new(codes::SECURITY_LIMIT, "there are too many quotas")
+                    .detail(format!("{ENTITIES_MAX} users, client ids and addresses may have some")));
+            }
+            rules.of(&change.entity)
+        };
+        limits.retain(|limit, _| !change.remove.contains(limit));
+        limits.extend(change.set);
+        if validate_only {
+            return Ok(());
+        }
+        let value = (!limits.is_empty()).then_some(&limits);
+        self.store.write(&[(&change.entity, value)]).await?;
+        let mut rules = self.rules.write();
+        rules.set(change.entity, limits);
+        self.limited.store(bits(&rules), Relaxed);
+        Ok(())
+    }
+}
+
+fn bit(limit: Limit) -> u8 {
+    1 << limit as u8
+}
+
+fn bits(rules: &Rules) -> u8 {
+    Limit::ALL.into_iter().filter(|limit| rules.limit(*limit)).map(bit).sum()
+}
