@@ -101,6 +101,7 @@ impl Frames {
     async fn dispatch_all(mut self, client: Arc<Client>) -> Result<(), End> {
         while let Some((frame, permit)) = self.next().await? {
             self.shared.stats.bytes_in.fetch_add(frame.len() as u64 + 4, Relaxed);
+            self.wait_until(client.muted_until()).await;
             let answer = match crate::dispatch::dispatch(&self.shared, &client, frame).await {
                 Ok(answer) => answer,
                 Err(refused) => {
@@ -113,6 +114,14 @@ impl Frames {
             }
         }
         Ok(())
+    }
+
+    /// What a client over its quota sends next waits, and soon its socket is full (KIP-219).
+    async fn wait_until(&self, moment: Duration) {
+        let left = moment.saturating_sub(self.shared.world.clock.monotonic());
+        if !left.is_zero() {
+            tokio::time::sleep(left).await;
+        }
     }
 
     /// The next whole frame without its length; `None` when the client has finished.

@@ -1,6 +1,12 @@
 //! From a frame to the handler that answers it.
 
-use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
@@ -12,7 +18,8 @@ use parking_lot::Mutex;
 use crate::{
     fetch,
     frame::{Header, Read, Reader, Response},
-    handlers::{admin, configs, group_admin, groups, metadata, offsets, produce, topics, transactions},
+    handlers::{admin, configs, group_admin, groups, metadata, offsets, produce, quotas, topics, transactions},
+    quotas::Limit,
     server::Shared,
     shape, versions,
 };
@@ -33,15 +40,29 @@ pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
     /// Name and version of its library, once it has told them (ApiVersions ≥ 3).
     software: Mutex<String>,
+    /// It is over its quota.
+    muted_until: Mutex<Duration>,
 }
 
 impl Client {
     pub(crate) fn new(peer: SocketAddr) -> Self {
-        Self { peer, software: Mutex::new(String::new()) }
+        Self { peer, software: Mutex::new(String::new()), muted_until: Mutex::default() }
     }
 
     pub(crate) fn introduce(&self, name: &str, version: &str) {
         *self.software.lock() = format!("{name} {version}");
+    }
+}
+
+impl Client {
+    /// Nothing more is read from it before `until`, by the monotonic clock.
+    fn mute(&self, until: Duration) {
+        let mut muted = self.muted_until.lock();
+        *muted = until.max(*muted);
+    }
+
+    pub(crate) fn muted_until(&self) -> Duration {
+        *self.muted_until.lock()
     }
 }
 
@@ -56,13 +77,76 @@ pub(crate) struct Context {
     pub(crate) client_id: String,
 }
 
+/// What a client is without a name: quotas know it by this, too.
+const ANONYMOUS: &str = "ANONYMOUS";
+
+/// Quotas of the client.
+impl Context {
+    fn user(&self) -> &str {
+        ANONYMOUS
+    }
+
+    /// Counts what the client has used. It is not heard before the time this gives is over.
+    pub(crate) fn charge(&self, limit: Limit, amount: f64) -> Duration {
+        if !self.shared.quotas.limits(limit) {
+            return Duration::ZERO;
+        }
+        self.muted(self.shared.quotas.charge(limit, self.user(), &self.client_id, amount))
+    }
+
+    /// The same, unless it is too much: then nothing was used.
+    pub(crate) fn charge_or_refuse(&self, limit: Limit, amount: f64) -> Duration {
+        if !self.shared.quotas.limits(limit) {
+            return Duration::ZERO;
+        }
+        self.muted(self.shared.quotas.charge_or_refuse(limit, self.user(), &self.client_id, amount))
+    }
+
+    /// Counts partitions that are to be made or deleted. From version `refused_from` on a client is refused what is beyond its
+    /// quota and hears how long to wait; older ones only wait afterwards (KIP-599).
+    pub(crate) fn mutate(&self, partitions: usize, refused_from: i16) -> Result<(), Duration> {
+        let amount = partitions as f64;
+        if self.version < refused_from {
+            self.charge(Limit::Mutation, amount);
+            return Ok(());
+        }
+        let wait = self.shared.quotas.charge_or_wait(Limit::Mutation, self.user(), &self.client_id, amount);
+        if wait.is_zero() { Ok(()) } else { Err(self.muted(wait)) }
+    }
+
+    /// The most the client could ever get at once.
+    pub(crate) fn quota_burst(&self, limit: Limit) -> f64 {
+        self.shared.quotas.burst(limit, self.user(), &self.client_id)
+    }
+
+    fn muted(&self, wait: Duration) -> Duration {
+        if !wait.is_zero() {
+            self.shared.stats.throttled.fetch_add(1, Relaxed);
+            self.client.mute(self.shared.world.clock.monotonic() + wait);
+        }
+        wait
+    }
+}
+
 /// Starts a request; the next of its connection is read when this returns. `Err`: nothing in the protocol can answer it, and
 /// the connection must close.
 pub(crate) async fn dispatch(
     shared: &Arc<Shared>,
     client: &Arc<Client>,
-    mut frame: Bytes,
+    frame: Bytes,
 ) -> Result<Pin<Box<Answering>>, String> {
+    let (context, answer) = start(shared, client, frame).await?;
+    let limited = context.filter(|context| context.shared.quotas.limits(Limit::Request));
+    Ok(match limited {
+        Some(context) => Box::pin(timed(context, answer)),
+        None => answer,
+    })
+}
+
+/// A request under way, and what it comes from if that is known.
+type Started = (Option<Context>, Pin<Box<Answering>>);
+
+async fn start(shared: &Arc<Shared>, client: &Arc<Client>, mut frame: Bytes) -> Result<Started, String> {
     let bad = |what: &str, header: &Header, why: String| {
         let software = client.software.lock().clone();
         format!("{what} (API key {}, version {}, client `{software}`): {why}", header.key, header.version)
@@ -71,7 +155,7 @@ pub(crate) async fn dispatch(
     let header = Header::parse(&mut reader).map_err(|e| format!("a request header is malformed: {e}"))?;
     let Some((which, offer)) = versions::find(header.key, header.version) else {
         if header.key == ApiKey::ApiVersions as i16 {
-            return Ok(ready(metadata::api_versions_unsupported(header.correlation)));
+            return Ok((None, ready(metadata::api_versions_unsupported(header.correlation))));
         }
         return Err(bad("request not offered", &header, "neither this API nor this version is advertised".to_owned()));
     };
@@ -82,9 +166,10 @@ pub(crate) async fn dispatch(
     let body = frame.split_off(reader.position());
     let context =
         Context { shared: shared.clone(), client: client.clone(), version, correlation: header.correlation, client_id };
+    let known = Some(context.clone());
     match key {
-        ApiKey::Produce => return produce::produce(context, &body).await.map_err(malformed),
-        ApiKey::Fetch => return fetch::fetch(context, &body).map_err(malformed),
+        ApiKey::Produce => return Ok((known, produce::produce(context, &body).await.map_err(malformed)?)),
+        ApiKey::Fetch => return Ok((known, fetch::fetch(context, &body).map_err(malformed)?)),
         _ => shape::check(key, version, &body).map(drop).map_err(malformed)?,
     }
 
@@ -97,7 +182,7 @@ pub(crate) async fn dispatch(
             })
         }};
     }
-    Ok(match key {
+    let answer: Pin<Box<Answering>> = match key {
         ApiKey::ApiVersions => to!(metadata::api_versions, kafka::ApiVersionsRequest),
         ApiKey::Metadata => to!(metadata::metadata, kafka::MetadataRequest),
         ApiKey::DescribeCluster => to!(metadata::describe_cluster, kafka::DescribeClusterRequest),
@@ -134,9 +219,12 @@ pub(crate) async fn dispatch(
         ApiKey::DescribeProducers => to!(transactions::describe_producers, kafka::DescribeProducersRequest),
         ApiKey::DescribeTransactions => to!(transactions::describe, kafka::DescribeTransactionsRequest),
         ApiKey::ListTransactions => to!(transactions::list, kafka::ListTransactionsRequest),
+        ApiKey::DescribeClientQuotas => to!(quotas::describe, kafka::DescribeClientQuotasRequest),
+        ApiKey::AlterClientQuotas => to!(quotas::alter, kafka::AlterClientQuotasRequest),
         ApiKey::DescribeLogDirs => to!(admin::describe_log_dirs, kafka::DescribeLogDirsRequest),
         _ => return Err(bad("request not offered", &header, "no handler".to_owned())),
-    })
+    };
+    Ok((known, answer))
 }
 
 /// What a header holds after [`Header`]; returns the client's id, empty if null.
@@ -146,6 +234,22 @@ pub(crate) fn rest_of_header(reader: &mut Reader<'_>, key: ApiKey, version: i16)
         reader.tags()?;
     }
     Ok(client_id)
+}
+
+/// Time that a request takes from others counts (`request_percentage`): the time in which it computes, not in which it waits.
+async fn timed(context: Context, mut answer: Pin<Box<Answering>>) -> Outcome {
+    let clock = context.shared.world.clock.clone();
+    let mut spent = Duration::ZERO;
+    let outcome = std::future::poll_fn(|cx| {
+        let start = clock.monotonic();
+        let polled = answer.as_mut().poll(cx);
+        spent += clock.monotonic() - start;
+        polled
+    })
+    .await;
+    // A whole second of one processor is 100 %.
+    context.charge(Limit::Request, 100.0 * spent.as_secs_f64());
+    outcome
 }
 
 pub(crate) fn ready(outcome: Outcome) -> Pin<Box<Answering>> {

@@ -17,6 +17,7 @@ mod frame;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod handlers;
+mod quotas;
 mod server;
 mod settings;
 mod shape;

@@ -17,6 +17,7 @@ use world::{TaskKind, World};
 use crate::{
     connection,
     fetch::Sessions,
+    quotas::Quotas,
     settings::BrokerSettings,
     stats::{Stats, StatsSnapshot},
 };
@@ -51,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) world: World,
     pub(crate) settings: BrokerSettings,
     pub(crate) stats: Stats,
+    pub(crate) quotas: Quotas,
     pub(crate) sessions: Sessions,
     /// Host and port that clients are told.
     pub(crate) advertised: (String, i32),
@@ -77,6 +79,7 @@ impl Broker {
             responses: Arc::new(Semaphore::new(settings.responses_bytes_max)),
             sessions: Sessions::new(settings.fetch_sessions_max),
             stats: Stats::new(),
+            quotas: Quotas::open(log.clone(), world.clone()).await?,
             log,
             groups,
             transactions,
@@ -122,6 +125,8 @@ fn admit(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
     let open = Open(shared.clone());
     let serve = async move {
         let open = open;
+        // Taken in, so that nobody else waits for it, but not served yet.
+        tokio::time::sleep(open.0.quotas.connect(peer.ip())).await;
         connection::serve(open.0.clone(), stream, peer).await;
     };
     shared.world.tasks.spawn(TaskKind::Connection, serve);

@@ -54,6 +54,7 @@ const I8: Kind = Kind::Fixed(1);
 const I16: Kind = Kind::Fixed(2);
 const I32: Kind = Kind::Fixed(4);
 const I64: Kind = Kind::Fixed(8);
+const F64: Kind = Kind::Fixed(8);
 const UUID: Kind = Kind::Fixed(16);
 const TEXT: Kind = Kind::Text;
 const TEXTS: Kind = Kind::Values(&Kind::Text);
@@ -99,6 +100,9 @@ fn shape(key: ApiKey) -> Option<Shape> {
         ApiKey::EndTxn => shape![3; all(TEXT), all(I64), all(I16), all(BOOL)],
         ApiKey::TxnOffsetCommit => shape![3; all(TEXT), all(TEXT), all(I64), all(I16), from(3, I32), from(3, TEXT),
             from(3, TEXT), all(list![all(TEXT), all(list![all(I32), all(I64), from(2, I32), all(TEXT)])])],
+        ApiKey::DescribeClientQuotas => shape![1; all(list![all(TEXT), all(I8), all(TEXT)]), all(BOOL)],
+        ApiKey::AlterClientQuotas => shape![1; all(list![all(list![all(TEXT), all(TEXT)]),
+            all(list![all(TEXT), all(F64), all(BOOL)])]), all(BOOL)],
         ApiKey::DescribeProducers => shape![0; all(list![all(TEXT), all(I32S)])],
         ApiKey::DescribeTransactions => shape![0; all(TEXTS)],
         ApiKey::ListTransactions => shape![0; all(TEXTS), all(Kind::Values(&I64)), from(1, I64), from(2, TEXT)],

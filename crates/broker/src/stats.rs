@@ -26,6 +26,8 @@ pub(crate) struct Stats {
     pub(crate) bad_requests: AtomicU64,
     /// Partitions of Produce and Fetch requests that were refused.
     pub(crate) errors: AtomicU64,
+    /// Requests after which a client had to wait because of its quota.
+    pub(crate) throttled: AtomicU64,
     requests: Vec<AtomicU64>,
     topics: RwLock<HashMap<TopicName, Arc<TopicCounters>>>,
 }
@@ -51,6 +53,8 @@ pub struct StatsSnapshot {
     pub records_in: u64,
     pub bad_requests: u64,
     pub errors: u64,
+    /// Requests after which a client had to wait because of its quota.
+    pub throttled: u64,
     /// Requests by the name of their API.
     pub requests: Vec<(String, u64)>,
     pub topics: Vec<TopicStats>,
@@ -78,6 +82,7 @@ impl Stats {
             records_in: AtomicU64::new(0),
             bad_requests: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            throttled: AtomicU64::new(0),
             requests: OFFERS.iter().map(|_| AtomicU64::new(0)).collect(),
             topics: RwLock::new(HashMap::new()),
         }
@@ -129,6 +134,7 @@ impl Stats {
             records_in: self.records_in.load(Relaxed),
             bad_requests: self.bad_requests.load(Relaxed),
             errors: self.errors.load(Relaxed),
+            throttled: self.throttled.load(Relaxed),
             requests: requests.filter(|(_, n)| *n > 0).collect(),
             topics,
         }

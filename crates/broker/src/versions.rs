@@ -57,6 +57,8 @@ pub(crate) const OFFERS: &[Offer] = &[
     offer(ApiKey::ElectLeaders, 0, 2),
     offer(ApiKey::IncrementalAlterConfigs, 0, 1),
     offer(ApiKey::OffsetDelete, 0, 0),
+    offer(ApiKey::DescribeClientQuotas, 0, 1),
+    offer(ApiKey::AlterClientQuotas, 0, 1),
     offer(ApiKey::DescribeCluster, 0, 2),
     offer(ApiKey::DescribeProducers, 0, 0),
     offer(ApiKey::DescribeTransactions, 0, 0),

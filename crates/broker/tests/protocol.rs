@@ -178,6 +178,14 @@ async fn every_version_on_offer_is_answered_in_its_own_format() {
             elect_leaders_request::TopicPartitions::default().with_topic(topic_name("t")).with_partitions(vec![0, 9]),
         ])),
         ListConfigResourcesRequest: |_| ListConfigResourcesRequest::default(),
+        DescribeClientQuotasRequest: |_| DescribeClientQuotasRequest::default().with_components(vec![
+            describe_client_quotas_request::ComponentData::default().with_entity_type(name("user")).with_match_type(2).with_match(None),
+        ]),
+        AlterClientQuotasRequest: |_| AlterClientQuotasRequest::default().with_entries(vec![
+            alter_client_quotas_request::EntryData::default()
+                .with_entity(vec![alter_client_quotas_request::EntityData::default().with_entity_type(name("user"))])
+                .with_ops(vec![alter_client_quotas_request::OpData::default().with_key(name("producer_byte_rate")).with_value(1e9)]),
+        ]),
         DescribeClusterRequest: |_| DescribeClusterRequest::default(),
         DescribeTopicPartitionsRequest: |_| DescribeTopicPartitionsRequest::default().with_response_partition_limit(1),
     }

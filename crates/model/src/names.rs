@@ -24,6 +24,9 @@ pub const USERS_TOPIC: &str = "__users";
 /// Where the rules are kept that say who may do what.
 pub const ACLS_TOPIC: &str = "__acls";
 
+/// Where quotas are kept: how much users, client ids and addresses may use.
+pub const QUOTAS_TOPIC: &str = "__quotas";
+
 /// Name of a topic: 1–249 characters of `[a-zA-Z0-9._-]`, neither `.` nor `..` (Kafka's `Topic.validate`).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -21,6 +21,7 @@ use crate::{
     dispatch::{Answering, Context, Outcome},
     frame::Read,
     handlers::{code, errors, offsets::check_epoch, place},
+    quotas::Limit,
     stats::TopicCounters,
 };
 
@@ -73,7 +74,8 @@ async fn answer(context: Context, request: FetchRequest) -> Outcome {
         Err(code) => return Outcome::Response(wire::refuse(&context, code)),
     };
     let fetch = Fetch { context: &context, request: &request, plan: &plan };
-    let found = fetch.wait().await;
+    let mut found = fetch.wait().await;
+    let wait = fetch.throttle(&mut found);
     for found in &found {
         if found.is_error() {
             context.shared.stats.errors.fetch_add(1, Relaxed);
@@ -82,7 +84,7 @@ async fn answer(context: Context, request: FetchRequest) -> Outcome {
         }
     }
     let tell = context.shared.sessions.finish(&plan, &found);
-    let mut response = wire::encode(&context, &request, &plan, &found, &tell);
+    let mut response = wire::encode(&context, &request, &plan, &found, &tell, wait);
     let bytes: usize = found.iter().map(|found| found.records.len()).sum();
     // If others were faster the budget is overdrawn by this response, and the next ones are small.
     response.permit = context.shared.responses.clone().try_acquire_many_owned(bytes as u32).ok();
@@ -165,7 +167,22 @@ impl Fetch<'_> {
     fn bytes_max(&self) -> usize {
         let left = self.context.shared.responses.available_permits().max(SMALL_RESPONSE_BYTES);
         let wanted = usize::try_from(self.request.max_bytes).unwrap_or(0);
-        wanted.min(self.context.shared.settings.fetch_bytes_max).min(left)
+        // More than a quota gives at once would never be sent. The cast keeps what is beyond all limits there.
+        let allowed = self.context.quota_burst(Limit::Fetch) as usize;
+        wanted.min(self.context.shared.settings.fetch_bytes_max).min(left).min(allowed)
+    }
+
+    /// Beyond its quota a client gets no records, and hears how long to wait for them (KIP-219).
+    fn throttle(&self, found: &mut [Found]) -> Duration {
+        let bytes: usize = found.iter().map(|found| found.records.len()).sum();
+        let wait = self.context.charge_or_refuse(Limit::Fetch, bytes as f64);
+        if !wait.is_zero() {
+            for found in found {
+                found.records = Bytes::new();
+                found.aborted.clear();
+            }
+        }
+        wait
     }
 
     /// `first`: nothing else is in the response yet, so the first batch comes whatever its size (KIP-74).

@@ -1,5 +1,7 @@
 //! The Fetch response, written by hand so that records are linked in and never copied.
 
+use std::time::Duration;
+
 use bytes::{BufMut, Bytes};
 use commitlog::Isolation;
 
@@ -11,11 +13,12 @@ use super::{
 use crate::{
     dispatch::Context,
     frame::{Response, Writer},
+    quotas::throttle_ms,
 };
 
 /// A response without partitions.
 pub(super) fn refuse(context: &Context, code: i16) -> Response {
-    let mut writer = begin(context, code, 0, 0);
+    let mut writer = begin(context, Duration::ZERO, code, 0, 0);
     writer.count(context.version >= 12, 0);
     end(context, writer)
 }
@@ -26,13 +29,14 @@ pub(super) fn encode(
     plan: &Plan,
     found: &[Found],
     tell: &[bool],
+    wait: Duration,
 ) -> Response {
     let compact = context.version >= 12;
     let told: Vec<(&Want, &Found)> =
         plan.wants.iter().zip(found).zip(tell).filter_map(|(partition, tell)| tell.then_some(partition)).collect();
     // Partitions that follow each other in one topic share its entry.
     let topics: Vec<_> = told.chunk_by(|(a, _), (b, _)| a.topic == b.topic).collect();
-    let mut writer = begin(context, 0, plan.session, told.len() * 64 + topics.len() * 32);
+    let mut writer = begin(context, wait, 0, plan.session, told.len() * 64 + topics.len() * 32);
     writer.count(compact, topics.len());
     for partitions in topics {
         match &partitions[0].0.topic {
@@ -50,10 +54,10 @@ pub(super) fn encode(
     end(context, writer)
 }
 
-fn begin(context: &Context, code: i16, session: i32, capacity: usize) -> Writer {
+fn begin(context: &Context, wait: Duration, code: i16, session: i32, capacity: usize) -> Writer {
     let version = context.version;
     let mut writer = Writer::new(context.correlation, version >= 12, capacity + 32);
-    writer.out.put_i32(0); // throttle time
+    writer.out.put_i32(throttle_ms(wait));
     if version >= 7 {
         writer.out.put_i16(code);
         writer.out.put_i32(session);

@@ -7,6 +7,7 @@ pub(crate) mod groups;
 pub(crate) mod metadata;
 pub(crate) mod offsets;
 pub(crate) mod produce;
+pub(crate) mod quotas;
 pub(crate) mod topics;
 pub(crate) mod transactions;
 
@@ -50,6 +51,7 @@ pub(crate) mod errors {
     pub(crate) const UNKNOWN_TOPIC_ID: i16 = 100;
     pub(crate) const FETCH_SESSION_TOPIC_ID_ERROR: i16 = 106;
     pub(crate) const MISMATCHED_ENDPOINT_TYPE: i16 = 114;
+    pub(crate) const THROTTLING_QUOTA_EXCEEDED: i16 = 89;
     pub(crate) const TRANSACTION_ABORTABLE: i16 = 120;
     pub(crate) const INVALID_REGULAR_EXPRESSION: i16 = 128;
 }

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -24,6 +25,7 @@ use super::{code, errors, place, text};
 use crate::{
     dispatch::{Answering, Context, Outcome, encode},
     frame::{Malformed, Read, Reader},
+    quotas::{Limit, throttle_ms},
     stats::TopicCounters,
 };
 
@@ -110,6 +112,7 @@ impl<'a> Wanted<'a> {
 pub(crate) async fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answering>>> {
     let version = context.version;
     let wanted = Wanted::parse(body, version)?;
+    let wait = context.charge(Limit::Produce, body.len() as f64);
     let not_added = if version >= TRANSACTIONS_V2_FROM { add_partitions(&context, &wanted).await } else { Ok(()) };
     let Wanted { acks, topics, .. } = wanted;
     let refusal = if !(-1..=1).contains(&acks) {
@@ -154,7 +157,7 @@ pub(crate) async fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answ
         let partitions = partitions.into_iter().map(start).collect();
         appends.push(TopicAppends { name: WireTopic(text(name)), id, partitions });
     }
-    Ok(Box::pin(finish(context, acks, appends)))
+    Ok(Box::pin(finish(context, acks, appends, wait)))
 }
 
 /// With the second transaction protocol what is written to a partition adds it to the transaction (KIP-890). This waits for the
@@ -248,7 +251,7 @@ pub(crate) fn check(batch: &[u8], version: i16) -> Result<u64, (i16, &'static st
     Ok(u64::from(u32::from_be_bytes(count)))
 }
 
-async fn finish(context: Context, acks: i16, appends: Vec<TopicAppends>) -> Outcome {
+async fn finish(context: Context, acks: i16, appends: Vec<TopicAppends>, wait: Duration) -> Outcome {
     let stats = &context.shared.stats;
     let mut failed = None;
     let mut topics = Vec::with_capacity(appends.len());
@@ -297,6 +300,9 @@ async fn finish(context: Context, acks: i16, appends: Vec<TopicAppends>) -> Outc
         (0, None) => Outcome::Silence,
         // Nobody would read a response; closing is the only way to be noticed.
         (0, Some(code)) => Outcome::Close(format!("a Produce request without acks failed with error code {code}")),
-        _ => encode::<ProduceRequest>(&context, &ProduceResponse::default().with_responses(topics)),
+        _ => {
+            let response = ProduceResponse::default().with_throttle_time_ms(throttle_ms(wait)).with_responses(topics);
+            encode::<ProduceRequest>(&context, &response)
+        }
     }
 }

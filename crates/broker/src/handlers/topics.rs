@@ -1,23 +1,38 @@
 //! Making, growing and deleting topics, and deleting records.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use commitlog::{Topic, TopicSpec};
-use kafka_protocol::messages::{
-    BrokerId, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
-    DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-    create_partitions_request::CreatePartitionsTopic,
-    create_partitions_response::CreatePartitionsTopicResult,
-    create_topics_request::CreatableTopic,
-    create_topics_response::{CreatableTopicConfigs, CreatableTopicResult},
-    delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult},
-    delete_topics_response::DeletableTopicResult,
+use kafka_protocol::{
+    messages::{
+        BrokerId, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+        DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+        create_partitions_request::CreatePartitionsTopic,
+        create_partitions_response::CreatePartitionsTopicResult,
+        create_topics_request::CreatableTopic,
+        create_topics_response::{CreatableTopicConfigs, CreatableTopicResult},
+        delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult},
+        delete_topics_response::DeletableTopicResult,
+    },
+    protocol::StrBytes,
 };
 use model::{Error, error::codes};
 use uuid::Uuid;
 
 use super::{check_unprotected, code, configs, errors, partition_of, text, told, wire_topic};
-use crate::{NODE_ID, dispatch::Context};
+use crate::{NODE_ID, dispatch::Context, quotas::throttle_ms};
+
+/// First versions that know THROTTLING_QUOTA_EXCEEDED (KIP-599).
+const CREATE_REFUSED_FROM: i16 = 6;
+const DELETE_REFUSED_FROM: i16 = 5;
+const GROW_REFUSED_FROM: i16 = 3;
+
+fn over_quota() -> Option<StrBytes> {
+    Some(text("the quota `controller_mutation_rate` is used up: try again after the throttle time"))
+}
 
 pub(crate) async fn create(context: &Context, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let mut times: HashMap<_, usize> = HashMap::new();
@@ -25,6 +40,7 @@ pub(crate) async fn create(context: &Context, request: CreateTopicsRequest) -> C
         *times.entry(topic.name.clone()).or_default() += 1;
     }
     let mut topics = Vec::with_capacity(request.topics.len());
+    let mut wait = Duration::ZERO;
     for wanted in request.topics {
         let row = CreatableTopicResult::default().with_name(wanted.name.clone());
         if times[&wanted.name] > 1 {
@@ -32,12 +48,23 @@ pub(crate) async fn create(context: &Context, request: CreateTopicsRequest) -> C
             topics.push(row.with_error_code(errors::INVALID_REQUEST).with_error_message(why));
             continue;
         }
+        let partitions = match (wanted.assignments.len(), wanted.num_partitions) {
+            (0, asked) => usize::try_from(asked).unwrap_or(context.shared.settings.partitions_default as usize),
+            (assigned, _) => assigned,
+        };
+        if !request.validate_only
+            && let Err(longer) = context.mutate(partitions, CREATE_REFUSED_FROM)
+        {
+            wait = wait.max(longer);
+            topics.push(row.with_error_code(errors::THROTTLING_QUOTA_EXCEEDED).with_error_message(over_quota()));
+            continue;
+        }
         topics.push(match create_one(context, &wanted, request.validate_only).await {
             Ok(topic) => created(context, row, &topic, request.validate_only),
             Err((code, why)) => row.with_error_code(code).with_error_message(Some(text(&why))).with_num_partitions(-1),
         });
     }
-    CreateTopicsResponse::default().with_topics(topics)
+    CreateTopicsResponse::default().with_throttle_time_ms(throttle_ms(wait)).with_topics(topics)
 }
 
 async fn create_one(
@@ -104,6 +131,7 @@ pub(crate) async fn delete(context: &Context, request: DeleteTopicsRequest) -> D
         request.topic_names.into_iter().map(by_name).collect()
     };
     let mut responses = Vec::with_capacity(wanted.len());
+    let mut wait = Duration::ZERO;
     for (name, id) in wanted {
         let row = DeletableTopicResult::default().with_topic_id(id);
         let found = match &name {
@@ -115,7 +143,15 @@ pub(crate) async fn delete(context: &Context, request: DeleteTopicsRequest) -> D
             continue;
         };
         let row = row.with_name(Some(wire_topic(&found)));
-        let topic_id = context.shared.log.topic(&found).map(|topic| topic.id);
+        let topic = context.shared.log.topic(&found);
+        if let Some(topic) = &topic
+            && let Err(longer) = context.mutate(topic.partitions as usize, DELETE_REFUSED_FROM)
+        {
+            wait = wait.max(longer);
+            responses.push(row.with_error_code(errors::THROTTLING_QUOTA_EXCEEDED).with_error_message(over_quota()));
+            continue;
+        }
+        let topic_id = topic.map(|topic| topic.id);
         let result = match check_unprotected(&found) {
             Ok(_) => context.shared.log.delete_topic(&found).await,
             Err(error) => Err(error),
@@ -131,12 +167,23 @@ pub(crate) async fn delete(context: &Context, request: DeleteTopicsRequest) -> D
             }
         });
     }
-    DeleteTopicsResponse::default().with_responses(responses)
+    DeleteTopicsResponse::default().with_throttle_time_ms(throttle_ms(wait)).with_responses(responses)
 }
 
 pub(crate) async fn create_partitions(context: &Context, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
     let mut results = Vec::with_capacity(request.topics.len());
+    let mut wait = Duration::ZERO;
     for topic in request.topics {
+        let now = context.shared.log.topic(&topic.name).map_or(0, |topic| topic.partitions);
+        let more = usize::try_from(topic.count.saturating_sub(now)).unwrap_or(0);
+        if !request.validate_only
+            && let Err(longer) = context.mutate(more, GROW_REFUSED_FROM)
+        {
+            wait = wait.max(longer);
+            let row = CreatePartitionsTopicResult::default().with_name(topic.name);
+            results.push(row.with_error_code(errors::THROTTLING_QUOTA_EXCEEDED).with_error_message(over_quota()));
+            continue;
+        }
         let result = grow(context, &topic, request.validate_only).await;
         let row = CreatePartitionsTopicResult::default().with_name(topic.name);
         results.push(match result {
@@ -147,7 +194,7 @@ pub(crate) async fn create_partitions(context: &Context, request: CreatePartitio
             }
         });
     }
-    CreatePartitionsResponse::default().with_results(results)
+    CreatePartitionsResponse::default().with_throttle_time_ms(throttle_ms(wait)).with_results(results)
 }
 
 async fn grow(context: &Context, wanted: &CreatePartitionsTopic, validate_only: bool) -> Result<(), Error> {

@@ -180,6 +180,11 @@ impl Quotas {
     }
 }
 
+/// As responses say it. Parts of a millisecond count, so that nobody hears of no time and waits.
+pub(crate) fn throttle_ms(wait: Duration) -> i32 {
+    i32::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(i32::MAX)
+}
+
 fn bit(limit: Limit) -> u8 {
     1 << limit as u8
 }

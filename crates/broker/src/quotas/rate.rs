@@ -6,7 +6,7 @@ use std::{collections::VecDeque, time::Duration};
 const WINDOW: Duration = Duration::from_secs(1);
 const WINDOWS: u32 = 11;
 /// Longest wait, should somebody use a thousand times what is allowed at once.
-const WAIT_MAX: Duration = Duration::from_secs(3600);
+const WAIT_MAX: Duration = Duration::from_secs(600);
 
 /// What was used lately, by window: the running one and ten before it (Kafka's `Rate.java` over `SampledStat.java`).
 #[derive(Clone, Debug, Default)]

@@ -137,7 +137,10 @@ impl Entity {
     pub(crate) fn check(&self, name: &str, value: f64) -> Result<Limit, Reason> {
         let limit = Limit::of_name(name).ok_or_else(|| format!("`{name}` is no quota"))?;
         if (limit == Limit::Connection) != self.ip.is_some() {
-            return Err(format!("`{name}` is not a quota of {}", if self.ip.is_some() { "addresses" } else { "users" }));
+            return Err(format!(
+                "`{name}` is not a quota of {}",
+                if self.ip.is_some() { "addresses" } else { "users" }
+            ));
         }
         if !(value > 0.0 && value.is_finite()) || (limit.is_whole() && value.fract() != 0.0) {
             let whole = if limit.is_whole() { "whole " } else { "" };
@@ -345,12 +348,9 @@ mod tests {
 
     #[test]
     fn entities_survive_being_written_down() {
-        for parts in [
-            &[(USER, Some("ann")), (CLIENT, None)][..],
-            &[(IP, None)],
-            &[(IP, Some("10.0.0.1"))],
-            &[(USER, None)],
-        ] {
+        for parts in
+            [&[(USER, Some("ann")), (CLIENT, None)][..], &[(IP, None)], &[(IP, Some("10.0.0.1"))], &[(USER, None)]]
+        {
             let entity = entity(parts);
             let text = serde_json::to_string(&entity).expect("JSON");
             assert_eq!(serde_json::from_str::<Entity>(&text).expect("an entity"), entity, "{text}");

@@ -7,6 +7,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use broker::{Broker, BrokerHandle, BrokerParts, BrokerSettings};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use commitlog::{
+    Log,
     embedded::{EmbeddedLog, LogSettings},
     groups::Groups,
     record::{BatchBuilder, Codec},
@@ -59,7 +60,11 @@ pub async fn serve_with(dir: &Path, settings: BrokerSettings) -> Server {
 
 impl Server {
     pub async fn client(&self) -> Client {
-        Client { stream: TcpStream::connect(self.handle.addr).await.expect("connects"), correlation: 0 }
+        Client { stream: TcpStream::connect(self.handle.addr).await.expect("connects"), id: "test", correlation: 0 }
+    }
+
+    pub fn log_has(&self, topic: &str) -> bool {
+        self.log.topic(topic).is_some()
     }
 
     pub async fn stop(self) {
@@ -70,6 +75,8 @@ impl Server {
 
 pub struct Client {
     pub stream: TcpStream,
+    /// Its client id.
+    pub id: &'static str,
     correlation: i32,
 }
 
@@ -82,7 +89,7 @@ impl Client {
 
     pub async fn send<R: Request>(&mut self, version: i16, request: &R) {
         self.correlation += 1;
-        let frame = frame::<R>(version, self.correlation, request);
+        let frame = frame_of::<R>(self.id, version, self.correlation, request);
         self.stream.write_all(&frame).await.expect("sends");
     }
 
@@ -126,11 +133,15 @@ impl Client {
 
 /// A request as it goes over the wire.
 pub fn frame<R: Request>(version: i16, correlation: i32, request: &R) -> Bytes {
+    frame_of("test", version, correlation, request)
+}
+
+fn frame_of<R: Request>(client: &'static str, version: i16, correlation: i32, request: &R) -> Bytes {
     let header = RequestHeader::default()
         .with_request_api_key(R::KEY)
         .with_request_api_version(version)
         .with_correlation_id(correlation)
-        .with_client_id(Some(StrBytes::from_static_str("test")));
+        .with_client_id(Some(StrBytes::from_static_str(client)));
     let mut frame = BytesMut::new();
     frame.put_i32(0);
     header.encode(&mut frame, R::header_version(version)).expect("header");
