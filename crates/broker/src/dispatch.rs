@@ -1,6 +1,11 @@
 //! From a frame to the handler that answers it.
 
-use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{Arc, OnceLock},
+};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::{
@@ -8,11 +13,13 @@ use kafka_protocol::{
     protocol::{Decodable, Encodable, HeaderVersion, Request},
 };
 use parking_lot::Mutex;
+use security::Principal;
 
 use crate::{
     fetch,
     frame::{Header, Read, Reader, Response},
-    handlers::{admin, configs, group_admin, groups, metadata, offsets, produce, topics, transactions},
+    handlers::{acls, admin, configs, group_admin, groups, metadata, offsets, produce, topics, transactions, users},
+    login::{self, LoginState, Session},
     server::Shared,
     shape, versions,
 };
@@ -24,6 +31,8 @@ pub(crate) enum Outcome {
     Silence,
     /// The protocol has no answer for this.
     Close(String),
+    /// The last response: the connection closes after it.
+    Farewell(Response, String),
 }
 
 pub(crate) type Answering = dyn Future<Output = Outcome> + Send;
@@ -33,11 +42,39 @@ pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
     /// Name and version of its library, once it has told them (ApiVersions ≥ 3).
     software: Mutex<String>,
+    /// Who it is, once that is known.
+    principal: OnceLock<Principal>,
+    /// Its login, behind a door with SASL.
+    pub(crate) session: Mutex<Option<Session>>,
+    /// A login that shall prolong the session.
+    pub(crate) renewal: tokio::sync::Mutex<Option<LoginState>>,
 }
 
 impl Client {
     pub(crate) fn new(peer: SocketAddr) -> Self {
-        Self { peer, software: Mutex::new(String::new()) }
+        Self {
+            peer,
+            software: Mutex::default(),
+            principal: OnceLock::new(),
+            session: Mutex::default(),
+            renewal: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// It has logged in.
+    pub(crate) fn log_in(&self, session: Session) {
+        self.is(session.principal.clone());
+        *self.session.lock() = Some(session);
+    }
+
+    /// It has proved who it is. The first proof counts: a connection never changes hands.
+    pub(crate) fn is(&self, principal: Principal) {
+        self.principal.get_or_init(|| principal);
+    }
+
+    /// Whoever the door has not asked is anonymous.
+    pub(crate) fn principal(&self) -> &Principal {
+        self.principal.get_or_init(Principal::anonymous)
     }
 
     pub(crate) fn introduce(&self, name: &str, version: &str) {
@@ -76,6 +113,12 @@ pub(crate) fn dispatch(
     };
     shared.stats.request(which);
     let (key, version) = (offer.key, header.version);
+    let is_login = matches!(key, ApiKey::SaslHandshake | ApiKey::SaslAuthenticate);
+    let now = shared.world.clock.monotonic();
+    if !is_login && client.session.lock().as_ref().is_some_and(|session| session.until.is_some_and(|end| now >= end)) {
+        let why = "it should have logged in again (KIP-368)".to_owned();
+        return Err(bad("request after the end of a session", &header, why));
+    }
     let malformed = |e| bad("malformed request", &header, format!("{e}"));
     let client_id = rest_of_header(&mut reader, key, version).map_err(malformed)?;
     let body = frame.split_off(reader.position());
@@ -85,6 +128,11 @@ pub(crate) fn dispatch(
         ApiKey::Produce => return produce::produce(context, &body).map_err(malformed),
         ApiKey::Fetch => return fetch::fetch(context, &body).map_err(malformed),
         _ => shape::check(key, version, &body).map(drop).map_err(malformed)?,
+    }
+    match key {
+        ApiKey::SaslHandshake => return Ok(Box::pin(login::handshake_again(context, body))),
+        ApiKey::SaslAuthenticate => return Ok(Box::pin(login::authenticate_again(context, body))),
+        _ => {}
     }
 
     macro_rules! to {
@@ -132,6 +180,11 @@ pub(crate) fn dispatch(
         ApiKey::TxnOffsetCommit => to!(transactions::commit_offsets, kafka::TxnOffsetCommitRequest),
         ApiKey::DescribeTransactions => to!(transactions::describe, kafka::DescribeTransactionsRequest),
         ApiKey::ListTransactions => to!(transactions::list, kafka::ListTransactionsRequest),
+        ApiKey::DescribeAcls => to!(acls::describe, kafka::DescribeAclsRequest),
+        ApiKey::CreateAcls => to!(acls::create, kafka::CreateAclsRequest),
+        ApiKey::DeleteAcls => to!(acls::delete, kafka::DeleteAclsRequest),
+        ApiKey::DescribeUserScramCredentials => to!(users::describe, kafka::DescribeUserScramCredentialsRequest),
+        ApiKey::AlterUserScramCredentials => to!(users::alter, kafka::AlterUserScramCredentialsRequest),
         ApiKey::DescribeLogDirs => to!(admin::describe_log_dirs, kafka::DescribeLogDirsRequest),
         _ => return Err(bad("request not offered", &header, "no handler".to_owned())),
     })
@@ -150,7 +203,7 @@ pub(crate) fn ready(outcome: Outcome) -> Pin<Box<Answering>> {
     Box::pin(std::future::ready(outcome))
 }
 
-fn decode<R: Request>(mut body: Bytes, version: i16) -> Result<R, String> {
+pub(crate) fn decode<R: Request>(mut body: Bytes, version: i16) -> Result<R, String> {
     <R as Decodable>::decode(&mut body, version).map_err(|e| e.to_string())
 }
 

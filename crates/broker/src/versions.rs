@@ -18,7 +18,7 @@ const fn offer(key: ApiKey, min: i16, max: i16) -> Offer {
     Offer { key, min, max, served_from: min }
 }
 
-/// Minimums follow Kafka 4.x (KIP-896), maximums Kafka 4.1. Security and the new group protocol are not here, so they are not
+/// Minimums follow Kafka 4.x (KIP-896), maximums Kafka 4.1. The new group protocol is not here, so it is not
 /// offered. Transactions are those of the first protocol: without the feature `transaction.version` nobody may use EndTxn and
 /// TxnOffsetCommit 5 (KIP-890).
 pub(crate) const OFFERS: &[Offer] = &[
@@ -36,6 +36,8 @@ pub(crate) const OFFERS: &[Offer] = &[
     offer(ApiKey::SyncGroup, 0, 5),
     offer(ApiKey::DescribeGroups, 0, 6),
     offer(ApiKey::ListGroups, 0, 5),
+    // On every listener, as in Kafka: without SASL they answer ILLEGAL_SASL_STATE.
+    offer(ApiKey::SaslHandshake, 0, 1),
     offer(ApiKey::ApiVersions, 0, 4),
     offer(ApiKey::CreateTopics, 2, 7),
     offer(ApiKey::DeleteTopics, 1, 6),
@@ -46,14 +48,20 @@ pub(crate) const OFFERS: &[Offer] = &[
     offer(ApiKey::AddOffsetsToTxn, 0, 4),
     offer(ApiKey::EndTxn, 0, 4),
     offer(ApiKey::TxnOffsetCommit, 0, 4),
+    offer(ApiKey::DescribeAcls, 1, 3),
+    offer(ApiKey::CreateAcls, 1, 3),
+    offer(ApiKey::DeleteAcls, 1, 3),
     offer(ApiKey::DescribeConfigs, 1, 4),
     offer(ApiKey::AlterConfigs, 0, 2),
     offer(ApiKey::DescribeLogDirs, 1, 4),
+    offer(ApiKey::SaslAuthenticate, 0, 2),
     offer(ApiKey::CreatePartitions, 0, 3),
     offer(ApiKey::DeleteGroups, 0, 2),
     offer(ApiKey::ElectLeaders, 0, 2),
     offer(ApiKey::IncrementalAlterConfigs, 0, 1),
     offer(ApiKey::OffsetDelete, 0, 0),
+    offer(ApiKey::DescribeUserScramCredentials, 0, 0),
+    offer(ApiKey::AlterUserScramCredentials, 0, 0),
     offer(ApiKey::DescribeCluster, 0, 2),
     offer(ApiKey::DescribeTransactions, 0, 0),
     offer(ApiKey::ListTransactions, 0, 1),

@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::{code, errors, place, text};
 use crate::{
+    access::{self, Operation},
     dispatch::{Answering, Context, Outcome, encode},
     frame::{Malformed, Read, Reader},
     stats::TopicCounters,
@@ -38,6 +39,7 @@ const TRANSACTIONAL: u8 = 1 << 4;
 
 /// The request as read: nothing of it is appended before all of it is.
 pub(crate) struct Wanted<'a> {
+    transactional_id: Option<&'a str>,
     acks: i16,
     pub(crate) topics: Vec<WantedTopic<'a>>,
 }
@@ -65,7 +67,7 @@ impl<'a> Wanted<'a> {
     pub(crate) fn parse(body: &'a Bytes, version: i16) -> Read<Self> {
         let compact = version >= 9;
         let mut reader = Reader::new(body);
-        let _transactional_id = reader.text(compact)?; // The batches say which transaction they belong to.
+        let transactional_id = reader.text(compact)?;
         let acks = reader.i16()?;
         let _timeout_ms = reader.i32()?; // The disk is as fast as it is; there are no replicas to wait for.
         let mut things = 0;
@@ -93,15 +95,24 @@ impl<'a> Wanted<'a> {
         if compact {
             reader.tags()?;
         }
-        Ok(Self { acks, topics })
+        Ok(Self { transactional_id, acks, topics })
     }
 }
 
 /// Appends fix their place in the log before this returns; the future waits until they are durable.
 pub(crate) fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answering>>> {
     let version = context.version;
-    let Wanted { acks, topics } = Wanted::parse(body, version)?;
-    let refusal = if !(-1..=1).contains(&acks) {
+    let Wanted { transactional_id, acks, topics } = Wanted::parse(body, version)?;
+    // The batches say which transaction they belong to; the id says who may write to it.
+    let batches = || topics.iter().flat_map(|topic| &topic.partitions).filter_map(|(_, batch)| batch.as_ref());
+    let may_use_id = match transactional_id {
+        _ if !batches().any(|batch| is_transactional(batch)) => true,
+        Some(id) => context.authorize(Operation::Write, access::transactional_id(id)).is_ok(),
+        None => context.authorize(Operation::Write, access::transactional_id("")).is_ok(),
+    };
+    let refusal = if !may_use_id {
+        Some((errors::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "the client may not use this transactional id"))
+    } else if !(-1..=1).contains(&acks) {
         Some((errors::INVALID_REQUIRED_ACKS, "acks is none of -1, 0 and 1"))
     } else {
         None
@@ -109,10 +120,16 @@ pub(crate) fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answering>
     let mut appends = Vec::with_capacity(topics.len());
     for WantedTopic { name, id, partitions } in topics {
         let topic = if version >= 13 { context.shared.log.topic_by_id(id) } else { context.shared.log.topic(name) };
+        let of = topic.as_ref().map_or(name, |topic| topic.name.as_str());
+        // Whoever may not write to a topic does not learn whether it exists.
+        let may = (version >= 13 && topic.is_none())
+            || refusal.is_some()
+            || context.authorize(Operation::Write, access::topic(of)).is_ok();
         let counters = topic.as_ref().map(|t| context.shared.stats.topic(&t.name));
         let start = |(index, batch): (i32, Option<Bytes>)| {
             let append = match (&topic, &counters, batch) {
                 _ if refusal.is_some() => refused(refusal.expect("is some")),
+                _ if !may => refused((errors::TOPIC_AUTHORIZATION_FAILED, "the client may not write to this topic")),
                 (Some(topic), Some(counters), Some(batch)) => match place(topic, index) {
                     None => refused((errors::UNKNOWN_TOPIC_OR_PARTITION, "there is no such partition")),
                     Some(_) if topic.name.is_protected() => {
@@ -148,8 +165,7 @@ fn append(
     to: &TopicPartition,
     batch: Bytes,
 ) -> Result<BoxFuture<'static, Result<Appended>>, (i16, &'static str)> {
-    let is_transactional = batch[ATTRIBUTES_AT + 1] & TRANSACTIONAL != 0;
-    let Some(header) = Header::parse(&batch).ok().filter(|_| is_transactional) else {
+    let Some(header) = Header::parse(&batch).ok().filter(|_| is_transactional(&batch)) else {
         // The log refuses what is no batch.
         return Ok(context.shared.log.append(to, batch, Append::default()));
     };
@@ -161,6 +177,10 @@ fn append(
         }
         _ => (errors::INVALID_TXN_STATE, "the partition is not in an open transaction of the producer"),
     })
+}
+
+fn is_transactional(batch: &[u8]) -> bool {
+    batch.get(ATTRIBUTES_AT + 1).is_some_and(|attributes| attributes & TRANSACTIONAL != 0)
 }
 
 fn refused((code, why): (i16, &'static str)) -> PartitionAppend {
