@@ -881,7 +881,10 @@ async fn every_api_on_offer_refuses_somebody_without_rights_or_shows_nothing() {
             |a: FindCoordinatorResponse, v| if v >= 4 { vec![a.coordinators[0].error_code] } else { vec![a.error_code] };
         JoinGroupRequest, [30], |_| JoinGroupRequest::default().with_group_id(group()).with_session_timeout_ms(10000),
             |a: JoinGroupResponse, _| vec![a.error_code];
-        SyncGroupRequest, [30], |_| SyncGroupRequest::default().with_group_id(group()), |a: SyncGroupResponse, _| vec![a.error_code];
+        SyncGroupRequest, [30], |v| {
+            let request = SyncGroupRequest::default().with_group_id(group());
+            if v >= 5 { request.with_protocol_type(Some(text("p"))).with_protocol_name(Some(text("p"))) } else { request }
+        }, |a: SyncGroupResponse, _| vec![a.error_code];
         HeartbeatRequest, [30], |_| HeartbeatRequest::default().with_group_id(group()), |a: HeartbeatResponse, _| vec![a.error_code];
         LeaveGroupRequest, [30], |_| LeaveGroupRequest::default().with_group_id(group()), |a: LeaveGroupResponse, _| vec![a.error_code];
         OffsetCommitRequest, [30], |_| OffsetCommitRequest::default().with_group_id(group()).with_topics(vec![

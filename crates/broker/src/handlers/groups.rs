@@ -147,11 +147,11 @@ fn refused_join(version: i16, member: StrBytes, code: i16) -> JoinGroupResponse 
 }
 
 pub(crate) async fn sync(context: &Context, request: SyncGroupRequest) -> SyncGroupResponse {
-    if let Err(code) = context.authorize(Operation::Read, group(&request.group_id)) {
-        return SyncGroupResponse::default().with_error_code(code);
-    }
     if context.version >= 5 && (request.protocol_type.is_none() || request.protocol_name.is_none()) {
         return SyncGroupResponse::default().with_error_code(errors::INCONSISTENT_GROUP_PROTOCOL);
+    }
+    if let Err(code) = context.authorize(Operation::Read, group(&request.group_id)) {
+        return SyncGroupResponse::default().with_error_code(code);
     }
     let answer = context
         .shared
