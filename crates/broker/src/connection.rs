@@ -11,17 +11,17 @@ use std::{
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::ApiKey;
+use security::Principal;
 use tokio::{
-    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt},
-    net::{
-        TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
 };
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
     dispatch::{Answering, Client, Outcome},
+    login,
     server::Shared,
 };
 
@@ -49,9 +49,59 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
         tracing::debug!(%peer, %error, "connection lost before it began");
         return;
     }
-    let (read, write) = stream.into_split();
-    let (queue, answers) = mpsc::channel(shared.settings.in_flight_requests_max);
     let client = Arc::new(Client::new(peer));
+    let Some(tls) = &shared.security.tls else {
+        return enter(shared, client, None, stream, TcpStream::into_split).await;
+    };
+    let handshake = TlsAcceptor::from(tls.config()).accept(stream);
+    match tokio::time::timeout(login::PATIENCE, handshake).await {
+        Ok(Ok(stream)) => {
+            let certificate = stream.get_ref().1.peer_certificates().and_then(security::tls::principal_of);
+            Box::pin(enter(shared, client, certificate, stream, tokio::io::split)).await;
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(%peer, %error, "TLS handshake failed");
+            login::no_handshake(&shared.security, peer, &error);
+        }
+        Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+    }
+}
+
+/// Lets the client in if it proves who it is, and serves it. With SASL its login counts, without its certificate.
+async fn enter<S, R, W>(
+    shared: Arc<Shared>,
+    client: Arc<Client>,
+    certificate: Option<Principal>,
+    mut stream: S,
+    split: impl FnOnce(S) -> (R, W),
+) where
+    S: AsyncRead + AsyncWrite + Unpin,
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    if shared.security.settings.protocol.has_sasl() {
+        let peer = client.peer;
+        match tokio::time::timeout(login::PATIENCE, login::log_in(&shared, &client, &mut stream)).await {
+            Ok(Ok(session)) => client.log_in(session),
+            Ok(Err(reason)) => return tracing::info!(%peer, reason, "Kafka connection closed"),
+            Err(_) => return tracing::info!(%peer, reason = "a login took too long", "Kafka connection closed"),
+        }
+    }
+    if let Some(principal) = certificate {
+        client.is(principal);
+    }
+    let (read, write) = split(stream);
+    serve_requests(shared, client, read, write).await;
+}
+
+async fn serve_requests(
+    shared: Arc<Shared>,
+    client: Arc<Client>,
+    read: impl AsyncRead + Unpin,
+    write: impl AsyncWrite + Unpin,
+) {
+    let peer = client.peer;
+    let (queue, answers) = mpsc::channel(shared.settings.in_flight_requests_max);
     let reading = Frames { shared: shared.clone(), read, buffer: BytesMut::new(), queue }.dispatch_all(client);
     let writing = answer_all(shared.clone(), write, answers);
     tokio::pin!(writing);
@@ -90,14 +140,14 @@ enum End {
 }
 
 /// The reading side.
-struct Frames {
+struct Frames<R> {
     shared: Arc<Shared>,
-    read: OwnedReadHalf,
+    read: R,
     buffer: BytesMut,
     queue: mpsc::Sender<Queued>,
 }
 
-impl Frames {
+impl<R: AsyncRead + Unpin> Frames<R> {
     async fn dispatch_all(mut self, client: Arc<Client>) -> Result<(), End> {
         while let Some((frame, permit)) = self.next().await? {
             self.shared.stats.bytes_in.fetch_add(frame.len() as u64 + 4, Relaxed);
@@ -196,7 +246,7 @@ pub(crate) fn frame_bytes(claimed: i32, bytes_max: usize) -> Option<usize> {
 /// The answering side: ends when the queue is closed and empty, or with a connection that cannot go on.
 async fn answer_all(
     shared: Arc<Shared>,
-    mut write: OwnedWriteHalf,
+    mut write: impl AsyncWrite + Unpin,
     mut answers: mpsc::Receiver<Queued>,
 ) -> Result<(), End> {
     let mut current = None;
@@ -244,6 +294,10 @@ fn collect(chunks: &mut VecDeque<Bytes>, permits: &mut Vec<OwnedSemaphorePermit>
         }
         Outcome::Silence => {}
         Outcome::Close(reason) => return Err(End::Refused(reason)),
+        Outcome::Farewell(response, reason) => {
+            chunks.extend(response.chunks);
+            return Err(End::Refused(reason));
+        }
     }
     Ok(())
 }
@@ -270,5 +324,6 @@ async fn write_all(write: &mut (impl AsyncWrite + Unpin), chunks: &mut VecDeque<
             chunks.pop_front();
         }
     }
-    Ok(())
+    // TLS keeps what the socket did not take at once.
+    write.flush().await
 }

@@ -4,7 +4,7 @@ use std::{
     future::Future,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, atomic::Ordering::Relaxed},
+    sync::{Arc, OnceLock, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -14,11 +14,15 @@ use kafka_protocol::{
     protocol::{Decodable, Encodable, HeaderVersion, Request},
 };
 use parking_lot::Mutex;
+use security::Principal;
 
 use crate::{
     fetch,
     frame::{Header, Read, Reader, Response},
-    handlers::{admin, configs, group_admin, groups, metadata, offsets, produce, quotas, topics, transactions},
+    handlers::{
+        acls, admin, configs, group_admin, groups, metadata, offsets, produce, quotas, topics, transactions, users,
+    },
+    login::{self, LoginState, Session},
     quotas::Limit,
     server::Shared,
     shape, versions,
@@ -31,6 +35,8 @@ pub(crate) enum Outcome {
     Silence,
     /// The protocol has no answer for this.
     Close(String),
+    /// The last response: the connection closes after it.
+    Farewell(Response, String),
 }
 
 pub(crate) type Answering = dyn Future<Output = Outcome> + Send;
@@ -42,11 +48,40 @@ pub(crate) struct Client {
     software: Mutex<String>,
     /// It is over its quota.
     muted_until: Mutex<Duration>,
+    /// Who it is, once that is known.
+    principal: OnceLock<Principal>,
+    /// Its login, behind a door with SASL.
+    pub(crate) session: Mutex<Option<Session>>,
+    /// A login that shall prolong the session.
+    pub(crate) renewal: tokio::sync::Mutex<Option<LoginState>>,
 }
 
 impl Client {
     pub(crate) fn new(peer: SocketAddr) -> Self {
-        Self { peer, software: Mutex::new(String::new()), muted_until: Mutex::default() }
+        Self {
+            peer,
+            software: Mutex::default(),
+            principal: OnceLock::new(),
+            session: Mutex::default(),
+            renewal: tokio::sync::Mutex::default(),
+            muted_until: Mutex::default(),
+        }
+    }
+
+    /// It has logged in.
+    pub(crate) fn log_in(&self, session: Session) {
+        self.is(session.principal.clone());
+        *self.session.lock() = Some(session);
+    }
+
+    /// It has proved who it is. The first proof counts: a connection never changes hands.
+    pub(crate) fn is(&self, principal: Principal) {
+        self.principal.get_or_init(|| principal);
+    }
+
+    /// Whoever the door has not asked is anonymous.
+    pub(crate) fn principal(&self) -> &Principal {
+        self.principal.get_or_init(Principal::anonymous)
     }
 
     pub(crate) fn introduce(&self, name: &str, version: &str) {
@@ -77,13 +112,10 @@ pub(crate) struct Context {
     pub(crate) client_id: String,
 }
 
-/// What a client is without a name: quotas know it by this, too.
-const ANONYMOUS: &str = "ANONYMOUS";
-
 /// Quotas of the client.
 impl Context {
     fn user(&self) -> &str {
-        ANONYMOUS
+        self.client.principal().name()
     }
 
     /// Counts what the client has used. It is not heard before the time this gives is over.
@@ -161,6 +193,12 @@ async fn start(shared: &Arc<Shared>, client: &Arc<Client>, mut frame: Bytes) -> 
     };
     shared.stats.request(which);
     let (key, version) = (offer.key, header.version);
+    let is_login = matches!(key, ApiKey::SaslHandshake | ApiKey::SaslAuthenticate);
+    let now = shared.world.clock.monotonic();
+    if !is_login && client.session.lock().as_ref().is_some_and(|session| session.until.is_some_and(|end| now >= end)) {
+        let why = "it should have logged in again (KIP-368)".to_owned();
+        return Err(bad("request after the end of a session", &header, why));
+    }
     let malformed = |e| bad("malformed request", &header, format!("{e}"));
     let client_id = rest_of_header(&mut reader, key, version).map_err(malformed)?;
     let body = frame.split_off(reader.position());
@@ -171,6 +209,11 @@ async fn start(shared: &Arc<Shared>, client: &Arc<Client>, mut frame: Bytes) -> 
         ApiKey::Produce => return Ok((known, produce::produce(context, &body).await.map_err(malformed)?)),
         ApiKey::Fetch => return Ok((known, fetch::fetch(context, &body).map_err(malformed)?)),
         _ => shape::check(key, version, &body).map(drop).map_err(malformed)?,
+    }
+    match key {
+        ApiKey::SaslHandshake => return Ok((known, Box::pin(login::handshake_again(context, body)))),
+        ApiKey::SaslAuthenticate => return Ok((known, Box::pin(login::authenticate_again(context, body)))),
+        _ => {}
     }
 
     macro_rules! to {
@@ -221,6 +264,11 @@ async fn start(shared: &Arc<Shared>, client: &Arc<Client>, mut frame: Bytes) -> 
         ApiKey::ListTransactions => to!(transactions::list, kafka::ListTransactionsRequest),
         ApiKey::DescribeClientQuotas => to!(quotas::describe, kafka::DescribeClientQuotasRequest),
         ApiKey::AlterClientQuotas => to!(quotas::alter, kafka::AlterClientQuotasRequest),
+        ApiKey::DescribeAcls => to!(acls::describe, kafka::DescribeAclsRequest),
+        ApiKey::CreateAcls => to!(acls::create, kafka::CreateAclsRequest),
+        ApiKey::DeleteAcls => to!(acls::delete, kafka::DeleteAclsRequest),
+        ApiKey::DescribeUserScramCredentials => to!(users::describe, kafka::DescribeUserScramCredentialsRequest),
+        ApiKey::AlterUserScramCredentials => to!(users::alter, kafka::AlterUserScramCredentialsRequest),
         ApiKey::DescribeLogDirs => to!(admin::describe_log_dirs, kafka::DescribeLogDirsRequest),
         _ => return Err(bad("request not offered", &header, "no handler".to_owned())),
     };
@@ -256,7 +304,7 @@ pub(crate) fn ready(outcome: Outcome) -> Pin<Box<Answering>> {
     Box::pin(std::future::ready(outcome))
 }
 
-fn decode<R: Request>(mut body: Bytes, version: i16) -> Result<R, String> {
+pub(crate) fn decode<R: Request>(mut body: Bytes, version: i16) -> Result<R, String> {
     <R as Decodable>::decode(&mut body, version).map_err(|e| e.to_string())
 }
 

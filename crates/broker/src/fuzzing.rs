@@ -11,6 +11,7 @@ use crate::{
     fetch::FetchRequest,
     frame::{Header, Reader},
     handlers::produce,
+    login::Request,
     shape, versions,
 };
 
@@ -54,6 +55,11 @@ pub fn read(mut frame: Bytes) -> bool {
             decoded
         }
     }
+}
+
+/// Reads a frame as the first of somebody unknown and returns whether it would have been answered.
+pub fn read_before_login(frame: Bytes) -> bool {
+    Request::read(frame).is_ok_and(|request| request.is_whole())
 }
 
 fn produced(body: &Bytes, version: i16) -> bool {

@@ -1,15 +1,16 @@
 //! The Kafka door: connections, framing, dispatch and handlers of the Kafka wire protocol.
 //!
 //! Knows the protocol and nothing else: records live behind [`commitlog::Log`], groups behind
-//! [`commitlog::groups::Groups`]. It holds no state beyond connections and fetch sessions, which clients can lose any time.
+//! [`commitlog::groups::Groups`], users and rules behind [`security::Security`]. It holds no state beyond connections and fetch sessions, which clients can lose any time.
 //!
 //! ```text
-//!  socket ─bytes→ connection ─frame→ dispatch ─request→ handlers/* ─→ Log, Groups
-//!  socket ←bytes─ connection ←responses in the order of requests──┘
+//!  socket ─bytes→ login ─who→ connection ─frame→ dispatch ─request→ handlers/* ─may they?→ Log, Groups
+//!  socket ←bytes──────────── connection ←responses in the order of requests──┘
 //! ```
 //! Record batches are never copied or decoded here: a Produce request hands slices of the frame to the log, a Fetch
 //! response sends slices of what the log read.
 
+mod access;
 mod connection;
 mod dispatch;
 mod fetch;
@@ -17,6 +18,7 @@ mod frame;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod handlers;
+mod login;
 mod quotas;
 mod server;
 mod settings;

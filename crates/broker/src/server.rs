@@ -8,6 +8,7 @@ use std::{
 
 use commitlog::{Log, groups::Groups, transactions::Transactions};
 use model::{Error, Result, error::codes};
+use security::Security;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -17,6 +18,7 @@ use world::{TaskKind, World};
 use crate::{
     connection,
     fetch::Sessions,
+    login,
     quotas::Quotas,
     settings::BrokerSettings,
     stats::{Stats, StatsSnapshot},
@@ -51,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) transactions: Arc<Transactions>,
     pub(crate) world: World,
     pub(crate) settings: BrokerSettings,
+    pub(crate) security: Arc<Security>,
     pub(crate) stats: Stats,
     pub(crate) quotas: Quotas,
     pub(crate) sessions: Sessions,
@@ -58,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) advertised: (String, i32),
     /// Bytes of requests that may still be taken in.
     pub(crate) in_flight: Arc<Semaphore>,
+    /// Bytes of requests that may still be taken in from those who are not in yet.
+    pub(crate) login_frames: Semaphore,
     /// Bytes of records that may still be put into responses.
     pub(crate) responses: Arc<Semaphore>,
 }
@@ -67,6 +72,8 @@ impl Broker {
     pub async fn start(parts: BrokerParts) -> Result<BrokerHandle> {
         let BrokerParts { log, groups, transactions, world, listen, settings } = parts;
         settings.check()?;
+        settings.security.check(listen)?;
+        let security = Security::open(log.clone(), world.clone(), settings.security.clone()).await?;
         let unavailable = |e: std::io::Error| {
             Error::new(codes::ADDRESS_UNAVAILABLE, format!("the Kafka door cannot listen on {listen}"))
                 .detail(e.to_string())
@@ -83,8 +90,10 @@ impl Broker {
             log,
             groups,
             transactions,
+            login_frames: Semaphore::new(login::FRAMES_BYTES_MAX),
             world,
             settings,
+            security,
         });
         let tasks = shared.world.tasks.clone();
         tasks.spawn(TaskKind::Listener, accept(shared.clone(), listener));
@@ -93,6 +102,11 @@ impl Broker {
 }
 
 impl BrokerHandle {
+    /// Users, rules and decisions, for other doors.
+    pub fn security(&self) -> Arc<Security> {
+        self.shared.security.clone()
+    }
+
     /// The door's counters now. Topics that are gone are left out, and forgotten.
     pub fn stats(&self) -> StatsSnapshot {
         self.shared.stats.retain(|topic| self.shared.log.topic(topic).is_some());

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use model::{Error, Result, error::codes};
+use security::SecuritySettings;
 
 /// How the Kafka door behaves. The defaults are meant to be right; Kafka's names in parentheses.
 #[derive(Clone, Debug)]
@@ -33,6 +34,8 @@ pub struct BrokerSettings {
     pub responses_bytes_max: usize,
     /// Fetch sessions kept at once (`max.incremental.fetch.session.cache.slots`).
     pub fetch_sessions_max: usize,
+    /// Who may come in, and what they may do.
+    pub security: SecuritySettings,
 }
 
 impl Default for BrokerSettings {
@@ -50,6 +53,7 @@ impl Default for BrokerSettings {
             fetch_bytes_max: 55 << 20,
             responses_bytes_max: 256 << 20,
             fetch_sessions_max: 1000,
+            security: SecuritySettings::default(),
         }
     }
 }

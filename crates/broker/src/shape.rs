@@ -89,6 +89,8 @@ fn shape(key: ApiKey) -> Option<Shape> {
             all(list![all(TEXT), all(Kind::Blob)])],
         ApiKey::DescribeGroups => shape![5; all(TEXTS), from(3, BOOL)],
         ApiKey::ListGroups => shape![3; from(4, TEXTS), from(5, TEXTS)],
+        ApiKey::SaslHandshake => shape![NEVER; all(TEXT)],
+        ApiKey::SaslAuthenticate => shape![2; all(Kind::Blob)],
         ApiKey::ApiVersions => shape![3; from(3, TEXT), from(3, TEXT)],
         ApiKey::CreateTopics => shape![5; all(list![all(TEXT), all(I32), all(I16), all(list![all(I32), all(I32S)]),
             all(list![all(TEXT), all(TEXT)])]), all(I32), all(BOOL)],
@@ -109,6 +111,13 @@ fn shape(key: ApiKey) -> Option<Shape> {
         ApiKey::OffsetForLeaderEpoch => {
             shape![4; from(3, I32), all(list![all(TEXT), all(list![all(I32), all(I32), all(I32)])])]
         }
+        ApiKey::DescribeAcls => shape![2; all(I8), all(TEXT), all(I8), all(TEXT), all(TEXT), all(I8), all(I8)],
+        ApiKey::CreateAcls | ApiKey::DeleteAcls => {
+            shape![2; all(list![all(I8), all(TEXT), all(I8), all(TEXT), all(TEXT), all(I8), all(I8)])]
+        }
+        ApiKey::DescribeUserScramCredentials => shape![0; all(list![all(TEXT)])],
+        ApiKey::AlterUserScramCredentials => shape![0; all(list![all(TEXT), all(I8)]),
+            all(list![all(TEXT), all(I8), all(I32), all(Kind::Blob), all(Kind::Blob)])],
         ApiKey::DescribeConfigs => shape![4; all(list![all(I8), all(TEXT), all(TEXTS)]), all(BOOL), from(3, BOOL)],
         ApiKey::AlterConfigs => shape![2; all(CONFIG_RESOURCES), all(BOOL)],
         ApiKey::IncrementalAlterConfigs => {

@@ -22,8 +22,7 @@ const fn offer(key: ApiKey, min: i16, max: i16) -> Offer {
 /// 5 *are* that protocol.
 pub(crate) const TRANSACTION_VERSION: (&str, i16) = ("transaction.version", 2);
 
-/// Minimums follow Kafka 4.x (KIP-896), maximums Kafka 4.1. Security and the new group protocol are not here, so they are not
-/// offered.
+/// Minimums follow Kafka 4.x (KIP-896), maximums Kafka 4.1. The new group protocol is not here, so it is not offered.
 pub(crate) const OFFERS: &[Offer] = &[
     // librdkafka ≤ 2.8 compresses only if Produce version 0 is on offer (KAFKA-18659); nobody sends it.
     Offer { key: ApiKey::Produce, min: 0, max: 13, served_from: 3 },
@@ -39,6 +38,8 @@ pub(crate) const OFFERS: &[Offer] = &[
     offer(ApiKey::SyncGroup, 0, 5),
     offer(ApiKey::DescribeGroups, 0, 6),
     offer(ApiKey::ListGroups, 0, 5),
+    // On every listener, as in Kafka: without SASL they answer ILLEGAL_SASL_STATE.
+    offer(ApiKey::SaslHandshake, 0, 1),
     offer(ApiKey::ApiVersions, 0, 4),
     offer(ApiKey::CreateTopics, 2, 7),
     offer(ApiKey::DeleteTopics, 1, 6),
@@ -49,9 +50,13 @@ pub(crate) const OFFERS: &[Offer] = &[
     offer(ApiKey::AddOffsetsToTxn, 0, 4),
     offer(ApiKey::EndTxn, 0, 5),
     offer(ApiKey::TxnOffsetCommit, 0, 5),
+    offer(ApiKey::DescribeAcls, 1, 3),
+    offer(ApiKey::CreateAcls, 1, 3),
+    offer(ApiKey::DeleteAcls, 1, 3),
     offer(ApiKey::DescribeConfigs, 1, 4),
     offer(ApiKey::AlterConfigs, 0, 2),
     offer(ApiKey::DescribeLogDirs, 1, 4),
+    offer(ApiKey::SaslAuthenticate, 0, 2),
     offer(ApiKey::CreatePartitions, 0, 3),
     offer(ApiKey::DeleteGroups, 0, 2),
     offer(ApiKey::ElectLeaders, 0, 2),
@@ -59,6 +64,8 @@ pub(crate) const OFFERS: &[Offer] = &[
     offer(ApiKey::OffsetDelete, 0, 0),
     offer(ApiKey::DescribeClientQuotas, 0, 1),
     offer(ApiKey::AlterClientQuotas, 0, 1),
+    offer(ApiKey::DescribeUserScramCredentials, 0, 0),
+    offer(ApiKey::AlterUserScramCredentials, 0, 0),
     offer(ApiKey::DescribeCluster, 0, 2),
     offer(ApiKey::DescribeProducers, 0, 0),
     offer(ApiKey::DescribeTransactions, 0, 0),

@@ -150,6 +150,19 @@ async fn every_version_on_offer_is_answered_in_its_own_format() {
             describe_producers_request::TopicRequest::default().with_name(topic_name("t")).with_partition_indexes(vec![0, 9]),
         ]),
         DescribeTransactionsRequest: |_| DescribeTransactionsRequest::default().with_transactional_ids(vec![TransactionalId(name("x"))]),
+        SaslHandshakeRequest: |_| SaslHandshakeRequest::default().with_mechanism(name("PLAIN")),
+        SaslAuthenticateRequest: |_| SaslAuthenticateRequest::default(),
+        DescribeAclsRequest: |_| DescribeAclsRequest::default().with_pattern_type_filter(1).with_resource_name_filter(Some(name("t"))),
+        CreateAclsRequest: |_| CreateAclsRequest::default().with_creations(vec![create_acls_request::AclCreation::default()
+            .with_resource_pattern_type(3)]),
+        DeleteAclsRequest: |_| DeleteAclsRequest::default().with_filters(vec![delete_acls_request::DeleteAclsFilter::default()
+            .with_pattern_type_filter(3)]),
+        DescribeUserScramCredentialsRequest: |_| DescribeUserScramCredentialsRequest::default().with_users(Some(vec![
+            describe_user_scram_credentials_request::UserName::default().with_name(name("u")),
+        ])),
+        AlterUserScramCredentialsRequest: |_| AlterUserScramCredentialsRequest::default().with_deletions(vec![
+            alter_user_scram_credentials_request::ScramCredentialDeletion::default().with_name(name("u")).with_mechanism(1),
+        ]),
         ListTransactionsRequest: |_| ListTransactionsRequest::default().with_state_filters(vec![name("Ongoing")])
             .with_transactional_id_pattern(None),
         OffsetForLeaderEpochRequest: |_| OffsetForLeaderEpochRequest::default().with_topics(vec![

@@ -18,6 +18,7 @@ use tokio::sync::Notify;
 pub(crate) use self::{request::FetchRequest, session::Sessions};
 use self::{request::TopicKey, session::Plan};
 use crate::{
+    access::{self, Operation},
     dispatch::{Answering, Context, Outcome},
     frame::Read,
     handlers::{code, errors, offsets::check_epoch, place},
@@ -187,11 +188,17 @@ impl Fetch<'_> {
 
     /// `first`: nothing else is in the response yet, so the first batch comes whatever its size (KIP-74).
     async fn read(&self, want: &Want, room: usize, first: bool) -> Found {
+        // Whoever may not read a topic does not learn whether it exists.
+        let may = |name: &str| self.context.authorize(Operation::Read, access::topic(name));
         let topic = match &want.topic {
+            TopicKey::Name(name) if may(name).is_err() => Err(errors::TOPIC_AUTHORIZATION_FAILED),
             TopicKey::Name(name) => self.log().topic(name).ok_or(errors::UNKNOWN_TOPIC_OR_PARTITION),
             TopicKey::Id(id) => self.log().topic_by_id(*id).ok_or(errors::UNKNOWN_TOPIC_ID),
         };
         let topic = match topic {
+            Ok(topic) if self.request.by_id && may(&topic.name).is_err() => {
+                return Found::failed(errors::TOPIC_AUTHORIZATION_FAILED, NOWHERE);
+            }
             Ok(topic) => topic,
             Err(code) => return Found::failed(code, NOWHERE),
         };

@@ -10,9 +10,15 @@ use kafka_protocol::{
 };
 
 use super::{errors, partition_of, place, wire_topic};
-use crate::dispatch::Context;
+use crate::{
+    access::{CLUSTER, Operation},
+    dispatch::Context,
+};
 
 pub(crate) async fn describe_log_dirs(context: &Context, request: DescribeLogDirsRequest) -> DescribeLogDirsResponse {
+    if let Err(code) = context.authorize(Operation::Describe, CLUSTER) {
+        return DescribeLogDirsResponse::default().with_error_code(if context.version >= 3 { code } else { 0 });
+    }
     let log = &context.shared.log;
     let asked = request.topics.map(|topics| {
         let one = |t: kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic| {
@@ -41,6 +47,9 @@ pub(crate) async fn describe_log_dirs(context: &Context, request: DescribeLogDir
 
 /// The only broker leads everything already.
 pub(crate) async fn elect_leaders(context: &Context, request: ElectLeadersRequest) -> ElectLeadersResponse {
+    if let Err(code) = context.authorize(Operation::Alter, CLUSTER) {
+        return ElectLeadersResponse::default().with_error_code(if context.version >= 1 { code } else { 0 });
+    }
     let topics = request.topic_partitions.unwrap_or_default().into_iter().map(|topic| {
         let partition = |index: i32| {
             let code = match partition_of(context, &topic.topic, index) {

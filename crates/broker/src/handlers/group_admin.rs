@@ -1,6 +1,6 @@
 //! What admins ask of groups.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use commitlog::groups::{GroupError, MemberDescription};
 use kafka_protocol::{
@@ -16,7 +16,10 @@ use kafka_protocol::{
 };
 
 use super::{errors, partition_of};
-use crate::dispatch::Context;
+use crate::{
+    access::{self, CLUSTER, Operation, group},
+    dispatch::Context,
+};
 
 pub(crate) async fn list(context: &Context, request: ListGroupsRequest) -> ListGroupsResponse {
     const CLASSIC: StrBytes = StrBytes::from_static_str("classic");
@@ -26,6 +29,8 @@ pub(crate) async fn list(context: &Context, request: ListGroupsRequest) -> ListG
         context.shared.groups.list().into_iter().filter(|group| {
             wanted(&request.states_filter, group.state.name()) && wanted(&request.types_filter, &CLASSIC)
         });
+    let sees_all = context.may(Operation::Describe, CLUSTER);
+    let groups = groups.filter(|found| sees_all || context.may(Operation::Describe, group(&found.group)));
     let row = |group: commitlog::groups::GroupSummary| {
         let row = ListedGroup::default()
             .with_group_id(StrBytes::from_string(group.group.to_string()).into())
@@ -48,6 +53,13 @@ pub(crate) async fn describe(context: &Context, request: DescribeGroupsRequest) 
     };
     let groups = request.groups.into_iter().map(|id| {
         let row = DescribedGroup::default();
+        if let Err(code) = context.authorize(Operation::Describe, group(&id)) {
+            return row.with_error_code(code).with_group_id(id);
+        }
+        let row = match request.include_authorized_operations {
+            true => row.with_authorized_operations(context.authorized_operations(group(&id))),
+            false => row,
+        };
         match context.shared.groups.describe(&id) {
             Some(group) => row
                 .with_group_state(group.state.name().into())
@@ -68,16 +80,27 @@ pub(crate) async fn describe(context: &Context, request: DescribeGroupsRequest) 
 pub(crate) async fn delete(context: &Context, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
     let mut results = Vec::with_capacity(request.groups_names.len());
     for id in request.groups_names {
-        let code = context.shared.groups.delete(&id).await.err().map_or(0, GroupError::kafka_code);
+        let code = match context.authorize(Operation::Delete, group(&id)) {
+            Ok(()) => context.shared.groups.delete(&id).await.err().map_or(0, GroupError::kafka_code),
+            Err(code) => code,
+        };
         results.push(DeletableGroupResult::default().with_group_id(id).with_error_code(code));
     }
     DeleteGroupsResponse::default().with_results(results)
 }
 
 pub(crate) async fn delete_offsets(context: &Context, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
+    if let Err(code) = context.authorize(Operation::Delete, group(&request.group_id)) {
+        return OffsetDeleteResponse::default().with_error_code(code);
+    }
     let mut partitions = Vec::new();
+    let mut denied = HashSet::new();
     for topic in &request.topics {
         let name: Arc<str> = topic.name.as_str().into();
+        if context.authorize(Operation::Read, access::topic(&name)).is_err() {
+            denied.insert(name);
+            continue;
+        }
         let known =
             topic.partitions.iter().map(|p| p.partition_index).filter(|p| partition_of(context, &name, *p).is_some());
         partitions.extend(known.map(|p| (name.clone(), p)));
@@ -90,6 +113,7 @@ pub(crate) async fn delete_offsets(context: &Context, request: OffsetDeleteReque
     let topics = request.topics.into_iter().map(|topic| {
         let row = |index: i32| {
             let code = match partition_of(context, &topic.name, index) {
+                _ if denied.contains(topic.name.as_str()) => errors::TOPIC_AUTHORIZATION_FAILED,
                 None => errors::UNKNOWN_TOPIC_OR_PARTITION,
                 Some(_) => {
                     results.next().map_or(errors::UNKNOWN_SERVER_ERROR, |r| r.err().map_or(0, GroupError::kafka_code))

@@ -1,6 +1,6 @@
 //! What members of consumer groups ask: from the wire to [`commitlog::groups`] and back.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use commitlog::groups::{
     CommitRequest, CommittedOffset, GroupError, JoinRequest, Leaver, MemberRef, OffsetToCommit, SyncRequest,
@@ -23,7 +23,11 @@ use kafka_protocol::{
 };
 
 use super::{errors, partition_of, text, wire_topic};
-use crate::{NODE_ID, dispatch::Context};
+use crate::{
+    NODE_ID,
+    access::{self, Operation, group, transactional_id},
+    dispatch::Context,
+};
 
 fn error_code(error: Option<GroupError>) -> i16 {
     error.map_or(0, GroupError::kafka_code)
@@ -47,18 +51,27 @@ pub(crate) async fn find_coordinator(context: &Context, request: FindCoordinator
             "only consumer groups and transactions have a coordinator here: share groups are not offered",
         )),
     };
-    let key = |key: &StrBytes| match &refusal {
-        None => Coordinator::default()
-            .with_key(key.clone())
-            .with_node_id(BrokerId(NODE_ID))
-            .with_host(text(host))
-            .with_port(*port),
-        Some(why) => Coordinator::default()
+    let unknown = |key: &StrBytes, code, why| {
+        Coordinator::default()
             .with_key(key.clone())
             .with_node_id(BrokerId(-1))
             .with_port(-1)
-            .with_error_code(errors::INVALID_REQUEST)
-            .with_error_message(Some(why.clone())),
+            .with_error_code(code)
+            .with_error_message(why)
+    };
+    let key = |key: &StrBytes| {
+        if refusal.is_some() {
+            return unknown(key, errors::INVALID_REQUEST, refusal.clone());
+        }
+        let resource = if request.key_type == GROUP { group(key) } else { transactional_id(key) };
+        match context.authorize(Operation::Describe, resource) {
+            Ok(()) => Coordinator::default()
+                .with_key(key.clone())
+                .with_node_id(BrokerId(NODE_ID))
+                .with_host(text(host))
+                .with_port(*port),
+            Err(code) => unknown(key, code, None),
+        }
     };
     if context.version >= 4 {
         return FindCoordinatorResponse::default()
@@ -78,6 +91,9 @@ fn timeout(ms: i32) -> Duration {
 }
 
 pub(crate) async fn join(context: &Context, request: JoinGroupRequest) -> JoinGroupResponse {
+    if let Err(code) = context.authorize(Operation::Read, group(&request.group_id)) {
+        return refused_join(context.version, request.member_id, code);
+    }
     let version = context.version;
     let session_timeout = timeout(request.session_timeout_ms);
     let answer = context
@@ -121,9 +137,21 @@ pub(crate) async fn join(context: &Context, request: JoinGroupRequest) -> JoinGr
         .with_members(answer.members.into_iter().map(member).collect())
 }
 
+/// Null is allowed for the protocol only from version 7 on.
+fn refused_join(version: i16, member: StrBytes, code: i16) -> JoinGroupResponse {
+    JoinGroupResponse::default()
+        .with_error_code(code)
+        .with_generation_id(-1)
+        .with_protocol_name(if version >= 7 { None } else { Some(StrBytes::default()) })
+        .with_member_id(member)
+}
+
 pub(crate) async fn sync(context: &Context, request: SyncGroupRequest) -> SyncGroupResponse {
     if context.version >= 5 && (request.protocol_type.is_none() || request.protocol_name.is_none()) {
         return SyncGroupResponse::default().with_error_code(errors::INCONSISTENT_GROUP_PROTOCOL);
+    }
+    if let Err(code) = context.authorize(Operation::Read, group(&request.group_id)) {
+        return SyncGroupResponse::default().with_error_code(code);
     }
     let answer = context
         .shared
@@ -148,6 +176,9 @@ pub(crate) async fn sync(context: &Context, request: SyncGroupRequest) -> SyncGr
 }
 
 pub(crate) async fn heartbeat(context: &Context, request: HeartbeatRequest) -> HeartbeatResponse {
+    if let Err(code) = context.authorize(Operation::Read, group(&request.group_id)) {
+        return HeartbeatResponse::default().with_error_code(code);
+    }
     let who = MemberRef {
         group: request.group_id.to_string(),
         member: request.member_id.to_string(),
@@ -158,6 +189,9 @@ pub(crate) async fn heartbeat(context: &Context, request: HeartbeatRequest) -> H
 }
 
 pub(crate) async fn leave(context: &Context, request: LeaveGroupRequest) -> LeaveGroupResponse {
+    if let Err(code) = context.authorize(Operation::Read, group(&request.group_id)) {
+        return LeaveGroupResponse::default().with_error_code(code);
+    }
     let groups = &context.shared.groups;
     if context.version < 3 {
         let leaver = Leaver { member: request.member_id.to_string(), instance: None };
@@ -180,15 +214,18 @@ pub(crate) async fn leave(context: &Context, request: LeaveGroupRequest) -> Leav
 }
 
 pub(crate) async fn commit(context: &Context, request: OffsetCommitRequest) -> OffsetCommitResponse {
+    let by_group = context.authorize(Operation::Read, group(&request.group_id));
     let mut offsets = Vec::new();
-    // Partitions that do not exist are refused here; the others get the group's answers in their order.
+    // Partitions that do not exist or may not be read are refused here; the others get the group's answers in their order.
     let mut refused = Vec::new();
     for topic in &request.topics {
         let name: Arc<str> = topic.name.as_str().into();
+        let by_topic = by_group.and_then(|()| context.authorize(Operation::Read, access::topic(&name)));
         for partition in &topic.partitions {
             let exists = partition_of(context, &topic.name, partition.partition_index).is_some();
-            refused.push((!exists).then_some(errors::UNKNOWN_TOPIC_OR_PARTITION));
-            if exists {
+            let code = by_topic.err().or((!exists).then_some(errors::UNKNOWN_TOPIC_OR_PARTITION));
+            refused.push(code);
+            if code.is_none() {
                 offsets.push(OffsetToCommit {
                     topic: name.clone(),
                     partition: partition.partition_index,
@@ -226,7 +263,10 @@ pub(crate) async fn commit(context: &Context, request: OffsetCommitRequest) -> O
 
 pub(crate) async fn fetch_offsets(context: &Context, request: OffsetFetchRequest) -> OffsetFetchResponse {
     if context.version >= 8 {
-        let group = |wanted: kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup| {
+        let one = |wanted: kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup| {
+            if let Err(code) = context.authorize(Operation::Describe, group(&wanted.group_id)) {
+                return OffsetFetchResponseGroup::default().with_group_id(wanted.group_id).with_error_code(code);
+            }
             let topics =
                 wanted.topics.map(|topics| topics.into_iter().map(|t| (t.name.0, t.partition_indexes)).collect());
             let topics = committed(context, &wanted.group_id, topics, request.require_stable).into_iter().map(
@@ -247,7 +287,10 @@ pub(crate) async fn fetch_offsets(context: &Context, request: OffsetFetchRequest
             );
             OffsetFetchResponseGroup::default().with_topics(topics.collect()).with_group_id(wanted.group_id.clone())
         };
-        return OffsetFetchResponse::default().with_groups(request.groups.into_iter().map(group).collect());
+        return OffsetFetchResponse::default().with_groups(request.groups.into_iter().map(one).collect());
+    }
+    if let Err(code) = context.authorize(Operation::Describe, group(&request.group_id)) {
+        return refused_offsets(context.version, request, code);
     }
     // Version 1 has no "all topics": its empty list means none.
     let topics = request.topics.map(|topics| topics.into_iter().map(|t| (t.name.0, t.partition_indexes)).collect());
@@ -266,6 +309,25 @@ pub(crate) async fn fetch_offsets(context: &Context, request: OffsetFetchRequest
                 .with_name(wire_topic(&name))
                 .with_partitions(partitions.into_iter().map(row).collect())
         });
+    OffsetFetchResponse::default().with_topics(topics.collect())
+}
+
+/// Version 1 says it of each partition, having no other place.
+fn refused_offsets(version: i16, request: OffsetFetchRequest, code: i16) -> OffsetFetchResponse {
+    if version >= 2 {
+        return OffsetFetchResponse::default().with_error_code(code);
+    }
+    let topics = request.topics.unwrap_or_default().into_iter().map(|topic| {
+        let row = |index: &i32| {
+            OffsetFetchResponsePartition::default()
+                .with_partition_index(*index)
+                .with_error_code(code)
+                .with_committed_offset(-1)
+                .with_metadata(Some(StrBytes::default()))
+        };
+        let partitions = topic.partition_indexes.iter().map(row).collect();
+        OffsetFetchResponseTopic::default().with_name(topic.name).with_partitions(partitions)
+    });
     OffsetFetchResponse::default().with_topics(topics.collect())
 }
 
@@ -291,13 +353,19 @@ fn committed(
     };
     if let Some(topics) = topics {
         let one = |(topic, partitions): (StrBytes, Vec<i32>)| {
-            let found = |p| (p, stable(&topic, p, groups.offset(group, &topic, p)));
+            let may = context.authorize(Operation::Describe, access::topic(&topic));
+            let found = |p| (p, may.and_then(|()| stable(&topic, p, groups.offset(group, &topic, p))));
             (topic.to_string(), partitions.into_iter().map(found).collect())
         };
         return topics.into_iter().map(one).collect();
     }
     let mut all: TopicOffsets = Vec::new();
+    let mut seen = HashMap::new();
     for ((topic, partition), offset) in groups.offsets(group) {
+        let see = || context.may(Operation::Describe, access::topic(&topic));
+        if !*seen.entry(topic.clone()).or_insert_with(see) {
+            continue;
+        }
         let found = (partition, stable(&topic, partition, Some(offset)));
         match all.last_mut() {
             Some((name, partitions)) if **name == *topic => partitions.push(found),

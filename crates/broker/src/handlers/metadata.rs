@@ -21,6 +21,7 @@ use model::{Error, ErrorKind, TopicPartition, error::codes};
 use super::{check_unprotected, code, errors, text, wire_topic};
 use crate::{
     NODE_ID,
+    access::{self, CLUSTER, Operation},
     dispatch::{Context, Outcome, encode_as},
     versions::{OFFERS, TRANSACTION_VERSION},
 };
@@ -79,7 +80,9 @@ pub(crate) async fn metadata(context: &Context, request: MetadataRequest) -> Met
     let all = request.topics.is_none() || (context.version == 0 && request.topics.as_ref().is_some_and(Vec::is_empty));
     let mut topics = Vec::new();
     if all {
-        topics.extend(log.topics().iter().map(|topic| known_topic(&**log, topic)));
+        let mut all = log.topics();
+        all.retain(|topic| context.may(Operation::Describe, access::topic(&topic.name)));
+        topics.extend(all.iter().map(|topic| known_topic(&**log, topic)));
     } else {
         // Below version 4 there is no such field, and asking for a topic is asking to make it.
         let create = context.version < 4 || request.allow_auto_topic_creation;
@@ -87,11 +90,14 @@ pub(crate) async fn metadata(context: &Context, request: MetadataRequest) -> Met
             let topic = match &wanted.name {
                 Some(name) => match find_or_create(context, name, create).await {
                     Ok(topic) => known_topic(&**log, &topic),
-                    Err(error) => unknown_topic(code(&error)).with_name(Some(name.clone())),
+                    Err(code) => unknown_topic(code).with_name(Some(name.clone())),
                 },
                 None => match log.topic_by_id(wanted.topic_id) {
-                    Some(topic) => known_topic(&**log, &topic),
-                    None => unknown_topic(errors::UNKNOWN_TOPIC_ID)
+                    Some(topic) if context.authorize(Operation::Describe, access::topic(&topic.name)).is_ok() => {
+                        known_topic(&**log, &topic)
+                    }
+                    // An id that is unknown and one that may not be known are answered alike.
+                    _ => unknown_topic(errors::UNKNOWN_TOPIC_ID)
                         .with_name(if context.version >= 12 { None } else { Some(wire_topic("")) })
                         .with_topic_id(wanted.topic_id),
                 },
@@ -99,8 +105,19 @@ pub(crate) async fn metadata(context: &Context, request: MetadataRequest) -> Met
             topics.push(topic);
         }
     }
+    if request.include_topic_authorized_operations {
+        for topic in topics.iter_mut().filter(|topic| topic.error_code == 0) {
+            let name = topic.name.as_ref().map_or("", |name| name.as_str());
+            topic.topic_authorized_operations = context.authorized_operations(access::topic(name));
+        }
+    }
     let (host, port) = &context.shared.advertised;
-    MetadataResponse::default()
+    let response = MetadataResponse::default();
+    let response = match request.include_cluster_authorized_operations {
+        true => response.with_cluster_authorized_operations(operations_on_cluster(context)),
+        false => response,
+    };
+    response
         .with_brokers(vec![
             MetadataResponseBroker::default().with_node_id(BrokerId(NODE_ID)).with_host(text(host)).with_port(*port),
         ])
@@ -110,7 +127,12 @@ pub(crate) async fn metadata(context: &Context, request: MetadataRequest) -> Met
 }
 
 /// A topic that is not there is made, if the client and the settings allow it, before the answer says anything.
-async fn find_or_create(context: &Context, name: &str, create: bool) -> Result<Arc<Topic>, Error> {
+async fn find_or_create(context: &Context, name: &str, create: bool) -> Result<Arc<Topic>, i16> {
+    context.authorize(Operation::Describe, access::topic(name))?;
+    find_or_create_allowed(context, name, create).await.map_err(|error| code(&error))
+}
+
+async fn find_or_create_allowed(context: &Context, name: &str, create: bool) -> Result<Arc<Topic>, Error> {
     let shared = &context.shared;
     if let Some(topic) = shared.log.topic(name) {
         return Ok(topic);
@@ -122,6 +144,10 @@ async fn find_or_create(context: &Context, name: &str, create: bool) -> Result<A
     let Some(name) = name.filter(|_| create && shared.settings.auto_create_topics) else {
         return Err(Error::new(codes::TOPIC_NOT_FOUND, "there is no such topic"));
     };
+    let may = context.may(Operation::Create, CLUSTER);
+    if !may && context.authorize(Operation::Create, access::topic(&name)).is_err() {
+        return Err(Error::new(codes::NOT_ALLOWED, "the client may not make topics"));
+    }
     let spec = TopicSpec::new(name.clone(), shared.settings.partitions_default);
     match shared.log.create_topic(spec, false).await {
         // Somebody else was faster.
@@ -132,6 +158,14 @@ async fn find_or_create(context: &Context, name: &str, create: bool) -> Result<A
             }
             made
         }
+    }
+}
+
+/// What the client may do to the cluster; nothing to those who may not look at it.
+fn operations_on_cluster(context: &Context) -> i32 {
+    match context.authorize(Operation::Describe, CLUSTER) {
+        Ok(()) => context.authorized_operations(CLUSTER),
+        Err(_) => 0,
     }
 }
 
@@ -168,12 +202,14 @@ pub(crate) async fn describe_cluster(context: &Context, request: DescribeCluster
             .with_error_message(Some(StrBytes::from_static_str("this is a broker, not a controller")));
     }
     let (host, port) = &context.shared.advertised;
-    DescribeClusterResponse::default()
-        .with_cluster_id(text(context.shared.log.cluster_id()))
-        .with_controller_id(BrokerId(NODE_ID))
-        .with_brokers(vec![
-            DescribeClusterBroker::default().with_broker_id(BrokerId(NODE_ID)).with_host(text(host)).with_port(*port),
-        ])
+    let response = DescribeClusterResponse::default();
+    let response = match request.include_cluster_authorized_operations {
+        true => response.with_cluster_authorized_operations(operations_on_cluster(context)),
+        false => response,
+    };
+    response.with_cluster_id(text(context.shared.log.cluster_id())).with_controller_id(BrokerId(NODE_ID)).with_brokers(
+        vec![DescribeClusterBroker::default().with_broker_id(BrokerId(NODE_ID)).with_host(text(host)).with_port(*port)],
+    )
 }
 
 pub(crate) async fn describe_topic_partitions(
@@ -182,7 +218,10 @@ pub(crate) async fn describe_topic_partitions(
 ) -> DescribeTopicPartitionsResponse {
     let log = &context.shared.log;
     let mut names: Vec<String> = match request.topics.is_empty() {
-        true => log.topics().iter().map(|t| t.name.to_string()).collect(),
+        true => {
+            let topics = log.topics().into_iter().map(|topic| topic.name.to_string());
+            topics.filter(|name| context.may(Operation::Describe, access::topic(name))).collect()
+        }
         false => request.topics.iter().map(|t| t.name.to_string()).collect(),
     };
     names.sort();
@@ -200,6 +239,10 @@ pub(crate) async fn describe_topic_partitions(
             return response.with_next_cursor(Some(cursor));
         }
         let row = DescribeTopicPartitionsResponseTopic::default().with_name(Some(wire_topic(&name)));
+        if let Err(code) = context.authorize(Operation::Describe, access::topic(&name)) {
+            response.topics.push(row.with_error_code(code));
+            continue;
+        }
         let Some(topic) = log.topic(&name) else {
             response.topics.push(row.with_error_code(errors::UNKNOWN_TOPIC_OR_PARTITION));
             continue;
@@ -220,7 +263,10 @@ pub(crate) async fn describe_topic_partitions(
         let partitions: Vec<_> = (from_partition..until).map(partition).collect();
         room -= partitions.len() as i32;
         response.topics.push(
-            row.with_topic_id(topic.id).with_is_internal(topic.name.is_bookkeeping()).with_partitions(partitions),
+            row.with_topic_id(topic.id)
+                .with_is_internal(topic.name.is_bookkeeping())
+                .with_topic_authorized_operations(context.authorized_operations(access::topic(&name)))
+                .with_partitions(partitions),
         );
         if until < topic.partitions {
             let cursor = Cursor::default().with_topic_name(wire_topic(&name)).with_partition_index(until);

@@ -1,5 +1,6 @@
 //! What each API does, one file per family.
 
+pub(crate) mod acls;
 pub(crate) mod admin;
 pub(crate) mod configs;
 pub(crate) mod group_admin;
@@ -10,6 +11,7 @@ pub(crate) mod produce;
 pub(crate) mod quotas;
 pub(crate) mod topics;
 pub(crate) mod transactions;
+pub(crate) mod users;
 
 use std::sync::Arc;
 
@@ -30,6 +32,11 @@ pub(crate) mod errors {
     pub(crate) const INVALID_REQUIRED_ACKS: i16 = 21;
     pub(crate) const INCONSISTENT_GROUP_PROTOCOL: i16 = 23;
     pub(crate) const INVALID_GROUP_ID: i16 = 24;
+    pub(crate) const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
+    pub(crate) const GROUP_AUTHORIZATION_FAILED: i16 = 30;
+    pub(crate) const CLUSTER_AUTHORIZATION_FAILED: i16 = 31;
+    pub(crate) const UNSUPPORTED_SASL_MECHANISM: i16 = 33;
+    pub(crate) const ILLEGAL_SASL_STATE: i16 = 34;
     pub(crate) const UNSUPPORTED_VERSION: i16 = 35;
     pub(crate) const INVALID_REPLICATION_FACTOR: i16 = 38;
     pub(crate) const INVALID_REPLICA_ASSIGNMENT: i16 = 39;
@@ -37,8 +44,11 @@ pub(crate) mod errors {
     pub(crate) const INVALID_REQUEST: i16 = 42;
     pub(crate) const INVALID_PRODUCER_EPOCH: i16 = 47;
     pub(crate) const INVALID_TXN_STATE: i16 = 48;
+    pub(crate) const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
+    pub(crate) const SECURITY_DISABLED: i16 = 54;
     pub(crate) const OPERATION_NOT_ATTEMPTED: i16 = 55;
     pub(crate) const KAFKA_STORAGE_ERROR: i16 = 56;
+    pub(crate) const SASL_AUTHENTICATION_FAILED: i16 = 58;
     pub(crate) const GROUP_ID_NOT_FOUND: i16 = 69;
     pub(crate) const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
     pub(crate) const INVALID_FETCH_SESSION_EPOCH: i16 = 71;
@@ -48,6 +58,9 @@ pub(crate) mod errors {
     pub(crate) const ELECTION_NOT_NEEDED: i16 = 84;
     pub(crate) const INVALID_RECORD: i16 = 87;
     pub(crate) const UNSTABLE_OFFSET_COMMIT: i16 = 88;
+    pub(crate) const RESOURCE_NOT_FOUND: i16 = 91;
+    pub(crate) const DUPLICATE_RESOURCE: i16 = 92;
+    pub(crate) const UNACCEPTABLE_CREDENTIAL: i16 = 93;
     pub(crate) const UNKNOWN_TOPIC_ID: i16 = 100;
     pub(crate) const FETCH_SESSION_TOPIC_ID_ERROR: i16 = 106;
     pub(crate) const MISMATCHED_ENDPOINT_TYPE: i16 = 114;

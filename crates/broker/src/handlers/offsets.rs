@@ -11,7 +11,10 @@ use kafka_protocol::messages::{
 use model::TopicPartition;
 
 use super::{code, errors, isolation, partition_of};
-use crate::dispatch::Context;
+use crate::{
+    access::{self, Operation},
+    dispatch::Context,
+};
 
 /// The client's idea of the leader epoch against ours: `Err` if one of us is behind.
 pub(crate) fn check_epoch(theirs: i32, bounds: &Bounds) -> Result<(), i16> {
@@ -56,6 +59,7 @@ async fn find_offset(
     const EARLIEST_LOCAL: i64 = -4;
     const LAST_TIERED: i64 = -5;
 
+    context.authorize(Operation::Describe, access::topic(topic))?;
     let log = &context.shared.log;
     let (_, place) = partition_of(context, topic, wanted.partition_index).ok_or(errors::UNKNOWN_TOPIC_OR_PARTITION)?;
     let bounds = log.bounds(&place).map_err(|e| code(&e))?;
@@ -80,11 +84,12 @@ pub(crate) async fn leader_epochs(
 ) -> OffsetForLeaderEpochResponse {
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
+        let may = context.authorize(Operation::Describe, access::topic(&topic.topic));
         let row = |wanted: &OffsetForLeaderPartition| {
             let row = EpochEndOffset::default().with_partition(wanted.partition);
             let place = partition_of(context, &topic.topic, wanted.partition);
-            match place
-                .ok_or(errors::UNKNOWN_TOPIC_OR_PARTITION)
+            match may
+                .and_then(|()| place.ok_or(errors::UNKNOWN_TOPIC_OR_PARTITION))
                 .and_then(|(_, place)| epoch_end(context, &place, wanted))
             {
                 Ok((epoch, end)) => row.with_leader_epoch(epoch).with_end_offset(end),

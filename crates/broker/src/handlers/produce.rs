@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use super::{code, errors, place, text};
 use crate::{
+    access::{self, Operation},
     dispatch::{Answering, Context, Outcome, encode},
     frame::{Malformed, Read, Reader},
     quotas::{Limit, throttle_ms},
@@ -44,8 +45,7 @@ const TOPIC_IDS_FROM: i16 = 13;
 
 /// The request as read: nothing of it is appended before all of it is.
 pub(crate) struct Wanted<'a> {
-    /// Empty if null.
-    transactional_id: &'a str,
+    transactional_id: Option<&'a str>,
     acks: i16,
     pub(crate) topics: Vec<WantedTopic<'a>>,
 }
@@ -70,10 +70,14 @@ enum PartitionAppend {
 }
 
 impl<'a> Wanted<'a> {
+    fn batches(&self) -> impl Iterator<Item = &Bytes> {
+        self.topics.iter().flat_map(|topic| &topic.partitions).filter_map(|(_, batch)| batch.as_ref())
+    }
+
     pub(crate) fn parse(body: &'a Bytes, version: i16) -> Read<Self> {
         let compact = version >= 9;
         let mut reader = Reader::new(body);
-        let transactional_id = reader.text(compact)?.unwrap_or("");
+        let transactional_id = reader.text(compact)?;
         let acks = reader.i16()?;
         let _timeout_ms = reader.i32()?; // The disk is as fast as it is; there are no replicas to wait for.
         let mut things = 0;
@@ -113,21 +117,36 @@ pub(crate) async fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answ
     let version = context.version;
     let wanted = Wanted::parse(body, version)?;
     let wait = context.charge(Limit::Produce, body.len() as f64);
-    let not_added = if version >= TRANSACTIONS_V2_FROM { add_partitions(&context, &wanted).await } else { Ok(()) };
-    let Wanted { acks, topics, .. } = wanted;
-    let refusal = if !(-1..=1).contains(&acks) {
+    // The batches say which transaction they belong to; the id says who may write to it.
+    let id = access::transactional_id(wanted.transactional_id.unwrap_or(""));
+    let may_use_id =
+        !wanted.batches().any(|batch| is_transactional(batch)) || context.authorize(Operation::Write, id).is_ok();
+    let refusal = if !may_use_id {
+        Some((errors::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "the client may not use this transactional id"))
+    } else if !(-1..=1).contains(&wanted.acks) {
         Some((errors::INVALID_REQUIRED_ACKS, "acks is none of -1, 0 and 1"))
     } else {
         None
     };
+    let not_added = match version >= TRANSACTIONS_V2_FROM && refusal.is_none() {
+        true => add_partitions(&context, &wanted).await,
+        false => Ok(()),
+    };
+    let Wanted { acks, topics, .. } = wanted;
     let mut appends = Vec::with_capacity(topics.len());
     for wanted in topics {
         let topic = topic(&context, &wanted);
         let WantedTopic { name, id, partitions } = wanted;
+        let of = topic.as_ref().map_or(name, |topic| topic.name.as_str());
+        // Whoever may not write to a topic does not learn whether it exists.
+        let may = (version >= TOPIC_IDS_FROM && topic.is_none())
+            || refusal.is_some()
+            || context.authorize(Operation::Write, access::topic(of)).is_ok();
         let counters = topic.as_ref().map(|t| context.shared.stats.topic(&t.name));
         let start = |(index, batch): (i32, Option<Bytes>)| {
             let append = match (&topic, &counters, batch) {
                 _ if refusal.is_some() => refused(refusal.expect("is some")),
+                _ if !may => refused((errors::TOPIC_AUTHORIZATION_FAILED, "the client may not write to this topic")),
                 (Some(topic), Some(counters), Some(batch)) => match place(topic, index) {
                     None => refused((errors::UNKNOWN_TOPIC_OR_PARTITION, "there is no such partition")),
                     Some(_) if topic.name.is_protected() => {
@@ -166,7 +185,10 @@ pub(crate) async fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answ
 async fn add_partitions(context: &Context, wanted: &Wanted<'_>) -> Result<(), TransactionError> {
     let mut partitions: BTreeMap<Identity, BTreeSet<TopicPartition>> = BTreeMap::new();
     for wanted in &wanted.topics {
-        let Some(topic) = topic(context, wanted).filter(|topic| !topic.name.is_protected()) else { continue };
+        let may_write = |topic: &Arc<Topic>| {
+            !topic.name.is_protected() && context.may(Operation::Write, access::topic(&topic.name))
+        };
+        let Some(topic) = topic(context, wanted).filter(may_write) else { continue };
         for (index, batch) in &wanted.partitions {
             let who = batch.as_ref().and_then(|batch| transaction_of(batch));
             if let (Some(who), Some(place)) = (who, place(&topic, *index)) {
@@ -178,7 +200,7 @@ async fn add_partitions(context: &Context, wanted: &Wanted<'_>) -> Result<(), Tr
     for (who, partitions) in partitions {
         let missing = transactions.missing(who, partitions);
         if !missing.is_empty() {
-            transactions.add(wanted.transactional_id, who, missing).await?;
+            transactions.add(wanted.transactional_id.unwrap_or_default(), who, missing).await?;
         }
     }
     Ok(())
@@ -221,8 +243,7 @@ fn append(
 
 /// Who writes a batch, if it belongs to a transaction.
 fn transaction_of(batch: &[u8]) -> Option<Identity> {
-    let is_transactional = batch.get(ATTRIBUTES_AT + 1)? & TRANSACTIONAL != 0;
-    let header = if is_transactional { Header::parse(batch).ok() } else { None };
+    let header = Header::parse(batch).ok().filter(|_| is_transactional(batch));
     header.map(|header| Identity { producer: header.producer_id, epoch: header.producer_epoch })
 }
 
@@ -232,6 +253,10 @@ fn topic(context: &Context, wanted: &WantedTopic<'_>) -> Option<Arc<Topic>> {
         true => context.shared.log.topic_by_id(wanted.id),
         false => context.shared.log.topic(wanted.name),
     }
+}
+
+fn is_transactional(batch: &[u8]) -> bool {
+    batch.get(ATTRIBUTES_AT + 1).is_some_and(|attributes| attributes & TRANSACTIONAL != 0)
 }
 
 fn refused((code, why): (i16, &'static str)) -> PartitionAppend {

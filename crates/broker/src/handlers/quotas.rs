@@ -13,6 +13,7 @@ use kafka_protocol::{
 
 use super::{errors, text, told};
 use crate::{
+    access::{CLUSTER, Operation},
     dispatch::Context,
     quotas::{CLIENT, Change, Entity, Filter, IP, Limits, Match, Reason, USER, Who},
 };
@@ -23,6 +24,9 @@ const DEFAULT: i8 = 1;
 const ANY: i8 = 2;
 
 pub(crate) async fn describe(context: &Context, request: DescribeClientQuotasRequest) -> DescribeClientQuotasResponse {
+    if let Err(code) = context.authorize(Operation::DescribeConfigs, CLUSTER) {
+        return DescribeClientQuotasResponse::default().with_error_code(code).with_entries(None);
+    }
     let filter = match filter(&request) {
         Ok(filter) => filter,
         Err((code, why)) => {
@@ -74,8 +78,10 @@ fn filter(request: &DescribeClientQuotasRequest) -> Result<Filter, (i16, Reason)
 
 pub(crate) async fn alter(context: &Context, request: AlterClientQuotasRequest) -> AlterClientQuotasResponse {
     let mut entries = Vec::with_capacity(request.entries.len());
+    let may_alter = context.authorize(Operation::AlterConfigs, CLUSTER);
     for entry in request.entries {
         let result = match change(&entry) {
+            _ if may_alter.is_err() => (may_alter.expect_err("checked"), None),
             Err(why) => (errors::INVALID_REQUEST, Some(text(&why))),
             Ok(change) => match context.shared.quotas.alter(change, request.validate_only).await {
                 Ok(()) => (0, None),

@@ -23,7 +23,12 @@ use model::{Error, error::codes};
 use uuid::Uuid;
 
 use super::{check_unprotected, code, configs, errors, partition_of, text, told, wire_topic};
-use crate::{NODE_ID, dispatch::Context, quotas::throttle_ms};
+use crate::{
+    NODE_ID,
+    access::{self, CLUSTER, Operation},
+    dispatch::Context,
+    quotas::throttle_ms,
+};
 
 /// First versions that know THROTTLING_QUOTA_EXCEEDED (KIP-599).
 const CREATE_REFUSED_FROM: i16 = 6;
@@ -72,6 +77,10 @@ async fn create_one(
     wanted: &CreatableTopic,
     validate_only: bool,
 ) -> Result<std::sync::Arc<Topic>, (i16, String)> {
+    if !context.may(Operation::Create, CLUSTER) {
+        let denied = |code| (code, "neither this topic nor topics at all may be made".to_owned());
+        context.authorize(Operation::Create, access::topic(&wanted.name)).map_err(denied)?;
+    }
     let failed = |error: Error| (code(&error), error.to_string());
     let name = check_unprotected(&wanted.name).map_err(failed)?;
     let partitions = if wanted.assignments.is_empty() {
@@ -112,6 +121,14 @@ fn created(context: &Context, row: CreatableTopicResult, topic: &Topic, validate
     if context.version < 5 {
         return row;
     }
+    if context.authorize(Operation::DescribeConfigs, access::topic(&topic.name)).is_err() {
+        // How many partitions a topic has is part of what it is set to.
+        return row
+            .with_topic_config_error_code(errors::TOPIC_AUTHORIZATION_FAILED)
+            .with_num_partitions(-1)
+            .with_replication_factor(-1)
+            .with_configs(Some(Vec::new()));
+    }
     let config = |config: configs::Described| {
         CreatableTopicConfigs::default()
             .with_name(text(config.name))
@@ -142,6 +159,12 @@ pub(crate) async fn delete(context: &Context, request: DeleteTopicsRequest) -> D
             responses.push(row.with_name(None).with_error_code(errors::UNKNOWN_TOPIC_ID));
             continue;
         };
+        if let Err(code) = context.authorize(Operation::Delete, access::topic(&found)) {
+            // Whoever may not see a topic learns neither its name nor its id.
+            let name = (name.is_some() || context.may(Operation::Describe, access::topic(&found))).then_some(&found);
+            responses.push(row.with_name(name.map(|name| wire_topic(name.as_str()))).with_error_code(code));
+            continue;
+        }
         let row = row.with_name(Some(wire_topic(&found)));
         let topic = context.shared.log.topic(&found);
         if let Some(topic) = &topic
@@ -174,18 +197,21 @@ pub(crate) async fn create_partitions(context: &Context, request: CreatePartitio
     let mut results = Vec::with_capacity(request.topics.len());
     let mut wait = Duration::ZERO;
     for topic in request.topics {
+        let row = CreatePartitionsTopicResult::default().with_name(topic.name.clone());
+        if let Err(code) = context.authorize(Operation::Alter, access::topic(&topic.name)) {
+            results.push(row.with_error_code(code));
+            continue;
+        }
         let now = context.shared.log.topic(&topic.name).map_or(0, |topic| topic.partitions);
         let more = usize::try_from(topic.count.saturating_sub(now)).unwrap_or(0);
         if !request.validate_only
             && let Err(longer) = context.mutate(more, GROW_REFUSED_FROM)
         {
             wait = wait.max(longer);
-            let row = CreatePartitionsTopicResult::default().with_name(topic.name);
             results.push(row.with_error_code(errors::THROTTLING_QUOTA_EXCEEDED).with_error_message(over_quota()));
             continue;
         }
         let result = grow(context, &topic, request.validate_only).await;
-        let row = CreatePartitionsTopicResult::default().with_name(topic.name);
         results.push(match result {
             Ok(()) => row,
             Err(error) => {
@@ -211,11 +237,13 @@ async fn grow(context: &Context, wanted: &CreatePartitionsTopic, validate_only: 
 pub(crate) async fn delete_records(context: &Context, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
+        let may = context.authorize(Operation::Delete, access::topic(&topic.name));
         let protected = check_unprotected(&topic.name);
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for wanted in topic.partitions {
             let row = DeleteRecordsPartitionResult::default().with_partition_index(wanted.partition_index);
             let result = match (&protected, partition_of(context, &topic.name, wanted.partition_index)) {
+                _ if may.is_err() => Err(errors::TOPIC_AUTHORIZATION_FAILED),
                 (_, None) => Err(errors::UNKNOWN_TOPIC_OR_PARTITION),
                 (Err(error), _) => Err(code(error)),
                 (Ok(_), Some((_, place))) => {

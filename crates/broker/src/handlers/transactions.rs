@@ -25,7 +25,10 @@ use kafka_protocol::{
 use regex::{Regex, RegexBuilder};
 
 use super::{code, errors, groups::result_code, partition_of, text, wire_topic};
-use crate::dispatch::Context;
+use crate::{
+    access::{self, CLUSTER, Operation, group, transactional_id},
+    dispatch::Context,
+};
 
 /// States a transactional id can be in, by Kafka's names. `Dead` and `PrepareEpochFence` are Kafka's alone.
 const STATES: [&str; 8] = [
@@ -58,7 +61,13 @@ fn protocol(version: i16) -> Protocol {
 }
 
 pub(crate) async fn init_producer_id(context: &Context, request: InitProducerIdRequest) -> InitProducerIdResponse {
+    let may = match &request.transactional_id {
+        Some(id) => context.authorize(Operation::Write, transactional_id(id)),
+        None if context.may(Operation::IdempotentWrite, CLUSTER) => Ok(()),
+        None => context.authorize_any_topic(Operation::Write), // KIP-679
+    };
     let identity = match &request.transactional_id {
+        _ if may.is_err() => Err(may.expect_err("is an error")),
         None => {
             let id = context.shared.log.new_producer_id().await;
             id.map(|producer| Identity { producer, epoch: 0 }).map_err(|error| code(&error))
@@ -85,10 +94,15 @@ pub(crate) async fn add_partitions(
     context: &Context,
     request: AddPartitionsToTxnRequest,
 ) -> AddPartitionsToTxnResponse {
+    let by_id = context.authorize(Operation::Write, transactional_id(&request.v3_and_below_transactional_id));
     let topics = &request.v3_and_below_topics;
-    let wanted = topics.iter().flat_map(|topic| topic.partitions.iter().map(move |number| (&topic.name, *number)));
+    let wanted = topics.iter().flat_map(|topic| {
+        let may = by_id.and_then(|()| context.authorize(Operation::Write, access::topic(&topic.name)));
+        topic.partitions.iter().map(move |number| (may, &topic.name, *number))
+    });
     let checked: Vec<_> = wanted
-        .map(|(topic, number)| match partition_of(context, topic, number) {
+        .map(|(may, topic, number)| match partition_of(context, topic, number) {
+            _ if may.is_err() => Err(may.expect_err("is an error")),
             None => Err(errors::UNKNOWN_TOPIC_OR_PARTITION),
             Some((topic, _)) if topic.name.is_protected() => Err(errors::INVALID_TOPIC),
             Some((_, place)) => Ok(place),
@@ -121,6 +135,10 @@ pub(crate) async fn add_partitions(
 }
 
 pub(crate) async fn add_offsets(context: &Context, request: AddOffsetsToTxnRequest) -> AddOffsetsToTxnResponse {
+    let may = context.authorize(Operation::Write, transactional_id(&request.transactional_id));
+    if let Err(code) = may.and_then(|()| context.authorize(Operation::Read, group(&request.group_id))) {
+        return AddOffsetsToTxnResponse::default().with_error_code(code);
+    }
     if request.group_id.is_empty() {
         return AddOffsetsToTxnResponse::default().with_error_code(errors::INVALID_GROUP_ID);
     }
@@ -130,6 +148,9 @@ pub(crate) async fn add_offsets(context: &Context, request: AddOffsetsToTxnReque
 }
 
 pub(crate) async fn end(context: &Context, request: EndTxnRequest) -> EndTxnResponse {
+    if let Err(code) = context.authorize(Operation::Write, transactional_id(&request.transactional_id)) {
+        return EndTxnResponse::default().with_error_code(code);
+    }
     let who = Identity { producer: *request.producer_id, epoch: request.producer_epoch };
     let how = if request.committed { Marker::Commit } else { Marker::Abort };
     let protocol = protocol(context.version);
@@ -142,14 +163,18 @@ pub(crate) async fn end(context: &Context, request: EndTxnRequest) -> EndTxnResp
 }
 
 pub(crate) async fn commit_offsets(context: &Context, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
+    let by_id = context.authorize(Operation::Write, transactional_id(&request.transactional_id));
+    let by_group = by_id.and_then(|()| context.authorize(Operation::Read, group(&request.group_id)));
     let mut offsets = Vec::new();
-    // Partitions that do not exist are refused here; the others get the group's answers in their order.
+    // Partitions that do not exist or may not be read are refused here; the others get the group's answers in their order.
     let mut known = Vec::new();
     for topic in &request.topics {
         let name: Arc<str> = topic.name.as_str().into();
+        let by_topic = by_group.and_then(|()| context.authorize(Operation::Read, access::topic(&name)));
         for partition in &topic.partitions {
-            known.push(partition_of(context, &topic.name, partition.partition_index).is_some());
-            if known.last() == Some(&true) {
+            let exists = partition_of(context, &topic.name, partition.partition_index).is_some();
+            known.push(by_topic.and(if exists { Ok(()) } else { Err(errors::UNKNOWN_TOPIC_OR_PARTITION) }));
+            if known.last() == Some(&Ok(())) {
                 offsets.push(OffsetToCommit {
                     topic: name.clone(),
                     partition: partition.partition_index,
@@ -170,12 +195,13 @@ pub(crate) async fn commit_offsets(context: &Context, request: TxnOffsetCommitRe
     let commit = CommitRequest { who: member, offsets };
     let transactions = &context.shared.transactions;
     let added = match protocol(context.version) {
-        Protocol::V1 => Ok(()),
-        Protocol::V2 => transactions.add_offsets(&request.transactional_id, who).await,
+        Protocol::V2 if by_group.is_ok() => transactions.add_offsets(&request.transactional_id, who).await,
+        Protocol::V1 | Protocol::V2 => Ok(()),
     };
-    let results = match added {
-        Ok(()) => transactions.commit_offsets(&request.transactional_id, who, commit).await,
-        Err(error) => Err(error),
+    let results = match (by_group, added) {
+        (Ok(()), Ok(())) => transactions.commit_offsets(&request.transactional_id, who, commit).await,
+        (Ok(()), Err(error)) => Err(error),
+        (Err(_), _) => Ok(Vec::new()),
     };
     let (mut results, refused) = match results {
         Ok(results) => (results.into_iter(), None),
@@ -187,8 +213,9 @@ pub(crate) async fn commit_offsets(context: &Context, request: TxnOffsetCommitRe
     };
     let mut known = known.into_iter();
     let mut next_code = || match (refused, known.next()) {
+        (_, Some(Err(code))) if code != errors::UNKNOWN_TOPIC_OR_PARTITION => code,
         (Some(code), _) => code,
-        (None, Some(true)) => results.next().map_or(errors::UNKNOWN_SERVER_ERROR, result_code),
+        (None, Some(Ok(()))) => results.next().map_or(errors::UNKNOWN_SERVER_ERROR, result_code),
         (None, _) => errors::UNKNOWN_TOPIC_OR_PARTITION,
     };
     let topics = request.topics.into_iter().map(|topic| {
@@ -202,8 +229,12 @@ pub(crate) async fn commit_offsets(context: &Context, request: TxnOffsetCommitRe
 }
 
 pub(crate) async fn describe(context: &Context, request: DescribeTransactionsRequest) -> DescribeTransactionsResponse {
+    let may = |id: &str| context.authorize(Operation::Describe, transactional_id(id)).is_ok();
     let states = request.transactional_ids.into_iter().map(|id| match context.shared.transactions.describe(&id) {
-        Some(found) => described(id, &found),
+        _ if !may(&id) => TransactionState::default()
+            .with_transactional_id(id)
+            .with_error_code(errors::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+        Some(found) => described(context, id, &found),
         None => TransactionState::default()
             .with_transactional_id(id)
             .with_error_code(TransactionError::IdNotFound.kafka_code()),
@@ -211,8 +242,10 @@ pub(crate) async fn describe(context: &Context, request: DescribeTransactionsReq
     DescribeTransactionsResponse::default().with_transaction_states(states.collect())
 }
 
-fn described(id: TransactionalId, found: &TransactionSummary) -> TransactionState {
-    let topics = found.partitions.chunk_by(|a, b| a.topic == b.topic).map(|partitions| {
+fn described(context: &Context, id: TransactionalId, found: &TransactionSummary) -> TransactionState {
+    let topics = found.partitions.chunk_by(|a, b| a.topic == b.topic);
+    let topics = topics.filter(|partitions| context.may(Operation::Describe, access::topic(&partitions[0].topic)));
+    let topics = topics.map(|partitions| {
         TopicData::default()
             .with_topic(wire_topic(&partitions[0].topic))
             .with_partitions(partitions.iter().map(|at| at.partition).collect())
@@ -233,8 +266,12 @@ pub(crate) async fn describe_producers(
     request: DescribeProducersRequest,
 ) -> DescribeProducersResponse {
     let topics = request.topics.into_iter().map(|topic| {
+        let may_read = context.authorize(Operation::Read, access::topic(&topic.name));
         let one = |number: &i32| {
             let row = PartitionResponse::default().with_partition_index(*number);
+            if let Err(code) = may_read {
+                return row.with_error_code(code);
+            }
             let Some((_, place)) = partition_of(context, &topic.name, *number) else {
                 return row.with_error_code(errors::UNKNOWN_TOPIC_OR_PARTITION);
             };
@@ -274,7 +311,8 @@ pub(crate) async fn list(context: &Context, request: ListTransactionsRequest) ->
         let runs_long = request.duration_filter < 0
             || (found.started_ms >= 0 && now.saturating_sub(found.started_ms) > request.duration_filter);
         let is_like = pattern.as_ref().is_none_or(|pattern| pattern.is_match(&found.id));
-        of_state && of_producer && runs_long && is_like
+        let may = || context.may(Operation::Describe, transactional_id(&found.id));
+        of_state && of_producer && runs_long && is_like && may()
     };
     let listed = context.shared.transactions.list().into_iter().filter(is_wanted).map(|found| {
         ListedTransaction::default()

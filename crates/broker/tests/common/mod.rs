@@ -22,7 +22,7 @@ use kafka_protocol::{
     protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes},
 };
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
 use world::World;
@@ -60,7 +60,7 @@ pub async fn serve_with(dir: &Path, settings: BrokerSettings) -> Server {
 
 impl Server {
     pub async fn client(&self) -> Client {
-        Client { stream: TcpStream::connect(self.handle.addr).await.expect("connects"), id: "test", correlation: 0 }
+        Client::on(TcpStream::connect(self.handle.addr).await.expect("connects"))
     }
 
     pub fn log_has(&self, topic: &str) -> bool {
@@ -73,14 +73,18 @@ impl Server {
     }
 }
 
-pub struct Client {
-    pub stream: TcpStream,
+pub struct Client<S = TcpStream> {
+    pub stream: S,
     /// Its client id.
     pub id: &'static str,
     correlation: i32,
 }
 
-impl Client {
+impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
+    pub fn on(stream: S) -> Self {
+        Self { stream, id: "test", correlation: 0 }
+    }
+
     /// Asks and waits for the answer.
     pub async fn ask<R: Request>(&mut self, version: i16, request: &R) -> R::Response {
         self.send(version, request).await;

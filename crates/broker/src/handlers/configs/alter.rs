@@ -18,6 +18,7 @@ use kafka_protocol::{
 
 use super::{BROKER, TOPIC};
 use crate::{
+    access::Operation,
     dispatch::Context,
     handlers::{errors, kept_by_us, told},
 };
@@ -79,6 +80,9 @@ async fn apply(
     validate_only: bool,
     after: impl FnOnce(&Topic) -> Result<Overrides, Refusal>,
 ) -> Refusal {
+    if let Err(code) = super::authorize(context, Operation::AlterConfigs, kind, name) {
+        return (code, None);
+    }
     match topic_to_alter(context, kind, name).and_then(|topic| after(&topic)) {
         Ok(overrides) => match context.shared.log.alter_topic(name, overrides, validate_only).await {
             Ok(()) => Refusal::default(),

@@ -67,7 +67,8 @@ const TOPICS: [(&str, &str); 8] = [
 /// Every setting, by name.
 pub(super) fn settings(context: &Context) -> Vec<Described> {
     let (host, port) = &context.shared.advertised;
-    let address = format!("PLAINTEXT://{host}:{port}");
+    let protocol = context.shared.settings.security.protocol.name();
+    let address = format!("{protocol}://{host}:{port}");
     let node = NODE_ID.to_string();
     // Nobody's default: they are what they are on this broker.
     let set =

@@ -11,7 +11,11 @@ use kafka_protocol::messages::{
 };
 
 use super::{errors, text};
-use crate::{NODE_ID, dispatch::Context};
+use crate::{
+    NODE_ID,
+    access::{self, CLUSTER, Operation},
+    dispatch::Context,
+};
 
 pub(crate) use alter::{alter, alter_incrementally};
 
@@ -58,8 +62,23 @@ fn is_this_broker(name: &str) -> bool {
     name.is_empty() || name.parse() == Ok(NODE_ID)
 }
 
+/// Settings of brokers are the cluster's to show and change, and so is what is no resource at all.
+fn authorize(context: &Context, operation: Operation, kind: i8, name: &str) -> Result<(), i16> {
+    match kind {
+        TOPIC => context.authorize(operation, access::topic(name)),
+        GROUP => context.authorize(operation, access::group(name)),
+        _ => context.authorize(operation, CLUSTER),
+    }
+}
+
 pub(crate) async fn describe(context: &Context, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
     let results = request.resources.into_iter().map(|resource| {
+        let row = DescribeConfigsResult::default().with_resource_type(resource.resource_type);
+        if let Err(code) =
+            authorize(context, Operation::DescribeConfigs, resource.resource_type, &resource.resource_name)
+        {
+            return row.with_resource_name(resource.resource_name).with_error_code(code);
+        }
         let described = match resource.resource_type {
             TOPIC => match context.shared.log.topic(&resource.resource_name) {
                 Some(topic) => Ok(of_topic(&topic)),
@@ -70,9 +89,7 @@ pub(crate) async fn describe(context: &Context, request: DescribeConfigsRequest)
             GROUP => Ok(Vec::new()), // Classic groups have no settings of their own.
             _ => Err((errors::INVALID_REQUEST, "only topics and brokers have settings")),
         };
-        let row = DescribeConfigsResult::default()
-            .with_resource_type(resource.resource_type)
-            .with_resource_name(resource.resource_name);
+        let row = row.with_resource_name(resource.resource_name);
         let settings = match described {
             Ok(settings) => settings,
             Err((code, why)) => return row.with_error_code(code).with_error_message(Some(why.into())),
@@ -111,6 +128,9 @@ pub(crate) async fn describe(context: &Context, request: DescribeConfigsRequest)
 
 /// Everything that has settings. Version 0 asks for subscriptions to client metrics, and there are none.
 pub(crate) async fn list(context: &Context, request: ListConfigResourcesRequest) -> ListConfigResourcesResponse {
+    if let Err(code) = context.authorize(Operation::DescribeConfigs, CLUSTER) {
+        return ListConfigResourcesResponse::default().with_error_code(code);
+    }
     let wanted =
         |kind| context.version >= 1 && (request.resource_types.is_empty() || request.resource_types.contains(&kind));
     let resource = |kind, name: &str| ConfigResource::default().with_resource_type(kind).with_resource_name(text(name));

@@ -10,4 +10,6 @@ codes! {
         "A user's name has 1 to 256 bytes. SCRAM credentials have 4096 to 16384 iterations and a salt of 1 to 1024 bytes.";
     SECURITY_LIMIT = "LH0605" LimitExceeded "too many users or rules"
         "Users and rules are kept in memory, and their number is limited. Use prefixed rules in place of one for each resource, or groups of users who share a principal.";
+    NOT_ALLOWED = "LH0606" Forbidden "a rule says no, or none says yes"
+        "The door has an authorizer, and no rule lets this user do this to this resource from this host. `kafka-acls --add` makes rules, super users need none. Refusals are recorded in the topic `_audit`.";
 }
