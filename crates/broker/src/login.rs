@@ -35,7 +35,9 @@ use crate::{
 
 /// Largest frame of somebody unknown (`sasl.server.max.receive.size`).
 const FRAME_BYTES_MAX: i32 = 512 << 10;
-/// Memory for such frames, over all connections.
+/// What a frame may hold without asking for memory: more than any real token.
+const FRAME_BYTES_FREE: usize = 16 << 10;
+/// Memory for what is beyond that, over all connections. Whoever takes it all away keeps nobody with a real token out.
 pub(crate) const FRAMES_BYTES_MAX: usize = 64 << 20;
 /// Time to get in.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -175,7 +177,8 @@ async fn next_frame(shared: &Shared, stream: &mut (impl AsyncRead + Unpin)) -> R
     if !(0..=FRAME_BYTES_MAX).contains(&length) {
         return Err(format!("a frame of {length} bytes came before a login: is the client's security.protocol right?"));
     }
-    let _permit = shared.login_frames.acquire_many(length as u32).await.map_err(|error| error.to_string())?;
+    let beyond = (length as usize).saturating_sub(FRAME_BYTES_FREE);
+    let _permit = shared.login_frames.acquire_many(beyond as u32).await.map_err(|error| error.to_string())?;
     // Memory follows the bytes that come.
     let mut frame = BytesMut::new();
     let mut rest = stream.take(length as u64);

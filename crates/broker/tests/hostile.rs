@@ -13,8 +13,9 @@ use std::{
 use broker::BrokerSettings;
 use bytes::{BufMut, BytesMut};
 use common::*;
-use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest};
+use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest, SaslHandshakeRequest};
 use proptest::prelude::*;
+use security::{BootstrapUser, Protocol, SecuritySettings, sasl::Mechanism};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -106,6 +107,63 @@ proptest! {
             // Answered, closed, or parked (a fetch that waits): all are fine.
             let _ = tokio::time::timeout(Duration::from_millis(20), client.receive_frame()).await;
             assert_eq!(server.client().await.ask(0, &ApiVersionsRequest::default()).await.error_code, 0);
+        });
+        assert_eq!(PANICS.load(Ordering::SeqCst), 0, "no task panicked");
+    }
+}
+
+/// A broker that asks for a login, for all cases.
+fn guarded() -> (&'static Runtime, &'static Server) {
+    static GUARDED: OnceLock<Server> = OnceLock::new();
+    let (runtime, _) = shared();
+    let server = GUARDED.get_or_init(|| {
+        let dir = tempfile::tempdir().expect("directory").keep();
+        let security = SecuritySettings {
+            protocol: Protocol::SaslPlaintext,
+            mechanisms: vec![Mechanism::Plain, Mechanism::ScramSha256],
+            bootstrap_user: Some(BootstrapUser { name: "root".to_owned(), password: "secret".to_owned() }),
+            ..SecuritySettings::default()
+        };
+        runtime.block_on(serve_with(&dir, BrokerSettings { security, ..BrokerSettings::default() }))
+    });
+    (runtime, server)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    /// Whatever a stranger sends, in frames or not, before or in the middle of a login.
+    #[test]
+    fn strangers_get_nowhere_and_harm_nothing(
+        handshake in prop::option::of((0i16..2, prop::sample::select(vec!["PLAIN", "SCRAM-SHA-256", "", "x"]))),
+        framed: bool, key in prop::option::of(prop::sample::select(vec![17i16, 18, 36, 3, 0])), version in 0i16..4,
+        body in proptest::collection::vec(prop_oneof![3 => 0u8..3, 2 => Just(b','), 1 => Just(b'='), 2 => any::<u8>()], 0..120),
+    ) {
+        let (runtime, server) = guarded();
+        runtime.block_on(async {
+            let mut client = server.client().await;
+            if let Some((version, mechanism)) = handshake {
+                client.send(version, &SaslHandshakeRequest::default().with_mechanism(mechanism.into())).await;
+            }
+            let mut frame = BytesMut::new();
+            if framed {
+                frame.put_i32(body.len() as i32 + if key.is_some() { 10 } else { 0 });
+            }
+            if let Some(key) = key {
+                frame.put_i16(key);
+                frame.put_i16(version);
+                frame.put_i32(77);
+                frame.put_i16(-1);
+            }
+            frame.put_slice(&body);
+            // The broker may close before it has read everything.
+            let _ = client.stream.write_all(&frame).await;
+            let _ = client.stream.write_all(&common::frame(1, 9, &MetadataRequest::default())).await;
+            let _ = client.stream.shutdown().await;
+            while let Some(answer) = client.receive_frame().await {
+                let correlation = answer.first_chunk().map(|bytes| i32::from_be_bytes(*bytes));
+                assert_ne!(correlation, Some(9), "Metadata is not for strangers");
+            }
         });
         assert_eq!(PANICS.load(Ordering::SeqCst), 0, "no task panicked");
     }

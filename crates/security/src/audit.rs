@@ -20,6 +20,7 @@ use commitlog::{
 use model::{AUDIT_TOPIC, Result, TimestampMs, TopicName, TopicPartition};
 use parking_lot::Mutex;
 use serde::Serialize;
+use tokio::sync::Notify;
 use world::World;
 
 use crate::store::ensure;
@@ -86,6 +87,10 @@ impl Counted {
 }
 
 impl Counter {
+    fn is_idle(&self) -> bool {
+        self.open.is_empty() && self.beyond.is_none()
+    }
+
     pub fn add(&mut self, now: TimestampMs, mut refusal: Refusal) {
         for text in
             [&mut refusal.principal, &mut refusal.peer, &mut refusal.operation, &mut refusal.resource, &mut refusal.why]
@@ -144,27 +149,36 @@ pub struct Audit {
     log: Arc<dyn Log>,
     world: World,
     counter: Mutex<Counter>,
+    /// There is something to write by and by.
+    woken: Notify,
 }
 
 impl Audit {
     pub fn new(log: Arc<dyn Log>, world: World) -> Self {
-        Self { log, world, counter: Mutex::default() }
+        Self { log, world, counter: Mutex::default(), woken: Notify::new() }
     }
 
     /// Somebody was refused. Waits for nothing.
     pub fn refused(&self, refusal: Refusal) {
         let now = self.world.clock.now_ms();
         self.counter.lock().add(now, refusal);
+        self.woken.notify_one();
     }
 
     /// Writes what is due until the node stops, and then the rest.
     pub(crate) async fn keep_writing(self: Arc<Self>) {
+        let stopping = || self.world.tasks.stopping();
         loop {
+            let is_idle = self.counter.lock().is_idle();
             let stops = tokio::select! {
-                () = tokio::time::sleep(FLUSH) => false,
-                () = self.world.tasks.stopping() => true,
+                () = self.woken.notified(), if is_idle => false,
+                () = tokio::time::sleep(FLUSH), if !is_idle => false,
+                () = stopping() => true,
             };
-            if let Err(error) = self.flush().await {
+            // At the end nothing is held back.
+            let now = if stops { TimestampMs::MAX } else { self.world.clock.now_ms() };
+            let due = if is_idle && !stops { Vec::new() } else { self.counter.lock().due(now) };
+            if let Err(error) = self.write(due).await {
                 tracing::warn!(%error, "refusals could not be written to the audit topic; they are in this log alone");
             }
             if stops {
@@ -173,9 +187,7 @@ impl Audit {
         }
     }
 
-    async fn flush(&self) -> Result<()> {
-        let now = self.world.clock.now_ms();
-        let due = self.counter.lock().due(now);
+    async fn write(&self, due: Vec<Event>) -> Result<()> {
         if due.is_empty() {
             return Ok(());
         }

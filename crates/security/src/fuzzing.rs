@@ -2,6 +2,7 @@
 
 use crate::{
     der, jwks,
+    jwt::Token,
     sasl::{parse_bearer, parse_plain},
     scram::{ClientFinal, ClientFirst, Credential, Exchange, ScramHash},
 };
@@ -24,7 +25,8 @@ pub fn login(bytes: &[u8]) -> bool {
     first.is_ok() | ClientFinal::parse(bytes).is_ok() | parse_plain(bytes).is_ok() | parse_bearer(bytes).is_ok()
 }
 
-/// Reads the bytes as a certificate and as a list of keys.
+/// Reads the bytes as a certificate, as a list of keys and as a token.
 pub fn documents(bytes: &[u8]) -> bool {
-    der::subject(bytes).is_some() | jwks::parse(bytes).is_ok()
+    let token = std::str::from_utf8(bytes).is_ok_and(|text| Token::parse(text).is_ok());
+    token | der::subject(bytes).is_some() | jwks::parse(bytes).is_ok()
 }

@@ -2,27 +2,20 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jsonwebtoken::{
-    Algorithm, DecodingKey,
-    jwk::{Jwk, PublicKeyUse},
-};
 use model::{Error, Result, error::codes};
 use parking_lot::Mutex;
 use world::World;
 
-use crate::{Jwks, http, tls};
+use crate::{
+    Jwks, http,
+    jwt::{Algorithm, Key},
+    tls,
+};
 
 /// Most keys taken from one list.
 const KEYS_MAX: usize = 100;
 /// Between two fetches because a token names a key we do not have: anybody can make such tokens.
 const AGAIN: Duration = Duration::from_secs(10);
-
-/// A key, and what it may be used for.
-pub(crate) struct Key {
-    id: Option<String>,
-    algorithm: Option<Algorithm>,
-    pub(crate) key: DecodingKey,
-}
 
 pub(crate) struct Keys {
     from: Jwks,
@@ -50,10 +43,9 @@ impl Keys {
     pub(crate) async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Option<(Arc<Vec<Key>>, usize)> {
         let look = || {
             let keys = self.now.lock().clone();
-            let fits = |key: &Key| key.algorithm.is_none_or(|of_key| of_key == algorithm);
             let at = match id {
-                Some(_) => keys.iter().position(|key| key.id.as_deref() == id && fits(key)),
-                None => (keys.len() == 1 && fits(&keys[0])).then_some(0),
+                Some(_) => keys.iter().position(|key| key.id.as_deref() == id && key.checks(algorithm)),
+                None => (keys.len() == 1 && keys[0].checks(algorithm)).then_some(0),
             };
             at.map(|at| (keys, at))
         };
@@ -112,19 +104,6 @@ impl Keys {
 pub(crate) fn parse(bytes: &[u8]) -> Result<Vec<Key>, &'static str> {
     let set: serde_json::Value = serde_json::from_slice(bytes).map_err(|_| "it is not JSON")?;
     let all = set.get("keys").and_then(|keys| keys.as_array()).ok_or("it has no list `keys`")?;
-    let key = |jwk: &serde_json::Value| {
-        let jwk: Jwk = serde_json::from_value(jwk.clone()).ok()?;
-        let is_symmetric = matches!(jwk.algorithm, jsonwebtoken::jwk::AlgorithmParameters::OctetKey(_));
-        let is_for_signing = jwk.common.public_key_use.as_ref().is_none_or(|of| *of == PublicKeyUse::Signature);
-        if is_symmetric || !is_for_signing {
-            return None;
-        }
-        Some(Key {
-            id: jwk.common.key_id.clone(),
-            algorithm: jwk.common.key_algorithm.and_then(|name| name.to_string().parse().ok()),
-            key: DecodingKey::from_jwk(&jwk).ok()?,
-        })
-    };
-    let keys: Vec<_> = all.iter().take(KEYS_MAX).filter_map(key).collect();
+    let keys: Vec<_> = all.iter().take(KEYS_MAX).filter_map(Key::parse).collect();
     if keys.is_empty() { Err("none of its keys can be used") } else { Ok(keys) }
 }

@@ -19,6 +19,7 @@ mod der;
 pub mod fuzzing;
 mod http;
 mod jwks;
+mod jwt;
 pub mod oauth;
 mod principal;
 pub mod sasl;

@@ -18,6 +18,7 @@ pub(crate) async fn start(settings: &Settings, house: &House) -> Result<BrokerHa
         settings: BrokerSettings {
             auto_create_topics: settings.auto_create_topics,
             partitions_default: settings.default_partitions,
+            security: settings.kafka_security.clone(),
             ..BrokerSettings::default()
         },
     })
@@ -42,6 +43,7 @@ fn write(out: &mut dyn Write, stats: &StatsSnapshot) -> std::fmt::Result {
         ("lakehead_kafka_produced_records_total", stats.records_in),
         ("lakehead_kafka_bad_requests_total", stats.bad_requests),
         ("lakehead_kafka_errors_total", stats.errors),
+        ("lakehead_kafka_throttled_total", stats.throttled),
     ];
     for (name, value) in counters {
         writeln!(out, "# TYPE {name} counter\n{name} {value}")?;

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr, path::Path};
 use model::{Error, Result, error::codes::SETTINGS_INVALID};
 use serde::Deserialize;
 
-use super::{Role, Settings};
+use super::{Role, Settings, security::SecurityFile};
 
 /// The file, setting by setting; what it leaves out keeps its default.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -23,6 +23,7 @@ pub struct SettingsFile {
     pub unsafe_ack_before_fsync: Option<bool>,
     pub commit_interval_ms: Option<u64>,
     pub query_memory_bytes: Option<usize>,
+    pub kafka_security: Option<SecurityFile>,
 }
 
 impl SettingsFile {
@@ -41,7 +42,7 @@ impl SettingsFile {
             .map_err(|error| Error::new(SETTINGS_INVALID, "`lakehead.toml` cannot be used").detail(error.to_string()))
     }
 
-    pub fn overlay(self, settings: &mut Settings) {
+    pub fn overlay(self, settings: &mut Settings) -> Result<()> {
         fn set<T>(to: &mut T, from: Option<T>) {
             if let Some(from) = from {
                 *to = from;
@@ -59,5 +60,9 @@ impl SettingsFile {
         set(&mut settings.unsafe_ack_before_fsync, self.unsafe_ack_before_fsync);
         set(&mut settings.commit_interval_ms, self.commit_interval_ms);
         set(&mut settings.query_memory_bytes, self.query_memory_bytes);
+        if let Some(security) = self.kafka_security {
+            settings.kafka_security = security.read(&settings.data)?;
+        }
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! What a node is told: flags over `lakehead.toml` over defaults. Few, since a default we stand behind beats a knob.
 
 mod file;
+mod security;
 
 use std::{
     collections::BTreeSet,
@@ -15,6 +16,7 @@ use model::{
 };
 use serde::Deserialize;
 
+use ::security::SecuritySettings;
 pub use file::SettingsFile;
 
 /// What a topic may have.
@@ -52,6 +54,8 @@ pub struct Settings {
     pub kafka: SocketAddr,
     pub http: SocketAddr,
     pub pg: SocketAddr,
+    /// How the Kafka door asks who somebody is, and what is done with the answer.
+    pub kafka_security: SecuritySettings,
     /// Partitions of a topic that does not say how many.
     pub default_partitions: i32,
     /// Clients may make topics by writing to them.
@@ -78,6 +82,7 @@ impl Settings {
             kafka: ([127, 0, 0, 1], 9092).into(),
             http: ([127, 0, 0, 1], 8080).into(),
             pg: ([127, 0, 0, 1], 5433).into(),
+            kafka_security: SecuritySettings::default(),
             default_partitions: 4,
             auto_create_topics: true,
             unsafe_ack_before_fsync: false,
@@ -86,7 +91,7 @@ impl Settings {
             data,
         };
         if let Some(file) = SettingsFile::read(&settings.data)? {
-            file.overlay(&mut settings);
+            file.overlay(&mut settings)?;
         }
         Ok(settings)
     }
@@ -117,10 +122,11 @@ impl Settings {
                 return invalid(format!("{name} = {value}"), range);
             }
         }
-        for (door, address) in [("kafka", self.kafka), ("http", self.http), ("pg", self.pg)] {
+        self.kafka_security.check(self.kafka)?;
+        for (door, address) in [("http", self.http), ("pg", self.pg)] {
             if !address.ip().is_loopback() {
                 return Err(Error::new(EXPOSURE_REFUSED, format!("the {door} door will not open {address}"))
-                    .detail("that address can be reached from other machines, and no authentication is configured")
+                    .detail("that address can be reached from other machines, and this door has no authentication yet")
                     .hint("bind to 127.0.0.1 or [::1]"));
             }
         }
@@ -142,6 +148,8 @@ fn default_query_memory() -> usize {
 
 #[cfg(test)]
 mod tests {
+    use model::error::codes::LISTENER_UNPROTECTED;
+
     use super::*;
 
     fn settings() -> Settings {
@@ -162,10 +170,21 @@ mod tests {
     }
 
     #[test]
+    fn the_kafka_door_opens_to_the_network_for_those_who_log_in() {
+        let mut exposed = settings();
+        exposed.kafka = ([0, 0, 0, 0], 9092).into();
+        assert!(exposed.check().expect_err("must refuse").is(LISTENER_UNPROTECTED));
+        let file = "[kafka_security]\nprotocol = \"SASL_PLAINTEXT\"\nauthorizer = true\nsuper_users = [\"User:ann\"]";
+        SettingsFile::parse(file).expect("legal file").overlay(&mut exposed).expect("fits");
+        exposed.check().expect("protected");
+        assert!(exposed.kafka_security.authorizer && exposed.kafka_security.super_users.len() == 1);
+    }
+
+    #[test]
     fn a_file_overlays_defaults_and_names_what_is_wrong() {
         let file = SettingsFile::parse("kafka = \"127.0.0.1:19092\"\nroles = [\"broker\"]").expect("legal file");
         let mut overlaid = settings();
-        file.overlay(&mut overlaid);
+        file.overlay(&mut overlaid).expect("fits");
         assert_eq!((overlaid.kafka.port(), overlaid.roles.len()), (19092, 1));
 
         let error = SettingsFile::parse("kafak = \"127.0.0.1:1\"").expect_err("unknown setting");
@@ -176,8 +195,8 @@ mod tests {
     fn what_cannot_work_is_refused_with_what_may_be() {
         let refused = |file: &str| {
             let mut wrong = settings();
-            SettingsFile::parse(file).expect("legal file").overlay(&mut wrong);
-            let error = wrong.check().expect_err(file);
+            let overlaid = SettingsFile::parse(file).expect("legal file").overlay(&mut wrong);
+            let error = overlaid.and_then(|()| wrong.check()).expect_err(file);
             assert!(error.is(SETTINGS_INVALID), "{error}");
             error.to_string()
         };
@@ -188,5 +207,11 @@ mod tests {
         refused("default_partitions = 10001");
         refused("commit_interval_ms = 18446744073709");
         refused("log = \"kafka\"");
+        refused("[kafka_security]\nprotocol = \"TLS\"");
+        refused("[kafka_security]\nmechanisms = [\"GSSAPI\"]");
+        refused("[kafka_security]\ncertificate = \"door.pem\"");
+        refused("[kafka_security]\nsuper_users = [\"ann\"]");
+        refused("[kafka_security]\njwks = \"keys.json\"");
+        refused("[kafka_security]\nbootstrap_user = \"ann\"");
     }
 }

@@ -89,7 +89,9 @@ impl Engine {
             }
         }
         if namespace == TableName::DEFAULT_NAMESPACE {
-            let topics = self.parts.log.topics();
+            let mut topics = self.parts.log.topics();
+            // No door hands out salted passwords.
+            topics.retain(|t| t.name.as_str() != model::USERS_TOPIC);
             found.extend(
                 topics.iter().filter(|t| internal || !t.name.is_internal()).map(|t| Arc::from(t.name.as_str())),
             );

@@ -8,7 +8,7 @@ codes! {
         "The detail names the file and what is wrong with it. At a start nothing is opened; when a file changes while the node runs, what was read before stays in use until the file is right. Certificates and keys are PEM, the certificate of the door first; keys are PKCS#8, PKCS#1 or SEC1 without a password; JWKS is RFC 7517.";
     CREDENTIAL_INVALID = "LH0604" InvalidValue "a user's credential cannot be kept"
         "A user's name has 1 to 256 bytes. SCRAM credentials have 4096 to 16384 iterations and a salt of 1 to 1024 bytes.";
-    SECURITY_LIMIT = "LH0605" LimitExceeded "too many users or rules"
+    SECURITY_LIMIT = "LH0605" PolicyViolation "too many users or rules"
         "Users and rules are kept in memory, and their number is limited. Use prefixed rules in place of one for each resource, or groups of users who share a principal.";
     NOT_ALLOWED = "LH0606" Forbidden "a rule says no, or none says yes"
         "The door has an authorizer, and no rule lets this user do this to this resource from this host. `kafka-acls --add` makes rules, super users need none. Refusals are recorded in the topic `_audit`.";
