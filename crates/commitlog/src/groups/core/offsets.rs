@@ -99,7 +99,7 @@ impl GroupCoordinator {
         let refusal = match self.groups.get(name) {
             _ if name.is_empty() => Some(GroupError::GroupIdInvalid),
             None => Some(GroupError::GroupIdNotFound),
-            Some(group) if !group.members.is_empty() || !group.pending.is_empty() => Some(GroupError::GroupNotEmpty),
+            Some(group) if !group.has_no_members() || !group.pending.is_empty() => Some(GroupError::GroupNotEmpty),
             Some(_) => None,
         };
         if let Some(error) = refusal {
@@ -140,7 +140,7 @@ impl GroupCoordinator {
     pub(super) fn forget_topic(&mut self, topic: &Arc<str>) {
         let names: Vec<_> = self.groups.keys().cloned().collect();
         for name in names {
-            self.remove_offsets(&name, |key, _| key.0 == *topic);
+            self.remove_offsets(&name, false, |key, _| key.0 == *topic);
         }
     }
 
@@ -153,21 +153,31 @@ impl GroupCoordinator {
         for name in names {
             let Some(group) = self.groups.get(&name) else { continue };
             let subscribed = group.subscribed_topics();
-            let (state, since, committer_only) = (group.state, group.state_since_ms, group.protocol_type.is_none());
+            let (is_empty, since, committer_only) = match &group.consumer {
+                Some(consumer) => (consumer.members.is_empty(), consumer.since_ms, false),
+                None => (group.state == GroupState::Empty, group.state_since_ms, group.protocol_type.is_none()),
+            };
             let expired = |key: &(Arc<str>, PartitionId), entry: &OffsetEntry| {
                 let Some(offset) = entry.durable.as_ref().filter(|_| entry.pending.is_none()) else { return false };
-                match state {
-                    GroupState::Empty if committer_only => over(offset.committed_ms),
-                    GroupState::Empty => over(since.max(offset.committed_ms)),
-                    _ => subscribed.as_ref().is_some_and(|s| !s.contains(&key.0)) && over(offset.committed_ms),
+                match is_empty {
+                    true if committer_only => over(offset.committed_ms),
+                    true => over(since.max(offset.committed_ms)),
+                    false => subscribed.as_ref().is_some_and(|s| !s.contains(&key.0)) && over(offset.committed_ms),
                 }
             };
-            self.remove_offsets(&name, expired);
+            self.remove_offsets(&name, true, expired);
         }
     }
 
-    /// Removes offsets, and the group with the last of them if it has no members.
-    fn remove_offsets(&mut self, name: &Arc<str>, gone: impl Fn(&(Arc<str>, PartitionId), &OffsetEntry) -> bool) {
+    /// Removes offsets, and with the last of them a group without members; if `is_due`, also one that had none (as Kafka's
+    /// `cleanupExpiredOffsets` does at each check).
+    fn remove_offsets(
+        &mut self,
+        name: &Arc<str>,
+        is_due: bool,
+        gone: impl Fn(&(Arc<str>, PartitionId), &OffsetEntry) -> bool,
+    ) {
+        let is_awaited = self.open.values().any(|open| open.concerns(name));
         let Some(group) = self.groups.get_mut(name) else { return };
         let mut lines = Vec::new();
         group.offsets.retain(|key, entry| {
@@ -177,12 +187,19 @@ impl GroupCoordinator {
             }
             !remove
         });
-        let over = group.state == GroupState::Empty && group.offsets.is_empty() && group.pending.is_empty();
-        let aged = self.out.now.wall_ms.saturating_sub(group.state_since_ms)
-            >= i64::try_from(self.out.settings.offsets_retention.as_millis()).unwrap_or(i64::MAX);
-        if over && group.stored && (!lines.is_empty() || aged) {
-            lines.push((records::group_key(name), None));
-            group.stored = false;
+        let is_over = group.state == GroupState::Empty
+            && group.has_no_members()
+            && group.offsets.is_empty()
+            && group.pending.is_empty()
+            && !is_awaited;
+        if is_over && (is_due || !lines.is_empty()) {
+            if group.stored {
+                lines.push((records::group_key(name), None));
+                group.stored = false;
+            }
+            if let Some(consumer) = group.consumer.take() {
+                lines.extend(consumer.tombstones(name));
+            }
         }
         if !lines.is_empty() {
             self.out.write(lines, Write::Upkeep);
@@ -235,8 +252,11 @@ impl GroupCoordinator {
 impl Group {
     /// GRP-2: who may commit now.
     fn check_commit(&self, who: &MemberRef) -> Result<(), GroupError> {
-        if who.generation < 0 && self.members.is_empty() {
+        if who.generation < 0 && self.has_no_members() {
             return Ok(()); // From outside of any generation, or an admin who moves offsets.
+        }
+        if let Some(consumer) = &self.consumer {
+            return consumer.check_epoch(&who.member, who.generation);
         }
         self.check_member(&who.member, who.instance.as_deref())?;
         if who.generation != self.generation {
@@ -251,6 +271,7 @@ impl Group {
     fn tombstones(&self) -> Vec<(Bytes, Option<Bytes>)> {
         let offsets =
             self.offsets.keys().map(|(topic, partition)| (records::offset_key(&self.id, topic, *partition), None));
-        offsets.chain([(records::group_key(&self.id), None)]).collect()
+        let consumer = self.consumer.as_ref().map(|c| c.tombstones(&self.id)).unwrap_or_default();
+        offsets.chain([(records::group_key(&self.id), None)]).chain(consumer).collect()
     }
 }

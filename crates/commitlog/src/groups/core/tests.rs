@@ -21,7 +21,7 @@ impl Bench {
     fn with(settings: GroupSettings) -> Self {
         let mut core = GroupCoordinator::new(settings);
         let now = Now { monotonic: Duration::from_secs(1000), wall_ms: 1_000_000 };
-        core.replayed(now);
+        core.replayed(now, TopicsSeen::new());
         Self {
             core,
             now,
@@ -423,7 +423,7 @@ fn groups_live_on_after_a_restart() {
         for (key, value) in &records {
             assert!(after.core.replay(key, value.as_deref()));
         }
-        after.core.replayed(after.now);
+        after.core.replayed(after.now, TopicsSeen::new());
         assert_eq!((after.offset(), after.state()), (Some(42), Some(GroupState::Stable)));
         assert_eq!((after.heartbeat(&a), after.heartbeat(&b)), (Ok(()), Ok(())), "members notice nothing");
         assert_eq!(after.core.describe("g"), bench.core.describe("g"));
