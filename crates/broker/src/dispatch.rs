@@ -12,7 +12,9 @@ use parking_lot::Mutex;
 use crate::{
     fetch,
     frame::{Header, Read, Reader, Response},
-    handlers::{admin, configs, group_admin, groups, metadata, offsets, produce, topics, transactions},
+    handlers::{
+        admin, configs, consumer_groups, group_admin, groups, metadata, offsets, produce, topics, transactions,
+    },
     server::Shared,
     shape, versions,
 };
@@ -116,6 +118,8 @@ pub(crate) fn dispatch(
         ApiKey::ListGroups => to!(group_admin::list, kafka::ListGroupsRequest),
         ApiKey::DeleteGroups => to!(group_admin::delete, kafka::DeleteGroupsRequest),
         ApiKey::OffsetDelete => to!(group_admin::delete_offsets, kafka::OffsetDeleteRequest),
+        ApiKey::ConsumerGroupHeartbeat => to!(consumer_groups::heartbeat, kafka::ConsumerGroupHeartbeatRequest),
+        ApiKey::ConsumerGroupDescribe => to!(consumer_groups::describe, kafka::ConsumerGroupDescribeRequest),
         ApiKey::CreateTopics => to!(topics::create, kafka::CreateTopicsRequest),
         ApiKey::DeleteTopics => to!(topics::delete, kafka::DeleteTopicsRequest),
         ApiKey::CreatePartitions => to!(topics::create_partitions, kafka::CreatePartitionsRequest),

@@ -18,8 +18,7 @@ const fn offer(key: ApiKey, min: i16, max: i16) -> Offer {
     Offer { key, min, max, served_from: min }
 }
 
-/// Minimums follow Kafka 4.x (KIP-896), maximums Kafka 4.1. Security and the new group protocol are not here, so they are not
-/// offered. Transactions are those of the first protocol: without the feature `transaction.version` nobody may use EndTxn and
+/// Minimums follow Kafka 4.x (KIP-896), maximums Kafka 4.1. Security is not here, so it is not offered. Transactions are those of the first protocol: without the feature `transaction.version` nobody may use EndTxn and
 /// TxnOffsetCommit 5 (KIP-890).
 pub(crate) const OFFERS: &[Offer] = &[
     // librdkafka ≤ 2.8 compresses only if Produce version 0 is on offer (KAFKA-18659); nobody sends it.
@@ -57,6 +56,8 @@ pub(crate) const OFFERS: &[Offer] = &[
     offer(ApiKey::DescribeCluster, 0, 2),
     offer(ApiKey::DescribeTransactions, 0, 0),
     offer(ApiKey::ListTransactions, 0, 1),
+    offer(ApiKey::ConsumerGroupHeartbeat, 0, 1),
+    offer(ApiKey::ConsumerGroupDescribe, 0, 1),
     offer(ApiKey::ListConfigResources, 0, 1),
     offer(ApiKey::DescribeTopicPartitions, 0, 0),
 ];

@@ -115,6 +115,14 @@ async fn every_version_on_offer_is_answered_in_its_own_format() {
         SyncGroupRequest: |_| SyncGroupRequest::default().with_group_id(GroupId(name("g"))),
         DescribeGroupsRequest: |_| DescribeGroupsRequest::default().with_groups(vec![GroupId(name("g")), GroupId(name("none"))]),
         ListGroupsRequest: |_| ListGroupsRequest::default(),
+        ConsumerGroupHeartbeatRequest: |_| ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(GroupId(name("modern")))
+            .with_member_id(name("m"))
+            .with_rebalance_timeout_ms(1000)
+            .with_subscribed_topic_names(Some(vec![topic_name("t")]))
+            .with_topic_partitions(Some(vec![])),
+        ConsumerGroupDescribeRequest: |_| ConsumerGroupDescribeRequest::default()
+            .with_group_ids(vec![GroupId(name("modern")), GroupId(name("none"))]),
         ApiVersionsRequest: |_| ApiVersionsRequest::default(),
         CreateTopicsRequest: |_| CreateTopicsRequest::default().with_validate_only(true).with_topics(vec![
             create_topics_request::CreatableTopic::default().with_name(topic_name("new")).with_num_partitions(1).with_replication_factor(1),

@@ -180,6 +180,9 @@ pub(crate) async fn leave(context: &Context, request: LeaveGroupRequest) -> Leav
 }
 
 pub(crate) async fn commit(context: &Context, request: OffsetCommitRequest) -> OffsetCommitResponse {
+    let groups = &context.shared.groups;
+    // Before version 9 the protocol has no member epochs (KIP-848).
+    let has_no_epochs = context.version < 9 && groups.is_consumer_member(&request.group_id, &request.member_id);
     let mut offsets = Vec::new();
     // Partitions that do not exist are refused here; the others get the group's answers in their order.
     let mut refused = Vec::new();
@@ -187,8 +190,12 @@ pub(crate) async fn commit(context: &Context, request: OffsetCommitRequest) -> O
         let name: Arc<str> = topic.name.as_str().into();
         for partition in &topic.partitions {
             let exists = partition_of(context, &topic.name, partition.partition_index).is_some();
-            refused.push((!exists).then_some(errors::UNKNOWN_TOPIC_OR_PARTITION));
-            if exists {
+            let why = match exists {
+                false => Some(errors::UNKNOWN_TOPIC_OR_PARTITION),
+                true => has_no_epochs.then_some(errors::UNSUPPORTED_VERSION),
+            };
+            refused.push(why);
+            if why.is_none() {
                 offsets.push(OffsetToCommit {
                     topic: name.clone(),
                     partition: partition.partition_index,
@@ -205,12 +212,18 @@ pub(crate) async fn commit(context: &Context, request: OffsetCommitRequest) -> O
         instance: owned(request.group_instance_id.as_ref()),
         generation: request.generation_id_or_member_epoch,
     };
-    let results = context.shared.groups.commit(CommitRequest { who, offsets }).await;
+    // From version 9 on, a member of a group that is not there is told so.
+    let unknown = (context.version >= 9 && who.generation >= 0 && groups.group_type(&who.group).is_none())
+        .then_some(errors::GROUP_ID_NOT_FOUND);
+    let results = groups.commit(CommitRequest { who, offsets }).await;
     let mut results = results.into_iter();
     let mut refused = refused.into_iter();
     let mut next_code = || match refused.next().flatten() {
         Some(code) => code,
-        None => results.next().map_or(errors::UNKNOWN_SERVER_ERROR, result_code),
+        None => {
+            let code = results.next().map_or(errors::UNKNOWN_SERVER_ERROR, result_code);
+            unknown.filter(|_| code != 0).unwrap_or(code)
+        }
     };
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|p| {
@@ -227,6 +240,11 @@ pub(crate) async fn commit(context: &Context, request: OffsetCommitRequest) -> O
 pub(crate) async fn fetch_offsets(context: &Context, request: OffsetFetchRequest) -> OffsetFetchResponse {
     if context.version >= 8 {
         let group = |wanted: kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup| {
+            let reader = wanted.member_id.as_deref();
+            if let Err(error) = context.shared.groups.check_reader(&wanted.group_id, reader, wanted.member_epoch) {
+                let row = OffsetFetchResponseGroup::default().with_error_code(error.kafka_code());
+                return row.with_group_id(wanted.group_id);
+            }
             let topics =
                 wanted.topics.map(|topics| topics.into_iter().map(|t| (t.name.0, t.partition_indexes)).collect());
             let topics = committed(context, &wanted.group_id, topics, request.require_stable).into_iter().map(

@@ -2,6 +2,7 @@
 
 pub(crate) mod admin;
 pub(crate) mod configs;
+pub(crate) mod consumer_groups;
 pub(crate) mod group_admin;
 pub(crate) mod groups;
 pub(crate) mod metadata;

@@ -53,6 +53,8 @@ impl ConsumerGroup {
     ) -> Result<ConsumerHeartbeatAnswer, GroupError> {
         let (id, is_new) = self.enroll(step, request, fresh)?;
         let member = self.members.get_mut(&id).expect("enrolled just now");
+        // It joins, or missed the answer that gave it its epoch.
+        let is_behind = request.epoch == 0 || request.epoch != member.progress.epoch;
         member.session_until = step.now() + step.out.settings.consumer_session_timeout;
         let told = member.subscription.update(request);
         if told.anything {
@@ -73,7 +75,6 @@ impl ConsumerGroup {
         let is_full = request.rebalance_timeout.is_some()
             && (request.topics.is_some() || request.regex.is_some())
             && request.owned.is_some();
-        let is_behind = request.epoch != progress.epoch;
         let assignment = (changed || is_full || is_behind).then(|| progress.assigned.clone());
         Ok(ConsumerHeartbeatAnswer { member: id.to_string(), epoch: progress.epoch, assignment })
     }
