@@ -338,12 +338,17 @@ impl Group {
         self.offsets.get(&(Arc::from(topic), partition))?.durable.as_ref()
     }
 
-    /// Topics the members read, if they say so in a way we understand.
+    /// Its members are consumers: they share the partitions of topics.
+    pub(super) fn is_of_consumers(&self) -> bool {
+        self.consumer.is_some() || self.protocol_type.as_deref() == Some("consumer")
+    }
+
+    /// Topics the members read, if they said so in a way we understand, in the generation that began last.
     pub(super) fn subscribed_topics(&self) -> Option<HashSet<Arc<str>>> {
         if let Some(consumer) = &self.consumer {
             return Some(consumer.subscribed_topics());
         }
-        if self.protocol_type.as_deref() != Some("consumer") || self.state != GroupState::Stable {
+        if !self.is_of_consumers() {
             return None;
         }
         let protocol = self.protocol.as_deref()?;

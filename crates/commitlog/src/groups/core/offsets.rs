@@ -1,6 +1,6 @@
 //! Committed offsets: written, shown once durable, forgotten in time.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use model::PartitionId;
@@ -73,7 +73,7 @@ impl GroupCoordinator {
             None if who.generation >= 0 => Err(GroupError::IllegalGeneration),
             None if self.groups.len() >= self.out.settings.groups_max => Err(GroupError::GroupMaxSizeReached),
             None => Ok(()),
-            Some(group) => group.check_commit(who),
+            Some(group) => group.check_commit(who, false),
         }
     }
 
@@ -99,7 +99,7 @@ impl GroupCoordinator {
         let refusal = match self.groups.get(name) {
             _ if name.is_empty() => Some(GroupError::GroupIdInvalid),
             None => Some(GroupError::GroupIdNotFound),
-            Some(group) if !group.has_no_members() || !group.pending.is_empty() => Some(GroupError::GroupNotEmpty),
+            Some(group) if !group.has_no_members() => Some(GroupError::GroupNotEmpty),
             Some(_) => None,
         };
         if let Some(error) = refusal {
@@ -114,20 +114,25 @@ impl GroupCoordinator {
         let Some(group) = self.groups.get_mut(&name) else {
             return self.out.answer(reply, Answer::Done(Err(GroupError::GroupIdNotFound)));
         };
-        let subscribed = group.subscribed_topics();
-        if !group.members.is_empty() && subscribed.is_none() {
+        if !group.members.is_empty() && !group.is_of_consumers() {
+            // What members of other types read is theirs alone to know.
             return self.out.answer(reply, Answer::Done(Err(GroupError::GroupNotEmpty)));
         }
-        let subscribed = subscribed.unwrap_or_default();
-        let (mut results, mut lines) = (Vec::new(), Vec::new());
+        // Not known (yet): maybe.
+        let in_doubt = !group.has_no_members();
+        let subscribed = group.subscribed_topics();
+        let (mut results, mut lines, mut deleted) = (Vec::new(), Vec::new(), Vec::new());
         for (topic, partition) in partitions {
-            if subscribed.contains(&topic) {
+            if subscribed.as_ref().map_or(in_doubt, |topics| topics.contains(&topic)) {
                 results.push(Err(GroupError::SubscribedToTopic));
                 continue;
             }
             results.push(Ok(()));
             lines.push((records::offset_key(&name, &topic, partition), None));
-            group.offsets.remove(&(topic, partition));
+            deleted.push((topic, partition));
+        }
+        for place in &deleted {
+            group.offsets.remove(place);
         }
         if lines.is_empty() {
             self.out.answer(reply, Answer::Each(results));
@@ -152,7 +157,8 @@ impl GroupCoordinator {
         let names: Vec<_> = self.groups.keys().cloned().collect();
         for name in names {
             let Some(group) = self.groups.get(&name) else { continue };
-            let subscribed = group.subscribed_topics();
+            let is_settled = group.consumer.is_some() || group.state == GroupState::Stable;
+            let subscribed = group.subscribed_topics().filter(|_| is_settled);
             let (is_empty, since, committer_only) = match &group.consumer {
                 Some(consumer) => (consumer.members.is_empty(), consumer.since_ms, false),
                 None => (group.state == GroupState::Empty, group.state_since_ms, group.protocol_type.is_none()),
@@ -251,7 +257,7 @@ impl GroupCoordinator {
 
 impl Group {
     /// GRP-2: who may commit now.
-    fn check_commit(&self, who: &MemberRef) -> Result<(), GroupError> {
+    pub(super) fn check_commit(&self, who: &MemberRef, is_transactional: bool) -> Result<(), GroupError> {
         if who.generation < 0 && self.has_no_members() {
             return Ok(()); // From outside of any generation, or an admin who moves offsets.
         }
@@ -263,8 +269,8 @@ impl Group {
             return Err(GroupError::IllegalGeneration);
         }
         match self.state {
-            GroupState::CompletingRebalance => Err(GroupError::RebalanceInProgress),
-            GroupState::Empty | GroupState::PreparingRebalance | GroupState::Stable => Ok(()),
+            GroupState::CompletingRebalance if !is_transactional => Err(GroupError::RebalanceInProgress),
+            _ => Ok(()),
         }
     }
 

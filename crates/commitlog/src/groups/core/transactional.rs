@@ -52,15 +52,17 @@ impl GroupCoordinator {
         self.out.write_in(Some(producer), lines, write);
     }
 
-    /// Committers older than KIP-447 do not say which member they are.
+    /// Committers older than KIP-447 do not say which member they are; the others may commit whatever the group is about (as in
+    /// Kafka's `ClassicGroup.validateOffsetCommit`).
     fn check_transactional_commit(&self, name: &Arc<str>, who: &MemberRef) -> Result<(), GroupError> {
         match self.groups.get(name) {
-            Some(_) if who.generation < 0 && who.member.is_empty() => Ok(()),
+            Some(_) if who.generation < 0 && who.member.is_empty() && who.instance.is_none() => Ok(()),
             // The client of a transaction does not know that error (Kafka's `validateTransactionalOffsetCommit`).
-            _ => self.check_commit(name, who).map_err(|error| match error {
+            Some(group) => group.check_commit(who, true).map_err(|error| match error {
                 GroupError::StaleMemberEpoch => GroupError::IllegalGeneration,
                 error => error,
             }),
+            None => self.check_commit(name, who),
         }
     }
 
