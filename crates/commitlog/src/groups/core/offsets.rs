@@ -1,6 +1,6 @@
 //! Committed offsets: written, shown once durable, forgotten in time.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use model::PartitionId;

@@ -60,16 +60,27 @@ impl ConsumerGroup {
         if told.anything {
             self.touched.insert(Line::Member(id.clone()));
         }
+        // Kafka resolves expressions behind the answer, and clients count on hearing of the topics they named before those that
+        // match. Who named none need not wait for the next heartbeat.
+        let new_regex = member.subscription.regex.clone().filter(|pattern| !self.resolved.contains_key(pattern));
+        let (now, later) = match member.subscription.topics.is_empty() {
+            true => (new_regex, None),
+            false => (None, new_regex),
+        };
+        if let Some(pattern) = now {
+            self.resolve_regex(&pattern, step);
+        }
         if told.subscription {
-            if let Some(pattern) = self.members[&id].subscription.regex.clone() {
-                self.resolve_regex(&pattern, step);
-            }
             self.forget_unused_regexes();
         }
         if is_new || told.subscription || self.epoch == 0 {
             self.bump(step);
         }
         let changed = self.reconcile(step, &id, request.owned.as_ref());
+        if let Some(pattern) = later {
+            self.resolve_regex(&pattern, step);
+            self.topics_changed(step);
+        }
         let progress = &self.members[&id].progress;
         // A full request is what a client sends that is not sure any more what it was told.
         let is_full = request.rebalance_timeout.is_some()

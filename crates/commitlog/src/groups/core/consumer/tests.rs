@@ -308,6 +308,16 @@ fn regular_expressions_stand_for_whole_names_and_follow_the_topics() {
 }
 
 #[test]
+fn topics_that_were_named_come_before_those_that_match() {
+    let mut bench = Bench::new(&[(1, 1), (2, 1)]);
+    let both = ConsumerHeartbeat { regex: Some("t2".into()), ..joining("a", &[1]) };
+    let joined = bench.ask(both).expect("joins");
+    assert_eq!((joined.epoch, joined.assignment), (1, Some(places(&[(1, 0)]))));
+    let more = bench.beat("a", 1, &places(&[(1, 0)])).expect("alive");
+    assert_eq!((more.epoch, more.assignment), (2, Some(places(&[(1, 0), (2, 0)]))));
+}
+
+#[test]
 fn bookkeeping_topics_are_in_no_regular_expression() {
     let mut bench = Bench::new(&[]);
     bench.topics = [("__consumer_offsets".into(), (id(1), 1)), ("t".into(), (id(2), 1))].into();
