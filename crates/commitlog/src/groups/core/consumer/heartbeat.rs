@@ -62,7 +62,7 @@ impl ConsumerGroup {
         }
         // Kafka resolves expressions behind the answer, and clients count on hearing of the topics they named before those that
         // match. Who named none need not wait for the next heartbeat.
-        let new_regex = member.subscription.regex.clone().filter(|pattern| !self.resolved.contains_key(pattern));
+        let new_regex = member.subscription.pattern().filter(|pattern| !self.resolved.contains_key(*pattern)).cloned();
         let (now, later) = match member.subscription.topics.is_empty() {
             true => (new_regex, None),
             false => (None, new_regex),
@@ -217,11 +217,13 @@ impl crate::groups::records::consumer::StoredSubscription {
                 _ => false,
             }
         }
-        let regex = request.regex.clone().map(|pattern| Some(pattern).filter(|pattern| !pattern.is_empty()));
+        let pattern = self.pattern().cloned();
+        let said_of_regex = set(&mut self.regex, request.regex.clone().map(Some));
         let subscription =
             set(&mut self.topics, request.topics.as_ref().map(|topics| topics.iter().cloned().collect()))
-                | set(&mut self.regex, regex);
-        let details = set(&mut self.rack, request.rack.clone().map(Some))
+                | (pattern.as_ref() != self.pattern());
+        let details = said_of_regex
+            | set(&mut self.rack, request.rack.clone().map(Some))
             | set::<Duration>(&mut self.rebalance_timeout, request.rebalance_timeout)
             | set(&mut self.assignor, request.assignor.clone().map(Some))
             | set(&mut self.client_id, Some(request.client_id.clone()))

@@ -148,7 +148,7 @@ impl ConsumerGroup {
                 self.instances.insert(instance.clone(), id.clone());
             }
         }
-        let patterns: BTreeSet<_> = self.members.values().filter_map(|m| m.subscription.regex.clone()).collect();
+        let patterns: BTreeSet<_> = self.members.values().filter_map(|m| m.subscription.pattern().cloned()).collect();
         for pattern in patterns {
             self.resolve_regex(&pattern, &step);
         }

@@ -48,6 +48,13 @@ fn resolve(pattern: &str, step: &Step<'_>) -> BTreeSet<Arc<str>> {
     }
 }
 
+impl StoredSubscription {
+    /// The regular expression subscribed to; an empty one is none.
+    pub(super) fn pattern(&self) -> Option<&String> {
+        self.regex.as_ref().filter(|pattern| !pattern.is_empty())
+    }
+}
+
 impl ConsumerGroup {
     pub(super) fn resolve_regexes(&mut self, step: &Step<'_>) {
         for (pattern, topics) in &mut self.resolved {
@@ -63,14 +70,14 @@ impl ConsumerGroup {
 
     pub(super) fn forget_unused_regexes(&mut self) {
         if !self.resolved.is_empty() {
-            let used: HashSet<_> = self.members.values().filter_map(|m| m.subscription.regex.as_deref()).collect();
-            self.resolved.retain(|pattern, _| used.contains(pattern.as_str()));
+            let used: HashSet<_> = self.members.values().filter_map(|m| m.subscription.pattern()).collect();
+            self.resolved.retain(|pattern, _| used.contains(pattern));
         }
     }
 
     /// Topics a member subscribed to, whether they exist or not; some maybe twice.
     pub(super) fn topics_of<'a>(&'a self, subscription: &'a StoredSubscription) -> impl Iterator<Item = &'a Arc<str>> {
-        let matched = subscription.regex.as_ref().and_then(|regex| self.resolved.get(regex));
+        let matched = subscription.pattern().and_then(|pattern| self.resolved.get(pattern));
         subscription.topics.iter().chain(matched.into_iter().flatten())
     }
 
