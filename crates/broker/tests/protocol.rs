@@ -434,6 +434,23 @@ async fn topics_are_made_when_asked_about_if_that_is_allowed() {
 }
 
 #[tokio::test]
+async fn topics_are_found_by_id_whether_the_name_is_empty_or_null() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 1).await;
+    let topic = metadata_request::MetadataRequestTopic::default;
+    let by_name = MetadataRequest::default().with_topics(Some(vec![topic().with_name(Some(topic_name("t")))]));
+    let id = client.ask(12, &by_name).await.topics[0].topic_id;
+    for name in [None, Some(topic_name(""))] {
+        let by_id = MetadataRequest::default().with_topics(Some(vec![topic().with_name(name).with_topic_id(id)]));
+        let found = client.ask(12, &by_id).await.topics.remove(0);
+        assert_eq!((found.error_code, found.name), (0, Some(topic_name("t"))));
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn groups_and_offsets_survive_a_restart() {
     let dir = tempfile::tempdir().expect("directory");
     let group = || GroupId(StrBytes::from_static_str("g"));

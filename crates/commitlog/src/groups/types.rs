@@ -27,6 +27,8 @@ pub struct GroupSettings {
     pub consumer_session_timeout: Duration,
     /// `group.consumer.heartbeat.interval.ms`
     pub consumer_heartbeat_interval: Duration,
+    /// Most bytes of topic names a member may subscribe to.
+    pub subscription_bytes_max: usize,
     /// Longest regular expression a member may subscribe to.
     pub regex_bytes_max: usize,
     /// Memory one compiled regular expression may take.
@@ -53,6 +55,7 @@ impl Default for GroupSettings {
             members_max: 10_000,
             consumer_session_timeout: Duration::from_secs(45),
             consumer_heartbeat_interval: Duration::from_secs(5),
+            subscription_bytes_max: 2 << 20,
             regex_bytes_max: 16 << 10,
             regex_program_bytes_max: 1 << 20,
             groups_max: 100_000,

@@ -34,6 +34,10 @@ pub(super) fn check(request: &ConsumerHeartbeat, settings: &GroupSettings) -> Re
         epoch if epoch < LEFT_FOR_A_WHILE => return invalid("there is no such member epoch"),
         _ => {}
     }
+    let names: usize = request.topics.iter().flatten().map(|name| name.len()).sum();
+    if names > settings.subscription_bytes_max {
+        return invalid("the names of the topics subscribed to take too many bytes: subscribe to a regular expression");
+    }
     if request.assignor.as_deref().is_some_and(|name| Assignor::of_name(name).is_none()) {
         return Err(GroupError::UnsupportedAssignor);
     }

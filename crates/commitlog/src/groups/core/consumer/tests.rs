@@ -21,6 +21,8 @@ fn topics(sizes: &[(u8, i32)]) -> TopicsSeen {
     sizes.iter().map(|(t, size)| (named(*t), (id(*t), *size))).collect()
 }
 
+type Records = Vec<(Bytes, Option<Bytes>)>;
+
 /// A coordinator on a clock that the test moves, and a log that keeps what is durable.
 struct Bench {
     core: GroupCoordinator,
@@ -29,10 +31,10 @@ struct Bench {
     topics: TopicsSeen,
     next_reply: u64,
     answers: HashMap<ReplyId, Answer>,
-    log: Vec<(Bytes, Option<Bytes>)>,
+    log: Records,
     /// Writes are durable only when the test says so.
     hold: bool,
-    held: Vec<(WriteId, Vec<(Bytes, Option<Bytes>)>)>,
+    held: Vec<(WriteId, Records)>,
 }
 
 impl Bench {
@@ -340,6 +342,8 @@ fn requests_that_say_too_little_are_refused() {
     assert!(invalid(bench.ask(ConsumerHeartbeat { member: String::new(), ..alive("", 1, None) })));
     assert!(invalid(bench.ask(alive("a", -2, None))));
     assert!(invalid(bench.ask(alive("a", -3, None))));
+    let many = (0..3000).map(|n| format!("{n:01000}").into()).collect();
+    assert!(invalid(bench.ask(ConsumerHeartbeat { topics: Some(many), ..join() })));
     let unknown = ConsumerHeartbeat { assignor: Some("sticky".into()), ..join() };
     assert_eq!(bench.ask(unknown), Err(GroupError::UnsupportedAssignor));
     assert_eq!(bench.ask(alive("a", 1, None)), Err(GroupError::UnknownMember));
