@@ -12,6 +12,8 @@
 //! | JoinGroup, SyncGroup, Heartbeat, LeaveGroup | READ group | 30 |
 //! | OffsetCommit | READ group, READ topic | 30, 29 by partition |
 //! | OffsetFetch | DESCRIBE group, DESCRIBE topic (not listed otherwise) | 30, 29 by partition |
+//! | ConsumerGroupHeartbeat | READ group, DESCRIBE topic (by name; not assigned otherwise) | 30, 29 |
+//! | ConsumerGroupDescribe | DESCRIBE group, DESCRIBE topic | 30, 29 by group |
 //! | DescribeGroups | DESCRIBE group | 30 by group |
 //! | ListGroups | DESCRIBE cluster, or DESCRIBE group (not listed otherwise) | |
 //! | DeleteGroups | DELETE group | 30 by group |

@@ -20,7 +20,8 @@ use crate::{
     fetch,
     frame::{Header, Read, Reader, Response},
     handlers::{
-        acls, admin, configs, group_admin, groups, metadata, offsets, produce, quotas, topics, transactions, users,
+        acls, admin, configs, consumer_groups, group_admin, groups, metadata, offsets, produce, quotas, topics,
+        transactions, users,
     },
     login::{self, LoginState, Session},
     quotas::Limit,
@@ -245,6 +246,8 @@ async fn start(shared: &Arc<Shared>, client: &Arc<Client>, mut frame: Bytes) -> 
         ApiKey::ListGroups => to!(group_admin::list, kafka::ListGroupsRequest),
         ApiKey::DeleteGroups => to!(group_admin::delete, kafka::DeleteGroupsRequest),
         ApiKey::OffsetDelete => to!(group_admin::delete_offsets, kafka::OffsetDeleteRequest),
+        ApiKey::ConsumerGroupHeartbeat => to!(consumer_groups::heartbeat, kafka::ConsumerGroupHeartbeatRequest),
+        ApiKey::ConsumerGroupDescribe => to!(consumer_groups::describe, kafka::ConsumerGroupDescribeRequest),
         ApiKey::CreateTopics => to!(topics::create, kafka::CreateTopicsRequest),
         ApiKey::DeleteTopics => to!(topics::delete, kafka::DeleteTopicsRequest),
         ApiKey::CreatePartitions => to!(topics::create_partitions, kafka::CreatePartitionsRequest),

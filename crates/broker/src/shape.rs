@@ -130,6 +130,9 @@ fn shape(key: ApiKey) -> Option<Shape> {
         ApiKey::DeleteGroups => shape![2; all(TEXTS)],
         ApiKey::OffsetDelete => shape![NEVER; all(TEXT), all(list![all(TEXT), all(list![all(I32)])])],
         ApiKey::ElectLeaders => shape![2; from(1, I8), all(list![all(TEXT), all(I32S)]), all(I32)],
+        ApiKey::ConsumerGroupHeartbeat => shape![0; all(TEXT), all(TEXT), all(I32), all(TEXT), all(TEXT), all(I32),
+            all(TEXTS), from(1, TEXT), all(TEXT), all(list![all(UUID), all(I32S)])],
+        ApiKey::ConsumerGroupDescribe => shape![0; all(TEXTS), all(BOOL)],
         ApiKey::ListConfigResources => shape![0; from(1, Kind::Values(&I8))],
         ApiKey::DescribeCluster => shape![0; all(BOOL), from(1, I8), from(2, BOOL)],
         ApiKey::DescribeTopicPartitions => {

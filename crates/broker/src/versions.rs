@@ -22,7 +22,7 @@ const fn offer(key: ApiKey, min: i16, max: i16) -> Offer {
 /// 5 *are* that protocol.
 pub(crate) const TRANSACTION_VERSION: (&str, i16) = ("transaction.version", 2);
 
-/// Minimums follow Kafka 4.x (KIP-896), maximums Kafka 4.1. The new group protocol is not here, so it is not offered.
+/// Minimums follow Kafka 4.x (KIP-896), maximums Kafka 4.1.
 pub(crate) const OFFERS: &[Offer] = &[
     // librdkafka ≤ 2.8 compresses only if Produce version 0 is on offer (KAFKA-18659); nobody sends it.
     Offer { key: ApiKey::Produce, min: 0, max: 13, served_from: 3 },
@@ -70,6 +70,8 @@ pub(crate) const OFFERS: &[Offer] = &[
     offer(ApiKey::DescribeProducers, 0, 0),
     offer(ApiKey::DescribeTransactions, 0, 0),
     offer(ApiKey::ListTransactions, 0, 2),
+    offer(ApiKey::ConsumerGroupHeartbeat, 0, 1),
+    offer(ApiKey::ConsumerGroupDescribe, 0, 1),
     offer(ApiKey::ListConfigResources, 0, 1),
     offer(ApiKey::DescribeTopicPartitions, 0, 0),
 ];

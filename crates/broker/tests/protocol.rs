@@ -115,6 +115,14 @@ async fn every_version_on_offer_is_answered_in_its_own_format() {
         SyncGroupRequest: |_| SyncGroupRequest::default().with_group_id(GroupId(name("g"))),
         DescribeGroupsRequest: |_| DescribeGroupsRequest::default().with_groups(vec![GroupId(name("g")), GroupId(name("none"))]),
         ListGroupsRequest: |_| ListGroupsRequest::default(),
+        ConsumerGroupHeartbeatRequest: |_| ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(GroupId(name("modern")))
+            .with_member_id(name("m"))
+            .with_rebalance_timeout_ms(1000)
+            .with_subscribed_topic_names(Some(vec![topic_name("t")]))
+            .with_topic_partitions(Some(vec![])),
+        ConsumerGroupDescribeRequest: |_| ConsumerGroupDescribeRequest::default()
+            .with_group_ids(vec![GroupId(name("modern")), GroupId(name("none"))]),
         ApiVersionsRequest: |_| ApiVersionsRequest::default(),
         CreateTopicsRequest: |_| CreateTopicsRequest::default().with_validate_only(true).with_topics(vec![
             create_topics_request::CreatableTopic::default().with_name(topic_name("new")).with_num_partitions(1).with_replication_factor(1),
@@ -447,6 +455,23 @@ async fn topics_are_made_when_asked_about_if_that_is_allowed() {
     assert_eq!((made.topics[0].error_code, made.topics[0].partitions.len()), (0, 4), "made before the answer");
     let asked = asked.with_topics(Some(about("no/name")));
     assert_eq!(client.ask(9, &asked).await.topics[0].error_code, 17);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn topics_are_found_by_id_whether_the_name_is_empty_or_null() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 1).await;
+    let topic = metadata_request::MetadataRequestTopic::default;
+    let by_name = MetadataRequest::default().with_topics(Some(vec![topic().with_name(Some(topic_name("t")))]));
+    let id = client.ask(12, &by_name).await.topics[0].topic_id;
+    for name in [None, Some(topic_name(""))] {
+        let by_id = MetadataRequest::default().with_topics(Some(vec![topic().with_name(name).with_topic_id(id)]));
+        let found = client.ask(12, &by_id).await.topics.remove(0);
+        assert_eq!((found.error_code, found.name), (0, Some(topic_name("t"))));
+    }
     server.stop().await;
 }
 

@@ -971,6 +971,10 @@ async fn every_api_on_offer_refuses_somebody_without_rights_or_shows_nothing() {
         AlterUserScramCredentialsRequest, [31], |_| AlterUserScramCredentialsRequest::default()
             .with_upsertions(vec![upsertion("eve", ScramHash::Sha512, "x", 4096)]),
             |a: AlterUserScramCredentialsResponse, _| vec![a.results[0].error_code];
+        ConsumerGroupHeartbeatRequest, [30], |_| ConsumerGroupHeartbeatRequest::default().with_group_id(group()).with_member_id(text("m")),
+            |a: ConsumerGroupHeartbeatResponse, _| vec![a.error_code];
+        ConsumerGroupDescribeRequest, [30], |_| ConsumerGroupDescribeRequest::default().with_group_ids(vec![group()]),
+            |a: ConsumerGroupDescribeResponse, _| vec![a.groups[0].error_code];
         DescribeProducersRequest, [29], |_| DescribeProducersRequest::default().with_topics(vec![
             describe_producers_request::TopicRequest::default().with_name(topic_name("t")).with_partition_indexes(vec![0]),
         ]), |a: DescribeProducersResponse, _| vec![a.topics[0].partitions[0].error_code];

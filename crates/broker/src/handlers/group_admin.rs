@@ -22,13 +22,12 @@ use crate::{
 };
 
 pub(crate) async fn list(context: &Context, request: ListGroupsRequest) -> ListGroupsResponse {
-    const CLASSIC: StrBytes = StrBytes::from_static_str("classic");
     let wanted =
         |filter: &[StrBytes], value: &str| filter.is_empty() || filter.iter().any(|f| f.eq_ignore_ascii_case(value));
-    let groups =
-        context.shared.groups.list().into_iter().filter(|group| {
-            wanted(&request.states_filter, group.state.name()) && wanted(&request.types_filter, &CLASSIC)
-        });
+    let groups = context.shared.groups.list().into_iter().filter(|group| {
+        wanted(&request.states_filter, group.state.name())
+            && wanted(&request.types_filter, group.state.group_type().name())
+    });
     let sees_all = context.may(Operation::Describe, CLUSTER);
     let groups = groups.filter(|found| sees_all || context.may(Operation::Describe, group(&found.group)));
     let row = |group: commitlog::groups::GroupSummary| {
@@ -36,7 +35,7 @@ pub(crate) async fn list(context: &Context, request: ListGroupsRequest) -> ListG
             .with_group_id(StrBytes::from_string(group.group.to_string()).into())
             .with_protocol_type(group.protocol_type.into());
         let row = if context.version >= 4 { row.with_group_state(group.state.name().into()) } else { row };
-        if context.version >= 5 { row.with_group_type(CLASSIC) } else { row }
+        if context.version >= 5 { row.with_group_type(group.state.group_type().name().into()) } else { row }
     };
     ListGroupsResponse::default().with_groups(groups.map(row).collect())
 }
@@ -68,7 +67,10 @@ pub(crate) async fn describe(context: &Context, request: DescribeGroupsRequest) 
                 .with_members(group.members.into_iter().map(member).collect()),
             None if context.version >= 6 => row
                 .with_error_code(errors::GROUP_ID_NOT_FOUND)
-                .with_error_message(Some(StrBytes::from_static_str("there is no such group")))
+                .with_error_message(Some(match context.shared.groups.group_type(&id) {
+                    Some(_) => StrBytes::from_static_str("the group is not a classic group: ask ConsumerGroupDescribe"),
+                    None => StrBytes::from_static_str("there is no such group"),
+                }))
                 .with_group_state("Dead".into()),
             None => row.with_group_state("Dead".into()),
         }

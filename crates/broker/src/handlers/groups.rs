@@ -215,6 +215,9 @@ pub(crate) async fn leave(context: &Context, request: LeaveGroupRequest) -> Leav
 
 pub(crate) async fn commit(context: &Context, request: OffsetCommitRequest) -> OffsetCommitResponse {
     let by_group = context.authorize(Operation::Read, group(&request.group_id));
+    let groups = &context.shared.groups;
+    // Before version 9 the protocol has no member epochs (KIP-848).
+    let has_no_epochs = context.version < 9 && groups.is_consumer_member(&request.group_id, &request.member_id);
     let mut offsets = Vec::new();
     // Partitions that do not exist or may not be read are refused here; the others get the group's answers in their order.
     let mut refused = Vec::new();
@@ -223,9 +226,13 @@ pub(crate) async fn commit(context: &Context, request: OffsetCommitRequest) -> O
         let by_topic = by_group.and_then(|()| context.authorize(Operation::Read, access::topic(&name)));
         for partition in &topic.partitions {
             let exists = partition_of(context, &topic.name, partition.partition_index).is_some();
-            let code = by_topic.err().or((!exists).then_some(errors::UNKNOWN_TOPIC_OR_PARTITION));
-            refused.push(code);
-            if code.is_none() {
+            let why = match exists {
+                _ if by_topic.is_err() => by_topic.err(),
+                false => Some(errors::UNKNOWN_TOPIC_OR_PARTITION),
+                true => has_no_epochs.then_some(errors::UNSUPPORTED_VERSION),
+            };
+            refused.push(why);
+            if why.is_none() {
                 offsets.push(OffsetToCommit {
                     topic: name.clone(),
                     partition: partition.partition_index,
@@ -242,12 +249,18 @@ pub(crate) async fn commit(context: &Context, request: OffsetCommitRequest) -> O
         instance: owned(request.group_instance_id.as_ref()),
         generation: request.generation_id_or_member_epoch,
     };
-    let results = context.shared.groups.commit(CommitRequest { who, offsets }).await;
+    // From version 9 on, a member of a group that is not there is told so.
+    let unknown = (context.version >= 9 && who.generation >= 0 && groups.group_type(&who.group).is_none())
+        .then_some(errors::GROUP_ID_NOT_FOUND);
+    let results = groups.commit(CommitRequest { who, offsets }).await;
     let mut results = results.into_iter();
     let mut refused = refused.into_iter();
     let mut next_code = || match refused.next().flatten() {
         Some(code) => code,
-        None => results.next().map_or(errors::UNKNOWN_SERVER_ERROR, result_code),
+        None => {
+            let code = results.next().map_or(errors::UNKNOWN_SERVER_ERROR, result_code);
+            unknown.filter(|_| code != 0).unwrap_or(code)
+        }
     };
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|p| {
@@ -266,6 +279,11 @@ pub(crate) async fn fetch_offsets(context: &Context, request: OffsetFetchRequest
         let one = |wanted: kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup| {
             if let Err(code) = context.authorize(Operation::Describe, group(&wanted.group_id)) {
                 return OffsetFetchResponseGroup::default().with_group_id(wanted.group_id).with_error_code(code);
+            }
+            let reader = wanted.member_id.as_deref();
+            if let Err(error) = context.shared.groups.check_reader(&wanted.group_id, reader, wanted.member_epoch) {
+                let row = OffsetFetchResponseGroup::default().with_error_code(error.kafka_code());
+                return row.with_group_id(wanted.group_id);
             }
             let topics =
                 wanted.topics.map(|topics| topics.into_iter().map(|t| (t.name.0, t.partition_indexes)).collect());

@@ -87,7 +87,8 @@ pub(crate) async fn metadata(context: &Context, request: MetadataRequest) -> Met
         // Below version 4 there is no such field, and asking for a topic is asking to make it.
         let create = context.version < 4 || request.allow_auto_topic_creation;
         for wanted in request.topics.unwrap_or_default() {
-            let topic = match &wanted.name {
+            // Java's consumer asks by id with an empty name instead of none, for topics a regular expression brought it.
+            let topic = match wanted.name.as_ref().filter(|_| wanted.topic_id.is_nil()) {
                 Some(name) => match find_or_create(context, name, create).await {
                     Ok(topic) => known_topic(&**log, &topic),
                     Err(code) => unknown_topic(code).with_name(Some(name.clone())),

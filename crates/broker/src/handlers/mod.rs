@@ -3,6 +3,7 @@
 pub(crate) mod acls;
 pub(crate) mod admin;
 pub(crate) mod configs;
+pub(crate) mod consumer_groups;
 pub(crate) mod group_admin;
 pub(crate) mod groups;
 pub(crate) mod metadata;

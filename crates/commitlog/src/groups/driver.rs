@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use model::{Error, Offset, PartitionId, ProducerId, Result, TopicName, TopicPartition, error::codes};
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use world::{TaskKind, World};
 
 use super::{OFFSETS_TOPIC, core::Answer, types::*};
@@ -49,6 +49,8 @@ struct State {
     snapshot_running: bool,
     /// Commits in transactions and markers under way: what is open is not settled.
     transactional_in_flight: usize,
+    /// Tells whether the core has seen the topics as they are.
+    topics: watch::Receiver<u64>,
 }
 
 /// An append whose end the core, or the garbage collection, waits for.
@@ -77,7 +79,9 @@ impl Groups {
         let place = TopicPartition::new(TopicName::new(OFFSETS_TOPIC).expect("a legal name"), 0);
         let mut core = GroupCoordinator::new(settings.clone());
         let records = if log.topic(OFFSETS_TOPIC).is_some() { replay(&*log, &place, &mut core).await? } else { 0 };
-        core.replayed(now(&world));
+        let mut topics = log.topics_changed();
+        topics.mark_changed();
+        core.replayed(now(&world), topics_seen(&*log));
         let (written, outcomes) = mpsc::unbounded_channel();
         let state = State {
             core,
@@ -86,6 +90,7 @@ impl Groups {
             records_since_snapshot: records,
             snapshot_running: false,
             transactional_in_flight: 0,
+            topics,
         };
         let groups =
             Arc::new(Self { log, world, settings, place, state: Mutex::new(state), written, timers: Notify::new() });
@@ -128,6 +133,17 @@ impl Groups {
     pub async fn leave(&self, group: &str, leavers: Vec<Leaver>) -> Vec<Result<(), GroupError>> {
         let count = leavers.len();
         each(self.ask(|reply| Event::Leave { reply, group: group.to_owned(), leavers }).await, count)
+    }
+
+    /// What a member of the consumer protocol says, and what it shall do (KIP-848). Answered when durable (GRP-5).
+    pub async fn consumer_heartbeat(&self, request: ConsumerHeartbeat) -> Result<ConsumerHeartbeatAnswer, GroupError> {
+        let fresh = (u128::from(self.world.random.u64()) << 64) | u128::from(self.world.random.u64());
+        // A topic made just before is in the member's first assignment, not in one a heartbeat later.
+        self.see_topics(&mut self.state.lock());
+        match self.ask(|reply| Event::ConsumerHeartbeat { reply, request, fresh }).await {
+            Some(Answer::ConsumerHeartbeat(result)) => result,
+            _ => Err(GroupError::NotAvailable),
+        }
     }
 
     // ── offsets ──
@@ -199,6 +215,25 @@ impl Groups {
 
     pub fn describe(&self, group: &str) -> Option<GroupDescription> {
         self.state.lock().core.describe(group)
+    }
+
+    pub fn describe_consumer(&self, group: &str) -> Option<ConsumerGroupDescription> {
+        self.state.lock().core.describe_consumer(group)
+    }
+
+    /// Whether there is such a group, and which protocol it speaks.
+    pub fn group_type(&self, group: &str) -> Option<GroupType> {
+        self.state.lock().core.group_type(group)
+    }
+
+    /// Whether this is a member of a group of the consumer protocol.
+    pub fn is_consumer_member(&self, group: &str, member: &str) -> bool {
+        self.state.lock().core.is_consumer_member(group, member)
+    }
+
+    /// Whether a reader of offsets that says who it is may have them (OffsetFetch ≥ 9).
+    pub fn check_reader(&self, group: &str, member: Option<&str>, epoch: i32) -> Result<(), GroupError> {
+        self.state.lock().core.check_reader(group, member, epoch)
     }
 
     pub async fn delete(&self, group: &str) -> Result<(), GroupError> {
@@ -412,7 +447,16 @@ impl Groups {
             for (name, _) in known.difference(&current).filter(|(name, _)| name.as_str() != OFFSETS_TOPIC) {
                 self.step(&mut self.state.lock(), Event::TopicGone { topic: name.as_str().into() });
             }
+            self.see_topics(&mut self.state.lock());
             known = current;
+        }
+    }
+
+    /// Shows the core the topics there are, if they changed since it saw them last.
+    fn see_topics(&self, state: &mut State) {
+        if state.topics.has_changed().unwrap_or(false) {
+            state.topics.mark_unchanged();
+            self.step(state, Event::TopicsSeen { topics: topics_seen(&*self.log) });
         }
     }
 
@@ -433,6 +477,10 @@ impl Groups {
 
 fn now(world: &World) -> Now {
     Now { monotonic: world.clock.monotonic(), wall_ms: world.clock.now_ms() }
+}
+
+fn topics_seen(log: &dyn Log) -> TopicsSeen {
+    log.topics().iter().map(|topic| (topic.name.as_str().into(), (topic.id, topic.partitions))).collect()
 }
 
 fn done(answer: Option<Answer>) -> Result<(), GroupError> {

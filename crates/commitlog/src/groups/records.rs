@@ -4,6 +4,7 @@
 //! ```text
 //! key    int16 version  0, 1: an offset   group, topic: string, partition: int32
 //!                       2:    a group     group: string
+//!                       3, 5–8: a group of the consumer protocol, see [`consumer`]
 //! value  null: gone
 //!   of an offset   int16 version 3: offset int64, leader epoch int32, metadata string, commit time int64
 //!                  (read: 0–3; 0–2 lack the epoch, 1 has an expiry at the end)
@@ -13,6 +14,8 @@
 //!                    rebalance timeout, session timeout int32, metadata, assignment bytes }
 //! ```
 //! Strings have an int16 length, bytes and arrays an int32; −1 is null.
+
+pub mod consumer;
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,6 +29,7 @@ use super::types::CommittedOffset;
 pub enum Key {
     Offset { group: String, topic: String, partition: PartitionId },
     Group { group: String },
+    Consumer { group: String, line: consumer::Line },
 }
 
 /// A group as it is stored when a generation is complete, or when its last member left.
@@ -109,7 +113,10 @@ pub fn parse_key(mut key: &[u8]) -> Option<Key> {
             partition: input.try_get_i32().ok()?,
         }),
         2 => Some(Key::Group { group: get_string(input)? }),
-        _ => None,
+        version => {
+            let (group, line) = consumer::parse_key(version, input)?;
+            Some(Key::Consumer { group, line })
+        }
     }
 }
 

@@ -1,9 +1,13 @@
 //! What members and admins ask of a group, and what they are told.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use model::{Error, Offset, PartitionId, TimestampMs, error::codes};
+use model::{Error, Offset, PartitionId, TimestampMs, TopicId, error::codes};
 
 /// Limits and timers of groups (Kafka's names in parentheses).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,8 +21,18 @@ pub struct GroupSettings {
     pub initial_rebalance_delay: Duration,
     /// How long a new member may be parked in a join before its client is taken to have given up.
     pub new_member_join_timeout: Duration,
-    /// `group.max.size`
+    /// `group.max.size`, `group.consumer.max.size`
     pub members_max: usize,
+    /// `group.consumer.session.timeout.ms`: the broker dictates it to members of the consumer protocol (KIP-848).
+    pub consumer_session_timeout: Duration,
+    /// `group.consumer.heartbeat.interval.ms`
+    pub consumer_heartbeat_interval: Duration,
+    /// Most bytes of topic names a member may subscribe to.
+    pub subscription_bytes_max: usize,
+    /// Longest regular expression a member may subscribe to.
+    pub regex_bytes_max: usize,
+    /// Memory one compiled regular expression may take.
+    pub regex_program_bytes_max: usize,
     /// Groups kept at once, so that made-up group ids cannot fill the memory.
     pub groups_max: usize,
     /// `offsets.retention.minutes`: how long offsets outlive their group.
@@ -39,6 +53,11 @@ impl Default for GroupSettings {
             initial_rebalance_delay: Duration::ZERO,
             new_member_join_timeout: Duration::from_secs(5 * 60),
             members_max: 10_000,
+            consumer_session_timeout: Duration::from_secs(45),
+            consumer_heartbeat_interval: Duration::from_secs(5),
+            subscription_bytes_max: 2 << 20,
+            regex_bytes_max: 16 << 10,
+            regex_program_bytes_max: 1 << 20,
             groups_max: 100_000,
             offsets_retention: Duration::from_secs(7 * 24 * 3600),
             expiry_interval: Duration::from_secs(600),
@@ -79,6 +98,18 @@ pub enum GroupError {
     FencedInstanceId,
     #[error("members of the group are subscribed to the topic")]
     SubscribedToTopic,
+    #[error("{0}")]
+    InvalidRequest(&'static str),
+    #[error("the member's epoch is not the one the group gave it: give up all partitions and join again")]
+    FencedMemberEpoch,
+    #[error("another member holds this group.instance.id and has not left")]
+    UnreleasedInstanceId,
+    #[error("the server knows the assignors `uniform` and `range` only")]
+    UnsupportedAssignor,
+    #[error("the member's epoch is not current: ask again once a heartbeat has brought the new one")]
+    StaleMemberEpoch,
+    #[error("the regular expression is not valid (RE2 syntax), or takes too much memory")]
+    InvalidRegularExpression,
 }
 
 impl GroupError {
@@ -99,6 +130,12 @@ impl GroupError {
             Self::GroupMaxSizeReached => 81,
             Self::FencedInstanceId => 82,
             Self::SubscribedToTopic => 86,
+            Self::InvalidRequest(_) => 42,
+            Self::FencedMemberEpoch => 110,
+            Self::UnreleasedInstanceId => 111,
+            Self::UnsupportedAssignor => 112,
+            Self::StaleMemberEpoch => 113,
+            Self::InvalidRegularExpression => 128,
         }
     }
 }
@@ -196,6 +233,42 @@ pub struct Leaver {
     pub instance: Option<String>,
 }
 
+/// Partitions by the id of their topic.
+pub type Partitions = BTreeSet<(TopicId, PartitionId)>;
+
+/// What there is to be read: id and number of partitions of each topic.
+pub type TopicsSeen = BTreeMap<Arc<str>, (TopicId, i32)>;
+
+/// All that a member of the consumer protocol ever says (KIP-848): it joins, lives, or leaves. What is `None` did not
+/// change since it was last said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConsumerHeartbeat {
+    pub group: String,
+    /// Made by the client (KIP-1082); empty, from clients before that: the group makes one.
+    pub member: String,
+    /// 0: joins; −1: leaves; −2: leaves, but its `group.instance.id` will be back.
+    pub epoch: i32,
+    pub instance: Option<String>,
+    pub rack: Option<String>,
+    pub rebalance_timeout: Option<Duration>,
+    pub topics: Option<Vec<Arc<str>>>,
+    /// RE2 syntax, for whole names. Empty: no longer subscribed to one.
+    pub regex: Option<String>,
+    pub assignor: Option<String>,
+    /// What the member holds now.
+    pub owned: Option<Partitions>,
+    pub client_id: String,
+    pub client_host: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerHeartbeatAnswer {
+    pub member: String,
+    pub epoch: i32,
+    /// `None`: as before.
+    pub assignment: Option<Partitions>,
+}
+
 /// Offsets to be remembered.
 #[derive(Clone, Debug, Default)]
 pub struct CommitRequest {
@@ -253,17 +326,82 @@ impl GroupState {
     }
 }
 
+/// Where a group of the consumer protocol is. (Kafka's `Assigning` does not occur: the target comes with the epoch.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConsumerGroupState {
+    /// No members; maybe offsets.
+    Empty,
+    /// Members are on their way to what they shall have.
+    Reconciling,
+    /// Everyone has what it shall have.
+    Stable,
+}
+
+impl ConsumerGroupState {
+    /// Kafka's name of the state.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "Empty",
+            Self::Reconciling => "Reconciling",
+            Self::Stable => "Stable",
+        }
+    }
+}
+
+/// The state of a group of either protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AnyGroupState {
+    Classic(GroupState),
+    Consumer(ConsumerGroupState),
+}
+
+impl AnyGroupState {
+    /// Kafka's name of the state.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Classic(state) => state.name(),
+            Self::Consumer(state) => state.name(),
+        }
+    }
+
+    pub fn group_type(self) -> GroupType {
+        match self {
+            Self::Classic(_) => GroupType::Classic,
+            Self::Consumer(_) => GroupType::Consumer,
+        }
+    }
+}
+
+/// Which protocol a group speaks (KIP-848).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GroupType {
+    /// Members join generations and share the partitions among themselves.
+    Classic,
+    /// The coordinator shares the partitions; members are led to their share one by one.
+    Consumer,
+}
+
+impl GroupType {
+    /// Kafka's name of the type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Classic => "classic",
+            Self::Consumer => "consumer",
+        }
+    }
+}
+
 /// A group in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupSummary {
     pub group: Arc<str>,
-    pub state: GroupState,
+    pub state: AnyGroupState,
     /// Empty for a group that only commits.
     pub protocol_type: String,
     pub members: usize,
 }
 
-/// A group in full.
+/// A classic group in full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupDescription {
     pub group: Arc<str>,
@@ -285,4 +423,31 @@ pub struct MemberDescription {
     pub metadata: Bytes,
     /// What it was assigned; empty unless Stable.
     pub assignment: Bytes,
+}
+
+/// A group of the consumer protocol in full.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerGroupDescription {
+    pub group: Arc<str>,
+    pub state: ConsumerGroupState,
+    pub epoch: i32,
+    pub assignment_epoch: i32,
+    pub assignor: &'static str,
+    pub members: Vec<ConsumerMemberDescription>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerMemberDescription {
+    pub member: String,
+    pub instance: Option<String>,
+    pub rack: Option<String>,
+    pub epoch: i32,
+    pub client_id: String,
+    pub client_host: String,
+    pub topics: Vec<Arc<str>>,
+    pub regex: Option<String>,
+    /// What it may hold now.
+    pub assigned: Partitions,
+    /// What it shall have in the end.
+    pub target: Partitions,
 }

@@ -33,7 +33,27 @@ const DOOR: [Row<BrokerSettings>; 6] = [
     ("socket.request.max.bytes", |door| door.request_bytes_max.to_string(), Int, "Largest Produce request."),
 ];
 
-const GROUPS: [Row<GroupSettings>; 6] = [
+const GROUPS: [Row<GroupSettings>; 11] = [
+    ("group.consumer.assignors", |_| "uniform,range".to_owned(), List, "Assignors of the consumer protocol."),
+    (
+        "group.consumer.heartbeat.interval.ms",
+        |groups| ms(groups.consumer_heartbeat_interval),
+        Int,
+        "How often members of the consumer protocol are told to say that they are alive.",
+    ),
+    ("group.consumer.max.size", |groups| groups.members_max.to_string(), Int, "Most members of a group."),
+    (
+        "group.consumer.migration.policy",
+        |_| "disabled".to_owned(),
+        Text,
+        "A group changes between the classic and the consumer protocol only while it is empty.",
+    ),
+    (
+        "group.consumer.session.timeout.ms",
+        |groups| ms(groups.consumer_session_timeout),
+        Int,
+        "A member of the consumer protocol that is silent for this long is removed.",
+    ),
     (
         "group.initial.rebalance.delay.ms",
         |groups| ms(groups.initial_rebalance_delay),

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use model::{PartitionId, TimestampMs};
 
-use super::{Out, ReplyId, WriteId};
+use super::{Out, ReplyId, WriteId, consumer::ConsumerGroup};
 use crate::groups::{
     records::{self, StoredGroup, StoredMember},
     types::*,
@@ -36,6 +36,8 @@ pub(super) struct Group {
     pub(super) timer: Option<Duration>,
     /// There is a group record in the log.
     pub(super) stored: bool,
+    /// The group speaks the consumer protocol (KIP-848): then all its members are here, and above it is Empty.
+    pub(super) consumer: Option<Box<ConsumerGroup>>,
 }
 
 /// What the group as a whole waits for, and until when.
@@ -121,12 +123,26 @@ impl Group {
             offsets: BTreeMap::new(),
             timer: None,
             stored: false,
+            consumer: None,
         }
+    }
+
+    pub(super) fn group_type(&self) -> GroupType {
+        if self.consumer.is_some() { GroupType::Consumer } else { GroupType::Classic }
+    }
+
+    /// Nobody is in it, in either protocol.
+    pub(super) fn has_no_members(&self) -> bool {
+        self.members.is_empty() && self.consumer.as_ref().is_none_or(|c| c.members.is_empty())
     }
 
     /// Nothing would be lost by forgetting this group.
     pub(super) fn is_blank(&self) -> bool {
-        self.members.is_empty() && self.pending.is_empty() && self.offsets.is_empty() && !self.stored
+        self.members.is_empty()
+            && self.pending.is_empty()
+            && self.offsets.is_empty()
+            && !self.stored
+            && self.consumer.is_none()
     }
 
     pub(super) fn enter(&mut self, state: GroupState, out: &Out) {
@@ -153,7 +169,8 @@ impl Group {
             Phase::InitialDelay { until, .. } | Phase::Joining { until } | Phase::Syncing { until } => Some(until),
         };
         let members = self.members.values().filter_map(Member::deadline);
-        phase.into_iter().chain(members).chain(self.pending.values().copied()).min()
+        let consumer = self.consumer.as_ref().and_then(|c| c.next_deadline());
+        phase.into_iter().chain(members).chain(self.pending.values().copied()).chain(consumer).min()
     }
 
     pub(super) fn on_time(&mut self, out: &mut Out) {
@@ -250,14 +267,17 @@ impl Group {
     }
 
     /// After a replay: time starts anew.
-    pub(super) fn resume(&mut self, out: &Out) {
+    pub(super) fn resume(&mut self, out: &Out, topics: &TopicsSeen) {
+        if let Some(consumer) = &mut self.consumer {
+            consumer.resume(out, topics, &self.id);
+        }
         for member in self.members.values_mut() {
             member.renew(out.now.monotonic);
         }
     }
 
     pub(super) fn snapshot(&self) -> Vec<(Bytes, Bytes)> {
-        let mut records = Vec::with_capacity(self.offsets.len() + 1);
+        let mut records = self.consumer.as_ref().map(|c| c.snapshot(&self.id)).unwrap_or_default();
         if self.stored {
             records.push((records::group_key(&self.id), records::group_value(&self.stored())));
         }
@@ -272,9 +292,17 @@ impl Group {
     // ── what others see ──
 
     pub(super) fn summary(&self) -> GroupSummary {
+        if let Some(consumer) = &self.consumer {
+            return GroupSummary {
+                group: self.id.clone(),
+                state: AnyGroupState::Consumer(consumer.state()),
+                protocol_type: "consumer".to_owned(),
+                members: consumer.members.len(),
+            };
+        }
         GroupSummary {
             group: self.id.clone(),
-            state: self.state,
+            state: AnyGroupState::Classic(self.state),
             protocol_type: self.protocol_type.clone().unwrap_or_default(),
             members: self.members.len(),
         }
@@ -310,9 +338,17 @@ impl Group {
         self.offsets.get(&(Arc::from(topic), partition))?.durable.as_ref()
     }
 
-    /// Topics the members read, if they say so in a way we understand.
+    /// Its members are consumers: they share the partitions of topics.
+    pub(super) fn is_of_consumers(&self) -> bool {
+        self.consumer.is_some() || self.protocol_type.as_deref() == Some("consumer")
+    }
+
+    /// Topics the members read, if they said so in a way we understand, in the generation that began last.
     pub(super) fn subscribed_topics(&self) -> Option<HashSet<Arc<str>>> {
-        if self.protocol_type.as_deref() != Some("consumer") || self.state != GroupState::Stable {
+        if let Some(consumer) = &self.consumer {
+            return Some(consumer.subscribed_topics());
+        }
+        if !self.is_of_consumers() {
             return None;
         }
         let protocol = self.protocol.as_deref()?;

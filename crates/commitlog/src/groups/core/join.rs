@@ -46,6 +46,19 @@ impl GroupCoordinator {
         let name: Arc<str> = request.group.as_str().into();
         let now_ms = self.out.now.wall_ms;
         let group = self.groups.entry(name.clone()).or_insert_with(|| Group::new(name.clone(), now_ms));
+        if group.consumer.is_some() {
+            let refusal = if !group.has_no_members() {
+                Some(GroupError::InconsistentProtocol)
+            } else if !request.member.is_empty() {
+                Some(GroupError::UnknownMember)
+            } else {
+                group.become_classic(&mut self.out);
+                None
+            };
+            if let Some(error) = refusal {
+                return self.out.answer(reply, Answer::Join(JoinAnswer::refused(error, request.member)));
+            }
+        }
         if let Err(error) = group.join(&mut self.out, reply, &request, fresh) {
             let (error, member) = match error {
                 Refused::Because(error) => (error, request.member),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Answer, GroupCoordinator, Out, group::Group};
+use super::{Answer, GroupCoordinator, Out, ReplyId, group::Group};
 use crate::groups::types::*;
 
 impl GroupCoordinator {
@@ -14,14 +14,27 @@ impl GroupCoordinator {
         self.groups.get_mut(who.group.as_str()).ok_or(GroupError::UnknownMember)?.heartbeat(&self.out, who)
     }
 
-    pub(super) fn leave(&mut self, name: &str, leavers: &[Leaver]) -> Vec<Result<(), GroupError>> {
+    pub(super) fn leave(&mut self, reply: ReplyId, name: &str, leavers: &[Leaver]) {
         let name: Arc<str> = name.into();
-        let Some(group) = self.groups.get_mut(&name) else {
+        if let Some(consumer) = self.groups.get_mut(&name).and_then(|g| g.consumer.as_mut()) {
+            // An admin removes members (KIP-848 knows no LeaveGroup of theirs).
+            let found: Vec<_> = leavers.iter().map(|leaver| consumer.leaver(leaver)).collect();
+            let members = found.iter().flatten().cloned().collect();
+            consumer.remove(&self.out, &self.topics, &name, &members);
+            let results = found.into_iter().map(|result| result.map(drop)).collect();
+            return self.settle(&name, Some((reply, Answer::Each(results))));
+        }
+        let results = self.leave_classic(&name, leavers);
+        self.out.answer(reply, Answer::Each(results));
+    }
+
+    fn leave_classic(&mut self, name: &Arc<str>, leavers: &[Leaver]) -> Vec<Result<(), GroupError>> {
+        let Some(group) = self.groups.get_mut(name) else {
             let error = if name.is_empty() { GroupError::GroupIdInvalid } else { GroupError::UnknownMember };
             return leavers.iter().map(|_| Err(error)).collect();
         };
         let results = leavers.iter().map(|leaver| group.leave(&mut self.out, leaver)).collect();
-        self.rearm(&name);
+        self.rearm(name);
         results
     }
 }

@@ -1,8 +1,10 @@
 //! The coordinator's decisions, free of I/O: events in, effects out.
 //!
 //! Each file below holds one part of a group's life: [`group`] its data and timers, [`join`] the way into a generation,
-//! [`sync`] the assignment, [`membership`] staying and leaving, [`offsets`] commits, [`transactional`] commits in transactions.
+//! [`sync`] the assignment, [`membership`] staying and leaving, [`offsets`] commits, [`transactional`] commits in transactions;
+//! [`consumer`] is the other protocol, in which the coordinator itself assigns.
 
+mod consumer;
 mod group;
 mod join;
 mod membership;
@@ -62,6 +64,12 @@ pub enum Event {
         group: String,
         leavers: Vec<Leaver>,
     },
+    /// `fresh` as in [`Event::Join`].
+    ConsumerHeartbeat {
+        reply: ReplyId,
+        request: ConsumerHeartbeat,
+        fresh: u128,
+    },
     Commit {
         reply: ReplyId,
         request: CommitRequest,
@@ -85,6 +93,10 @@ pub enum Event {
         reply: ReplyId,
         group: String,
         partitions: Vec<(Arc<str>, PartitionId)>,
+    },
+    /// Topics were made, changed or deleted; these are there now.
+    TopicsSeen {
+        topics: TopicsSeen,
     },
     /// The topic was deleted: nobody needs its offsets.
     TopicGone {
@@ -119,15 +131,31 @@ pub enum Effect {
 pub enum Answer {
     Join(JoinAnswer),
     Sync(SyncAnswer),
+    ConsumerHeartbeat(Result<ConsumerHeartbeatAnswer, GroupError>),
     /// To a heartbeat, or to a deletion.
     Done(Result<(), GroupError>),
     /// One result for each leaver, offset or partition asked about, in their order.
     Each(Vec<Result<(), GroupError>>),
 }
 
+impl Answer {
+    /// What is said instead when the record it rests on could not be written.
+    fn unavailable(self) -> Self {
+        let error = GroupError::NotAvailable;
+        match self {
+            Self::Join(answer) => Self::Join(JoinAnswer::refused(error, answer.member)),
+            Self::Sync(_) => Self::Sync(SyncAnswer::refused(error)),
+            Self::ConsumerHeartbeat(_) => Self::ConsumerHeartbeat(Err(error)),
+            Self::Done(_) => Self::Done(Err(error)),
+            Self::Each(results) => Self::Each(results.into_iter().map(|result| result.and(Err(error))).collect()),
+        }
+    }
+}
+
 /// All groups. See the module's documentation.
 pub struct GroupCoordinator {
     groups: HashMap<Arc<str>, Group>,
+    topics: TopicsSeen,
     /// Offsets of open transactions.
     open: transactional::Open,
     /// When each group wants to be looked at, at the latest.
@@ -177,6 +205,12 @@ enum Write {
         reply: ReplyId,
         answer: Answer,
     },
+    /// Lines of a group of the consumer protocol, and the answers that rest on them.
+    Consumer {
+        group: Arc<str>,
+        lines: Vec<records::consumer::Line>,
+        answers: Vec<(ReplyId, Answer)>,
+    },
     /// Bookkeeping nobody waits for.
     Upkeep,
 }
@@ -208,8 +242,8 @@ impl Out {
 impl GroupCoordinator {
     pub fn new(settings: GroupSettings) -> Self {
         let out = Out { settings, now: Now::default(), effects: Vec::new(), writes: HashMap::new(), next_write: 0 };
-        let (groups, open) = (HashMap::new(), HashMap::new());
-        Self { groups, open, timers: BTreeSet::new(), next_expiry: Duration::ZERO, out }
+        let (groups, topics, open) = (HashMap::new(), TopicsSeen::new(), HashMap::new());
+        Self { groups, topics, open, timers: BTreeSet::new(), next_expiry: Duration::ZERO, out }
     }
 
     pub fn settings(&self) -> &GroupSettings {
@@ -223,18 +257,20 @@ impl GroupCoordinator {
                 self.replay_offset(group, topic.into(), partition, value)
             }
             Some(records::Key::Group { group }) => self.replay_group(group, value),
+            Some(records::Key::Consumer { group, line }) => self.replay_consumer(group, line, value),
             None => false,
         }
     }
 
-    /// Ends the replay: members found have a full session to show up again.
-    pub fn replayed(&mut self, now: Now) {
+    /// Ends the replay: members found have a full session to show up again. `topics` are those there now.
+    pub fn replayed(&mut self, now: Now, topics: TopicsSeen) {
         self.out.now = now;
+        self.topics = topics;
         self.next_expiry = now.monotonic + self.out.settings.expiry_interval;
         let names: Vec<_> = self.groups.keys().cloned().collect();
         for name in names {
             let group = self.groups.get_mut(&name).expect("listed above");
-            group.resume(&self.out);
+            group.resume(&self.out, &self.topics);
             self.rearm(&name);
         }
     }
@@ -250,9 +286,9 @@ impl GroupCoordinator {
                 self.out.answer(reply, Answer::Done(result));
             }
             Event::Leave { reply, group, leavers } => {
-                let results = self.leave(&group, &leavers);
-                self.out.answer(reply, Answer::Each(results));
+                self.leave(reply, &group, &leavers);
             }
+            Event::ConsumerHeartbeat { reply, request, fresh } => self.consumer_heartbeat(reply, &request, fresh),
             Event::Commit { reply, request } => self.commit(reply, request),
             Event::CommitInTransaction { reply, request, producer } => {
                 self.commit_in_transaction(reply, request, producer);
@@ -260,6 +296,7 @@ impl GroupCoordinator {
             Event::TransactionEnded { producer, marker } => self.end_transaction(producer, marker),
             Event::DeleteGroup { reply, group } => self.delete_group(reply, &group),
             Event::DeleteOffsets { reply, group, partitions } => self.delete_offsets(reply, &group, partitions),
+            Event::TopicsSeen { topics } => self.topics_seen(topics),
             Event::TopicGone { topic } => self.forget_topic(&topic),
             Event::Written { id, durable } => self.written(id, durable),
             Event::Tick => self.tick(),
@@ -281,6 +318,10 @@ impl GroupCoordinator {
             if let Some(group) = self.groups.get_mut(&name) {
                 group.timer = None;
                 group.on_time(&mut self.out);
+                if let Some(consumer) = &mut group.consumer {
+                    consumer.on_time(&self.out, &self.topics, &name);
+                }
+                self.settle(&name, None);
                 self.rearm(&name);
             }
         }
@@ -330,6 +371,7 @@ impl GroupCoordinator {
                 };
                 self.out.answer(reply, answer);
             }
+            Write::Consumer { group, lines, answers } => self.consumer_written(&group, lines, answers, durable),
             Write::Upkeep => {}
         }
     }
@@ -368,8 +410,34 @@ impl GroupCoordinator {
         list
     }
 
+    /// A classic group; `None` also if it speaks the other protocol.
     pub fn describe(&self, group: &str) -> Option<GroupDescription> {
-        self.groups.get(group).map(Group::describe)
+        self.groups.get(group).filter(|g| g.consumer.is_none()).map(Group::describe)
+    }
+
+    /// A group of the consumer protocol; `None` also if it speaks the other protocol.
+    pub fn describe_consumer(&self, group: &str) -> Option<ConsumerGroupDescription> {
+        let group = self.groups.get(group)?;
+        Some(group.consumer.as_ref()?.describe(group.id.clone()))
+    }
+
+    /// Whether there is such a group, and which protocol it speaks.
+    pub fn group_type(&self, group: &str) -> Option<GroupType> {
+        self.groups.get(group).map(Group::group_type)
+    }
+
+    /// Whether this is a member of a group of the consumer protocol.
+    pub fn is_consumer_member(&self, group: &str, member: &str) -> bool {
+        let consumer = self.groups.get(group).and_then(|g| g.consumer.as_ref());
+        consumer.is_some_and(|consumer| consumer.members.contains_key(member))
+    }
+
+    /// Whether a reader of offsets that says who it is may have them (OffsetFetch ≥ 9).
+    pub fn check_reader(&self, group: &str, member: Option<&str>, epoch: i32) -> Result<(), GroupError> {
+        match self.groups.get(group).and_then(|g| g.consumer.as_ref()) {
+            Some(consumer) if member.is_some() || epoch >= 0 => consumer.check_epoch(member.unwrap_or_default(), epoch),
+            _ => Ok(()),
+        }
     }
 
     /// Durable offsets of a group; none if there is no such group.

@@ -73,7 +73,7 @@ impl GroupCoordinator {
             None if who.generation >= 0 => Err(GroupError::IllegalGeneration),
             None if self.groups.len() >= self.out.settings.groups_max => Err(GroupError::GroupMaxSizeReached),
             None => Ok(()),
-            Some(group) => group.check_commit(who),
+            Some(group) => group.check_commit(who, false),
         }
     }
 
@@ -99,7 +99,7 @@ impl GroupCoordinator {
         let refusal = match self.groups.get(name) {
             _ if name.is_empty() => Some(GroupError::GroupIdInvalid),
             None => Some(GroupError::GroupIdNotFound),
-            Some(group) if !group.members.is_empty() || !group.pending.is_empty() => Some(GroupError::GroupNotEmpty),
+            Some(group) if !group.has_no_members() => Some(GroupError::GroupNotEmpty),
             Some(_) => None,
         };
         if let Some(error) = refusal {
@@ -114,20 +114,25 @@ impl GroupCoordinator {
         let Some(group) = self.groups.get_mut(&name) else {
             return self.out.answer(reply, Answer::Done(Err(GroupError::GroupIdNotFound)));
         };
-        let subscribed = group.subscribed_topics();
-        if !group.members.is_empty() && subscribed.is_none() {
+        if !group.members.is_empty() && !group.is_of_consumers() {
+            // What members of other types read is theirs alone to know.
             return self.out.answer(reply, Answer::Done(Err(GroupError::GroupNotEmpty)));
         }
-        let subscribed = subscribed.unwrap_or_default();
-        let (mut results, mut lines) = (Vec::new(), Vec::new());
+        // Not known (yet): maybe.
+        let in_doubt = !group.has_no_members();
+        let subscribed = group.subscribed_topics();
+        let (mut results, mut lines, mut deleted) = (Vec::new(), Vec::new(), Vec::new());
         for (topic, partition) in partitions {
-            if subscribed.contains(&topic) {
+            if subscribed.as_ref().map_or(in_doubt, |topics| topics.contains(&topic)) {
                 results.push(Err(GroupError::SubscribedToTopic));
                 continue;
             }
             results.push(Ok(()));
             lines.push((records::offset_key(&name, &topic, partition), None));
-            group.offsets.remove(&(topic, partition));
+            deleted.push((topic, partition));
+        }
+        for place in &deleted {
+            group.offsets.remove(place);
         }
         if lines.is_empty() {
             self.out.answer(reply, Answer::Each(results));
@@ -140,7 +145,7 @@ impl GroupCoordinator {
     pub(super) fn forget_topic(&mut self, topic: &Arc<str>) {
         let names: Vec<_> = self.groups.keys().cloned().collect();
         for name in names {
-            self.remove_offsets(&name, |key, _| key.0 == *topic);
+            self.remove_offsets(&name, false, |key, _| key.0 == *topic);
         }
     }
 
@@ -152,22 +157,33 @@ impl GroupCoordinator {
         let names: Vec<_> = self.groups.keys().cloned().collect();
         for name in names {
             let Some(group) = self.groups.get(&name) else { continue };
-            let subscribed = group.subscribed_topics();
-            let (state, since, committer_only) = (group.state, group.state_since_ms, group.protocol_type.is_none());
+            let is_settled = group.consumer.is_some() || group.state == GroupState::Stable;
+            let subscribed = group.subscribed_topics().filter(|_| is_settled);
+            let (is_empty, since, committer_only) = match &group.consumer {
+                Some(consumer) => (consumer.members.is_empty(), consumer.since_ms, false),
+                None => (group.state == GroupState::Empty, group.state_since_ms, group.protocol_type.is_none()),
+            };
             let expired = |key: &(Arc<str>, PartitionId), entry: &OffsetEntry| {
                 let Some(offset) = entry.durable.as_ref().filter(|_| entry.pending.is_none()) else { return false };
-                match state {
-                    GroupState::Empty if committer_only => over(offset.committed_ms),
-                    GroupState::Empty => over(since.max(offset.committed_ms)),
-                    _ => subscribed.as_ref().is_some_and(|s| !s.contains(&key.0)) && over(offset.committed_ms),
+                match is_empty {
+                    true if committer_only => over(offset.committed_ms),
+                    true => over(since.max(offset.committed_ms)),
+                    false => subscribed.as_ref().is_some_and(|s| !s.contains(&key.0)) && over(offset.committed_ms),
                 }
             };
-            self.remove_offsets(&name, expired);
+            self.remove_offsets(&name, true, expired);
         }
     }
 
-    /// Removes offsets, and the group with the last of them if it has no members.
-    fn remove_offsets(&mut self, name: &Arc<str>, gone: impl Fn(&(Arc<str>, PartitionId), &OffsetEntry) -> bool) {
+    /// Removes offsets, and with the last of them a group without members; if `is_due`, also one that had none (as Kafka's
+    /// `cleanupExpiredOffsets` does at each check).
+    fn remove_offsets(
+        &mut self,
+        name: &Arc<str>,
+        is_due: bool,
+        gone: impl Fn(&(Arc<str>, PartitionId), &OffsetEntry) -> bool,
+    ) {
+        let is_awaited = self.open.values().any(|open| open.concerns(name));
         let Some(group) = self.groups.get_mut(name) else { return };
         let mut lines = Vec::new();
         group.offsets.retain(|key, entry| {
@@ -177,12 +193,19 @@ impl GroupCoordinator {
             }
             !remove
         });
-        let over = group.state == GroupState::Empty && group.offsets.is_empty() && group.pending.is_empty();
-        let aged = self.out.now.wall_ms.saturating_sub(group.state_since_ms)
-            >= i64::try_from(self.out.settings.offsets_retention.as_millis()).unwrap_or(i64::MAX);
-        if over && group.stored && (!lines.is_empty() || aged) {
-            lines.push((records::group_key(name), None));
-            group.stored = false;
+        let is_over = group.state == GroupState::Empty
+            && group.has_no_members()
+            && group.offsets.is_empty()
+            && group.pending.is_empty()
+            && !is_awaited;
+        if is_over && (is_due || !lines.is_empty()) {
+            if group.stored {
+                lines.push((records::group_key(name), None));
+                group.stored = false;
+            }
+            if let Some(consumer) = group.consumer.take() {
+                lines.extend(consumer.tombstones(name));
+            }
         }
         if !lines.is_empty() {
             self.out.write(lines, Write::Upkeep);
@@ -234,23 +257,27 @@ impl GroupCoordinator {
 
 impl Group {
     /// GRP-2: who may commit now.
-    fn check_commit(&self, who: &MemberRef) -> Result<(), GroupError> {
-        if who.generation < 0 && self.members.is_empty() {
+    pub(super) fn check_commit(&self, who: &MemberRef, is_transactional: bool) -> Result<(), GroupError> {
+        if who.generation < 0 && self.has_no_members() {
             return Ok(()); // From outside of any generation, or an admin who moves offsets.
+        }
+        if let Some(consumer) = &self.consumer {
+            return consumer.check_epoch(&who.member, who.generation);
         }
         self.check_member(&who.member, who.instance.as_deref())?;
         if who.generation != self.generation {
             return Err(GroupError::IllegalGeneration);
         }
         match self.state {
-            GroupState::CompletingRebalance => Err(GroupError::RebalanceInProgress),
-            GroupState::Empty | GroupState::PreparingRebalance | GroupState::Stable => Ok(()),
+            GroupState::CompletingRebalance if !is_transactional => Err(GroupError::RebalanceInProgress),
+            _ => Ok(()),
         }
     }
 
     fn tombstones(&self) -> Vec<(Bytes, Option<Bytes>)> {
         let offsets =
             self.offsets.keys().map(|(topic, partition)| (records::offset_key(&self.id, topic, *partition), None));
-        offsets.chain([(records::group_key(&self.id), None)]).collect()
+        let consumer = self.consumer.as_ref().map(|c| c.tombstones(&self.id)).unwrap_or_default();
+        offsets.chain([(records::group_key(&self.id), None)]).chain(consumer).collect()
     }
 }

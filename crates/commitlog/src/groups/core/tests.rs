@@ -21,7 +21,7 @@ impl Bench {
     fn with(settings: GroupSettings) -> Self {
         let mut core = GroupCoordinator::new(settings);
         let now = Now { monotonic: Duration::from_secs(1000), wall_ms: 1_000_000 };
-        core.replayed(now);
+        core.replayed(now, TopicsSeen::new());
         Self {
             core,
             now,
@@ -423,7 +423,7 @@ fn groups_live_on_after_a_restart() {
         for (key, value) in &records {
             assert!(after.core.replay(key, value.as_deref()));
         }
-        after.core.replayed(after.now);
+        after.core.replayed(after.now, TopicsSeen::new());
         assert_eq!((after.offset(), after.state()), (Some(42), Some(GroupState::Stable)));
         assert_eq!((after.heartbeat(&a), after.heartbeat(&b)), (Ok(()), Ok(())), "members notice nothing");
         assert_eq!(after.core.describe("g"), bench.core.describe("g"));
@@ -474,6 +474,59 @@ fn only_groups_without_members_are_deleted() {
     let partitions = vec![("t".into(), 0)];
     let reply = bench.ask(|reply| Event::DeleteOffsets { reply, group: "g".into(), partitions });
     assert_eq!(bench.answers.remove(&reply), Some(Answer::Each(vec![Err(GroupError::SubscribedToTopic)])));
+}
+
+#[test]
+fn a_group_that_never_committed_dies_at_the_next_check() {
+    let mut bench = Bench::new();
+    let (a, b) = bench.two_stable();
+    for who in [a, b] {
+        let leavers = vec![Leaver { member: who.member, instance: None }];
+        bench.ask(|reply| Event::Leave { reply, group: "g".into(), leavers });
+    }
+    assert_eq!(bench.state(), Some(GroupState::Empty));
+    bench.pass(Duration::from_secs(600));
+    assert!(bench.core.list().is_empty());
+    let last = bench.log.last().expect("written");
+    assert_eq!(last, &(records::group_key("g"), None), "and a restart does not bring it back");
+}
+
+#[test]
+fn a_promised_member_id_does_not_keep_a_group_from_being_deleted() {
+    let mut bench = Bench::new();
+    bench.join(wish("a"));
+    let reply = bench.ask(|reply| Event::DeleteGroup { reply, group: "g".into() });
+    assert_eq!(bench.answers.remove(&reply), Some(Answer::Done(Ok(()))));
+}
+
+#[test]
+fn offsets_of_topics_that_are_read_are_not_deleted_during_a_rebalance_either() {
+    let mut bench = Bench::new();
+    let (a, _) = bench.two_stable();
+    let commit = bench.commit(a, 1);
+    assert_eq!(bench.committed(commit), Some(Ok(())));
+    bench.enter(wish("c"));
+    assert_eq!(bench.state(), Some(GroupState::PreparingRebalance));
+    let partitions = vec![("t".into(), 0), ("other".into(), 0)];
+    let reply = bench.ask(|reply| Event::DeleteOffsets { reply, group: "g".into(), partitions });
+    let expected = Answer::Each(vec![Err(GroupError::SubscribedToTopic), Ok(())]);
+    assert_eq!(bench.answers.remove(&reply), Some(expected));
+    assert_eq!(bench.offset(), Some(1));
+}
+
+#[test]
+fn a_transaction_commits_offsets_whatever_the_group_is_about() {
+    let mut bench = Bench::new();
+    let (a, join_a) = bench.enter(wish("a"));
+    bench.joined(join_a).expect("alone");
+    assert_eq!(bench.state(), Some(GroupState::CompletingRebalance));
+    let commit = bench.commit(member(&a, 1), 1);
+    assert_eq!(bench.committed(commit), Some(Err(GroupError::RebalanceInProgress)));
+    let offsets = vec![OffsetToCommit { topic: "t".into(), offset: 2, ..OffsetToCommit::default() }];
+    let request = CommitRequest { who: member(&a, 1), offsets };
+    let producer = Identity { producer: 9, epoch: 0 };
+    let commit = bench.ask(|reply| Event::CommitInTransaction { reply, request, producer });
+    assert_eq!(bench.committed(commit), Some(Ok(())));
 }
 
 #[test]

@@ -27,6 +27,16 @@ pub(super) struct OpenOffsets {
     offsets: BTreeMap<(Arc<str>, Arc<str>, PartitionId), CommittedOffset>,
 }
 
+impl OpenOffsets {
+    /// Its commit would bring the group offsets.
+    pub(super) fn concerns(&self, group: &Arc<str>) -> bool {
+        self.offsets
+            .range((group.clone(), Arc::from(""), PartitionId::MIN)..)
+            .next()
+            .is_some_and(|(p, _)| p.0 == *group)
+    }
+}
+
 impl GroupCoordinator {
     pub(super) fn commit_in_transaction(&mut self, reply: ReplyId, request: CommitRequest, producer: Identity) {
         let name: Arc<str> = request.who.group.as_str().into();
@@ -42,11 +52,17 @@ impl GroupCoordinator {
         self.out.write_in(Some(producer), lines, write);
     }
 
-    /// Committers older than KIP-447 do not say which member they are.
+    /// Committers older than KIP-447 do not say which member they are; the others may commit whatever the group is about (as in
+    /// Kafka's `ClassicGroup.validateOffsetCommit`).
     fn check_transactional_commit(&self, name: &Arc<str>, who: &MemberRef) -> Result<(), GroupError> {
         match self.groups.get(name) {
-            Some(_) if who.generation < 0 && who.member.is_empty() => Ok(()),
-            _ => self.check_commit(name, who),
+            Some(_) if who.generation < 0 && who.member.is_empty() && who.instance.is_none() => Ok(()),
+            // The client of a transaction does not know that error (Kafka's `validateTransactionalOffsetCommit`).
+            Some(group) => group.check_commit(who, true).map_err(|error| match error {
+                GroupError::StaleMemberEpoch => GroupError::IllegalGeneration,
+                error => error,
+            }),
+            None => self.check_commit(name, who),
         }
     }
 

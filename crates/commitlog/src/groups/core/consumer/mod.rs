@@ -1,0 +1,412 @@
+//! A group of the consumer protocol (KIP-848): the coordinator shares the partitions, each member is led to its share.
+//!
+//! ```text
+//! subscriptions, members, topics ──change──► group epoch + 1 ──assignor──► target of every member
+//!                                                                             │  heartbeat by heartbeat, each on its own
+//!           member:  epoch, what it may hold  ◄──revoke first, then grant what the others let go──┘
+//! ```
+//! One file for each part: [`heartbeat`] what a member says and is told, [`assign`] the assignors, [`reconcile`] a member's
+//! way to its target, [`subscription`] topics and regular expressions, [`store`] what is kept in the log.
+//!
+//! What holds at any time:
+//! * GRP-4: a partition is held (assigned, or still to be given up) by one member at most, also after a restart.
+//! * GRP-5: a member is told of an epoch or an assignment only once it is durable.
+//! * GRP-6: a member whose epoch is the group's, and who waits for nothing, holds its target and nothing else.
+
+pub(in crate::groups) mod assign;
+mod heartbeat;
+mod reconcile;
+mod store;
+mod subscription;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
+
+use model::{PartitionId, TimestampMs, TopicId};
+
+use self::{
+    assign::{Assignor, Sizes, Subscriber},
+    reconcile::Progress,
+};
+use super::{Answer, GroupCoordinator, Out, ReplyId, Write, WriteId};
+use crate::groups::{
+    records::consumer::{Line, StoredSubscription},
+    types::*,
+};
+
+/// Epoch of a static member that left for a while (KIP-848).
+const LEFT_FOR_A_WHILE: i32 = -2;
+
+#[derive(Default)]
+pub(super) struct ConsumerGroup {
+    /// Rises with each change of members, subscriptions or topics; the target is always of this epoch.
+    pub(super) epoch: i32,
+    /// Of the target as it was replayed.
+    target_epoch: i32,
+    /// Of names, ids and sizes of the topics subscribed to: tells after a restart whether they changed.
+    metadata_hash: i64,
+    /// Wall time at which the group got or lost its members.
+    pub(super) since_ms: TimestampMs,
+    pub(super) members: BTreeMap<Arc<str>, Member>,
+    /// Member id of each static member, by instance id.
+    instances: HashMap<String, Arc<str>>,
+    /// GRP-4: who holds a partition.
+    owners: HashMap<(TopicId, PartitionId), Arc<str>>,
+    /// Topics each regular expression in use stands for.
+    resolved: BTreeMap<String, BTreeSet<Arc<str>>>,
+    /// What is not written as it is now.
+    touched: BTreeSet<Line>,
+    last_write: Option<WriteId>,
+}
+
+#[derive(Default)]
+pub(super) struct Member {
+    pub(super) subscription: StoredSubscription,
+    /// What it shall have.
+    target: Partitions,
+    /// Where it is on its way there.
+    progress: Progress,
+    /// When it is given up, if it says nothing.
+    session_until: Duration,
+    /// When it is given up, if it does not let go of what it shall give up.
+    revoke_until: Option<Duration>,
+}
+
+impl GroupCoordinator {
+    pub(super) fn consumer_heartbeat(&mut self, reply: ReplyId, request: &ConsumerHeartbeat, fresh: u128) {
+        let name: Arc<str> = request.group.as_str().into();
+        let result = self.try_consumer_heartbeat(&name, request, fresh);
+        let answer = Answer::ConsumerHeartbeat(result);
+        self.settle(&name, Some((reply, answer)));
+    }
+
+    fn try_consumer_heartbeat(
+        &mut self,
+        name: &Arc<str>,
+        request: &ConsumerHeartbeat,
+        fresh: u128,
+    ) -> Result<ConsumerHeartbeatAnswer, GroupError> {
+        heartbeat::check(request, &self.out.settings)?;
+        let joins = request.epoch == 0;
+        let groups = self.groups.len();
+        let group = match self.groups.get_mut(name) {
+            Some(group) if group.consumer.is_some() => group,
+            Some(group) if joins && group.members.is_empty() => {
+                group.become_consumer(&mut self.out);
+                group
+            }
+            Some(_) => return Err(GroupError::GroupIdNotFound), // It speaks the classic protocol.
+            None if joins && groups >= self.out.settings.groups_max => return Err(GroupError::GroupMaxSizeReached),
+            None if joins => {
+                let group = super::group::Group::new(name.clone(), self.out.now.wall_ms);
+                let group = self.groups.entry(name.clone()).or_insert(group);
+                group.become_consumer(&mut self.out);
+                group
+            }
+            // Kafka says GROUP_ID_NOT_FOUND also to the living, which ends their client; this lets it join again.
+            None if request.epoch > 0 => return Err(GroupError::UnknownMember),
+            None => return Err(GroupError::GroupIdNotFound),
+        };
+        let consumer = group.consumer.as_mut().expect("made above if it was not there");
+        let step = Step { out: &self.out, topics: &self.topics, group: name };
+        if request.epoch < 0 { consumer.leave(&step, request) } else { consumer.live(&step, request, fresh) }
+    }
+
+    /// Writes what changed in a group, and answers when it is durable, together with all before it (GRP-5).
+    pub(super) fn settle(&mut self, name: &Arc<str>, answer: Option<(ReplyId, Answer)>) {
+        let consumer = self.groups.get_mut(name).and_then(|g| g.consumer.as_mut());
+        let Some(consumer) = consumer.filter(|_| !matches!(answer, Some((_, Answer::ConsumerHeartbeat(Err(_))))))
+        else {
+            if let Some((reply, answer)) = answer {
+                self.out.answer(reply, answer);
+            }
+            return self.rearm(name);
+        };
+        if consumer.touched.is_empty() {
+            let Some((reply, answer)) = answer else { return };
+            match consumer.last_write.and_then(|id| self.out.writes.get_mut(&id)) {
+                Some(Write::Consumer { answers, .. }) => answers.push((reply, answer)),
+                _ => self.out.answer(reply, answer),
+            }
+            return;
+        }
+        let lines: Vec<_> = std::mem::take(&mut consumer.touched).into_iter().collect();
+        let records = lines.iter().map(|line| consumer.record(name, line)).collect();
+        let write = Write::Consumer { group: name.clone(), lines, answers: answer.into_iter().collect() };
+        let id = self.out.write(records, write);
+        if let Some(consumer) = self.groups.get_mut(name).and_then(|g| g.consumer.as_mut()) {
+            consumer.last_write = Some(id);
+        }
+        self.rearm(name);
+    }
+
+    /// A write of [`Self::settle`] is durable, or failed: then it is due again with the next.
+    pub(super) fn consumer_written(
+        &mut self,
+        name: &Arc<str>,
+        lines: Vec<Line>,
+        answers: Vec<(ReplyId, Answer)>,
+        durable: bool,
+    ) {
+        if !durable && let Some(consumer) = self.groups.get_mut(name).and_then(|g| g.consumer.as_mut()) {
+            consumer.touched.extend(lines);
+        }
+        for (reply, answer) in answers {
+            self.out.answer(reply, if durable { answer } else { answer.unavailable() });
+        }
+    }
+
+    /// Topics were made, grew or went: groups that read them get a new target.
+    pub(super) fn topics_seen(&mut self, topics: TopicsSeen) {
+        self.topics = topics;
+        let live = |g: &super::group::Group| g.consumer.as_ref().is_some_and(|c| !c.members.is_empty());
+        let names: Vec<_> = self.groups.iter().filter(|(_, g)| live(g)).map(|(name, _)| name.clone()).collect();
+        for name in names {
+            let consumer = self.groups.get_mut(&name).and_then(|g| g.consumer.as_mut()).expect("listed above");
+            let step = Step { out: &self.out, topics: &self.topics, group: &name };
+            if consumer.topics_changed(&step) {
+                self.settle(&name, None);
+            }
+        }
+    }
+}
+
+impl super::group::Group {
+    /// An empty classic group takes up the consumer protocol. Its offsets stay; epochs go on where generations ended.
+    fn become_consumer(&mut self, out: &mut Out) {
+        if self.stored {
+            self.stored = false;
+            let tombstone = (crate::groups::records::group_key(&self.id), None);
+            out.write(vec![tombstone], Write::Upkeep);
+        }
+        self.pending.clear();
+        self.protocol_type = None;
+        self.consumer = Some(Box::new(ConsumerGroup {
+            epoch: self.generation,
+            since_ms: out.now.wall_ms,
+            ..ConsumerGroup::default()
+        }));
+    }
+
+    /// An empty group of the consumer protocol takes up the classic one.
+    pub(super) fn become_classic(&mut self, out: &mut Out) {
+        let Some(consumer) = self.consumer.take() else { return };
+        self.generation = consumer.epoch;
+        self.state_since_ms = consumer.since_ms;
+        let tombstones = consumer.tombstones(&self.id);
+        if !tombstones.is_empty() {
+            out.write(tombstones, Write::Upkeep);
+        }
+    }
+}
+
+/// What a group needs to know while it decides.
+struct Step<'a> {
+    out: &'a Out,
+    topics: &'a TopicsSeen,
+    /// For the log.
+    group: &'a str,
+}
+
+impl Step<'_> {
+    fn now(&self) -> Duration {
+        self.out.now.monotonic
+    }
+}
+
+impl ConsumerGroup {
+    // ── members ──
+
+    /// Takes members out; the others share what they had.
+    pub(super) fn remove(&mut self, step_out: &Out, topics: &TopicsSeen, group: &str, members: &BTreeSet<Arc<str>>) {
+        self.remove_members(&Step { out: step_out, topics, group }, members);
+    }
+
+    fn remove_members(&mut self, step: &Step<'_>, members: &BTreeSet<Arc<str>>) {
+        let mut removed = false;
+        for id in members {
+            let Some(member) = self.members.remove(id) else { continue };
+            removed = true;
+            if let Some(instance) = &member.subscription.instance {
+                self.instances.remove(instance);
+            }
+            self.let_go(&member.progress);
+            self.touched.extend([Line::Member(id.clone()), Line::Target(id.clone()), Line::Current(id.clone())]);
+        }
+        if removed {
+            self.forget_unused_regexes();
+            if self.members.is_empty() {
+                self.since_ms = step.out.now.wall_ms;
+            }
+            self.bump(step);
+        }
+    }
+
+    /// The member that a request of the classic protocol's LeaveGroup means.
+    pub(super) fn leaver(&self, leaver: &Leaver) -> Result<Arc<str>, GroupError> {
+        let unknown = GroupError::UnknownMember;
+        let Some(instance) = &leaver.instance else {
+            let found = self.members.get_key_value(leaver.member.as_str()).ok_or(unknown)?;
+            return Ok(found.0.clone());
+        };
+        let holder = self.instances.get(instance).ok_or(unknown)?;
+        if !leaver.member.is_empty() && leaver.member != **holder {
+            return Err(GroupError::FencedInstanceId);
+        }
+        Ok(holder.clone())
+    }
+
+    /// A committer or reader of offsets must be of the epoch the group gave it last.
+    pub(super) fn check_epoch(&self, member: &str, epoch: i32) -> Result<(), GroupError> {
+        match self.members.get(member) {
+            None => Err(GroupError::UnknownMember),
+            Some(member) if member.progress.epoch != epoch => Err(GroupError::StaleMemberEpoch),
+            Some(_) => Ok(()),
+        }
+    }
+
+    // ── timers ──
+
+    pub(super) fn next_deadline(&self) -> Option<Duration> {
+        self.members.values().flat_map(|m| [Some(m.session_until), m.revoke_until]).flatten().min()
+    }
+
+    pub(super) fn on_time(&mut self, out: &Out, topics: &TopicsSeen, group: &str) {
+        let step = Step { out, topics, group };
+        let now = step.now();
+        let mut over = BTreeSet::new();
+        for (id, member) in &self.members {
+            if member.session_until <= now {
+                tracing::info!(group, member = %id, "session over: member removed");
+                over.insert(id.clone());
+            } else if member.revoke_until.is_some_and(|at| at <= now) {
+                tracing::info!(group, member = %id, "did not give up its partitions in time: member removed");
+                over.insert(id.clone());
+            }
+        }
+        self.remove_members(&step, &over);
+    }
+
+    // ── the target ──
+
+    /// A new epoch, and what everybody shall have in it.
+    fn bump(&mut self, step: &Step<'_>) {
+        assert!(self.epoch < i32::MAX, "GRP-3: epochs only rise");
+        self.epoch += 1;
+        self.metadata_hash = self.hash_metadata(step.topics);
+        self.touched.extend([Line::Epoch, Line::TargetEpoch]);
+        self.target_epoch = self.epoch;
+        let assignor = self.preferred_assignor();
+        let mut sizes = Sizes::new();
+        let mut subscribers = Vec::with_capacity(self.members.len());
+        for (id, member) in &self.members {
+            let existing = self.topics_of(&member.subscription).filter_map(|name| step.topics.get(name)).copied();
+            let existing: Vec<_> = existing.collect();
+            let topics = existing.iter().map(|(id, _)| *id).collect();
+            sizes.extend(existing);
+            let instance = member.subscription.instance.as_deref();
+            subscribers.push(Subscriber { member: id.clone(), instance, topics, previous: &member.target });
+        }
+        let targets = assignor.assign(&subscribers, &sizes);
+        tracing::debug!(group = step.group, epoch = self.epoch, assignor = assignor.name(), "new target assignment");
+        for (id, target) in targets {
+            let member = self.members.get_mut(&id).expect("assignors answer for those they were asked about");
+            if member.target != target {
+                member.target = target;
+                self.touched.insert(Line::Target(id));
+            }
+        }
+    }
+
+    /// What most of the members ask for; the first in order of [`Assignor`] if they are at odds.
+    fn preferred_assignor(&self) -> Assignor {
+        let mut votes: BTreeMap<Assignor, usize> = BTreeMap::new();
+        let asked = self.members.values().filter_map(|m| m.subscription.assignor.as_deref());
+        for assignor in asked.filter_map(Assignor::of_name) {
+            *votes.entry(assignor).or_default() += 1;
+        }
+        let most = votes.values().copied().max();
+        let first = votes.iter().find(|(_, count)| Some(**count) == most).map(|(assignor, _)| *assignor);
+        first.unwrap_or(Assignor::DEFAULT)
+    }
+
+    /// Leads a member one step on; says whether what it may hold changed.
+    fn reconcile(&mut self, step: &Step<'_>, id: &Arc<str>, owned: Option<&Partitions>) -> bool {
+        let (epoch, owners) = (self.epoch, &self.owners);
+        let Some(member) = self.members.get_mut(id) else { return false };
+        let free = |place: &(TopicId, PartitionId)| owners.get(place).is_none_or(|owner| owner == id);
+        let next = member.progress.next(epoch, &member.target, owned, free);
+        if next == member.progress {
+            return false;
+        }
+        let before = std::mem::replace(&mut member.progress, next);
+        let changed = before.assigned != member.progress.assigned;
+        let waits = member.progress.is_revoking();
+        member.revoke_until = waits.then(|| step.now() + member.subscription.rebalance_timeout);
+        self.touched.insert(Line::Current(id.clone()));
+        self.account(id, &before);
+        changed
+    }
+
+    /// Whoever was there holds nothing any more.
+    fn let_go(&mut self, progress: &Progress) {
+        for place in progress.held() {
+            self.owners.remove(place);
+        }
+    }
+
+    /// Keeps `owners` right after a member's progress changed.
+    fn account(&mut self, id: &Arc<str>, before: &Progress) {
+        let progress = &self.members[id].progress;
+        for place in before.held().filter(|place| !progress.holds(place)) {
+            self.owners.remove(place);
+        }
+        for place in progress.held() {
+            let former = self.owners.insert(*place, id.clone());
+            assert!(former.is_none_or(|owner| owner == *id), "GRP-4: one owner at most");
+        }
+    }
+
+    // ── what others see ──
+
+    pub(super) fn state(&self) -> ConsumerGroupState {
+        if self.members.is_empty() {
+            ConsumerGroupState::Empty
+        } else if self.members.values().all(|m| m.progress.has_arrived(self.epoch)) {
+            ConsumerGroupState::Stable
+        } else {
+            ConsumerGroupState::Reconciling
+        }
+    }
+
+    pub(super) fn describe(&self, group: Arc<str>) -> ConsumerGroupDescription {
+        let member = |(id, member): (&Arc<str>, &Member)| {
+            let subscription = member.subscription.clone();
+            ConsumerMemberDescription {
+                member: id.to_string(),
+                instance: subscription.instance,
+                rack: subscription.rack,
+                epoch: member.progress.epoch,
+                client_id: subscription.client_id,
+                client_host: subscription.client_host,
+                topics: subscription.topics.into_iter().collect(),
+                regex: subscription.regex,
+                assigned: member.progress.assigned.clone(),
+                target: member.target.clone(),
+            }
+        };
+        ConsumerGroupDescription {
+            group,
+            state: self.state(),
+            epoch: self.epoch,
+            assignment_epoch: self.target_epoch,
+            assignor: self.preferred_assignor().name(),
+            members: self.members.iter().map(member).collect(),
+        }
+    }
+}

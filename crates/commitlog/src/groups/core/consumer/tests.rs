@@ -1,0 +1,783 @@
+//! The laws of the consumer protocol, held against the core alone.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::groups::core::{Effect, Event, Now};
+
+const GROUP: &str = "g";
+const INTERVAL: Duration = Duration::from_secs(5);
+
+fn id(topic: u8) -> TopicId {
+    TopicId::from_u128(u128::from(topic) + 100)
+}
+
+fn named(topic: u8) -> Arc<str> {
+    format!("t{topic}").into()
+}
+
+fn topics(sizes: &[(u8, i32)]) -> TopicsSeen {
+    sizes.iter().map(|(t, size)| (named(*t), (id(*t), *size))).collect()
+}
+
+type Records = Vec<(Bytes, Option<Bytes>)>;
+
+/// A coordinator on a clock that the test moves, and a log that keeps what is durable.
+struct Bench {
+    core: GroupCoordinator,
+    settings: GroupSettings,
+    now: Now,
+    topics: TopicsSeen,
+    next_reply: u64,
+    answers: HashMap<ReplyId, Answer>,
+    log: Records,
+    /// Writes are durable only when the test says so.
+    hold: bool,
+    held: Vec<(WriteId, Records)>,
+}
+
+impl Bench {
+    fn new(sizes: &[(u8, i32)]) -> Self {
+        Self::with(GroupSettings::default(), sizes)
+    }
+
+    fn with(settings: GroupSettings, sizes: &[(u8, i32)]) -> Self {
+        let mut core = GroupCoordinator::new(settings.clone());
+        let now = Now { monotonic: Duration::from_secs(1000), wall_ms: 1_000_000 };
+        core.replayed(now, topics(sizes));
+        Self {
+            core,
+            settings,
+            now,
+            topics: topics(sizes),
+            next_reply: 0,
+            answers: HashMap::new(),
+            log: Vec::new(),
+            hold: false,
+            held: Vec::new(),
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        for effect in self.core.step(self.now, event) {
+            match effect {
+                Effect::Answer { reply, answer } => {
+                    assert!(self.answers.insert(reply, answer).is_none(), "a question is answered once");
+                }
+                Effect::Write { id, records, .. } => self.held.push((id, records)),
+            }
+        }
+        self.check();
+        if !self.hold {
+            self.flush(true);
+        }
+    }
+
+    /// All writes end, well or not.
+    fn flush(&mut self, durable: bool) {
+        for (id, records) in std::mem::take(&mut self.held) {
+            if durable {
+                self.log.extend(records);
+            }
+            self.step(Event::Written { id, durable });
+        }
+    }
+
+    /// GRP-4, and that the books about it are right.
+    fn check(&self) {
+        let Some(consumer) = self.core.groups.get(GROUP).and_then(|g| g.consumer.as_ref()) else { return };
+        let mut owners = HashMap::new();
+        for (member, state) in &consumer.members {
+            for place in state.progress.held() {
+                assert!(owners.insert(*place, member.clone()).is_none(), "GRP-4: {place:?} is held twice");
+            }
+            if state.progress.has_arrived(consumer.epoch) {
+                assert_eq!(state.progress.assigned, state.target, "GRP-6");
+            }
+        }
+        assert_eq!(owners, consumer.owners, "who holds what is known");
+        assert!(
+            consumer
+                .resolved
+                .keys()
+                .all(|pattern| { consumer.members.values().any(|m| m.subscription.regex.as_ref() == Some(pattern)) })
+        );
+    }
+
+    fn restart(&mut self) {
+        self.held.clear();
+        self.answers.clear();
+        self.core = GroupCoordinator::new(self.settings.clone());
+        for (key, value) in &self.log {
+            assert!(self.core.replay(key, value.as_deref()), "every record is understood");
+        }
+        self.core.replayed(self.now, self.topics.clone());
+        self.check();
+    }
+
+    fn put(&mut self, event: impl FnOnce(ReplyId) -> Event) -> ReplyId {
+        let reply = ReplyId(self.next_reply);
+        self.next_reply += 1;
+        self.step(event(reply));
+        reply
+    }
+
+    fn ask(&mut self, request: ConsumerHeartbeat) -> Result<ConsumerHeartbeatAnswer, GroupError> {
+        let reply = self.put(|reply| Event::ConsumerHeartbeat { reply, request, fresh: 7 });
+        match self.answers.remove(&reply) {
+            Some(Answer::ConsumerHeartbeat(result)) => result,
+            other => panic!("not answered, or not to a heartbeat: {other:?}"),
+        }
+    }
+
+    fn see(&mut self, sizes: &[(u8, i32)]) {
+        self.topics = topics(sizes);
+        self.step(Event::TopicsSeen { topics: self.topics.clone() });
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let until = self.now.monotonic + time;
+        while self.core.next_deadline() <= until {
+            let at = self.core.next_deadline().max(self.now.monotonic);
+            self.now.wall_ms += (at - self.now.monotonic).as_millis() as i64;
+            self.now.monotonic = at;
+            self.step(Event::Tick);
+            assert!(self.core.next_deadline() > at, "the timer moved on");
+        }
+        self.now.wall_ms += (until - self.now.monotonic).as_millis() as i64;
+        self.now.monotonic = until;
+    }
+
+    fn group(&self) -> &ConsumerGroup {
+        self.core.groups[GROUP].consumer.as_ref().expect("a group of the consumer protocol")
+    }
+
+    fn state(&self) -> &'static str {
+        self.core.list().iter().find(|g| &*g.group == GROUP).map_or("Dead", |g| g.state.name())
+    }
+
+    fn join(&mut self, member: &str, to: &[u8]) -> ConsumerHeartbeatAnswer {
+        self.ask(joining(member, to)).expect("joins")
+    }
+
+    fn beat(&mut self, member: &str, epoch: i32, owned: &Partitions) -> Result<ConsumerHeartbeatAnswer, GroupError> {
+        self.ask(alive(member, epoch, Some(owned.clone())))
+    }
+}
+
+fn joining(member: &str, to: &[u8]) -> ConsumerHeartbeat {
+    ConsumerHeartbeat {
+        rebalance_timeout: Some(Duration::from_secs(60)),
+        topics: Some(to.iter().copied().map(named).collect()),
+        owned: Some(Partitions::new()),
+        ..alive(member, 0, None)
+    }
+}
+
+fn alive(member: &str, epoch: i32, owned: Option<Partitions>) -> ConsumerHeartbeat {
+    ConsumerHeartbeat { group: GROUP.into(), member: member.into(), epoch, owned, ..ConsumerHeartbeat::default() }
+}
+
+fn places(of: &[(u8, i32)]) -> Partitions {
+    of.iter().map(|(t, p)| (id(*t), *p)).collect()
+}
+
+// ── one at a time ──
+
+#[test]
+fn a_lone_member_gets_everything_at_once() {
+    let mut bench = Bench::new(&[(1, 3)]);
+    let joined = bench.join("a", &[1]);
+    assert_eq!(joined.epoch, 1);
+    assert_eq!(joined.assignment, Some(places(&[(1, 0), (1, 1), (1, 2)])));
+    assert_eq!(bench.state(), "Stable");
+    let again = bench.beat("a", 1, &joined.assignment.expect("given")).expect("alive");
+    assert_eq!((again.epoch, again.assignment), (1, None), "nothing changed, so nothing is said");
+}
+
+#[test]
+fn a_partition_is_granted_only_when_its_former_owner_let_go_of_it() {
+    let mut bench = Bench::new(&[(1, 2)]);
+    let all = bench.join("a", &[1]).assignment.expect("given");
+    let b = bench.join("b", &[1]);
+    assert_eq!((b.epoch, b.assignment), (2, Some(Partitions::new())), "in the epoch, but it has to wait");
+    assert_eq!(bench.state(), "Reconciling");
+    let told = bench.beat("a", 1, &all).expect("alive");
+    let kept = told.assignment.expect("told to give up");
+    assert_eq!((told.epoch, kept.len()), (1, 1), "its epoch waits until it has");
+    assert_eq!(bench.beat("b", 2, &Partitions::new()).expect("alive").assignment, None);
+    assert_eq!(bench.beat("a", 1, &all).expect("alive").epoch, 1, "it holds on still");
+    assert_eq!(bench.beat("a", 1, &kept).expect("alive").epoch, 2);
+    let granted = bench.beat("b", 2, &Partitions::new()).expect("alive").assignment.expect("granted");
+    assert_eq!(granted, all.difference(&kept).copied().collect());
+    assert_eq!(bench.state(), "Stable");
+}
+
+#[test]
+fn who_does_not_let_go_in_time_is_removed() {
+    let mut bench = Bench::new(&[(1, 2)]);
+    let all = bench.join("a", &[1]).assignment.expect("given");
+    bench.join("b", &[1]);
+    bench.beat("a", 1, &all).expect("told to give up");
+    for _ in 0..11 {
+        bench.pass(INTERVAL);
+        bench.beat("a", 1, &all).expect("within its rebalance timeout");
+        bench.beat("b", 2, &Partitions::new()).expect("alive");
+    }
+    bench.pass(INTERVAL);
+    assert_eq!(bench.beat("a", 1, &all), Err(GroupError::UnknownMember));
+    assert_eq!(bench.beat("b", 2, &Partitions::new()).expect("alive").assignment, Some(all));
+}
+
+#[test]
+fn a_silent_member_is_removed_after_its_session() {
+    let mut bench = Bench::new(&[(1, 2)]);
+    bench.join("a", &[1]);
+    bench.pass(Duration::from_secs(44));
+    assert_eq!(bench.state(), "Stable");
+    bench.pass(Duration::from_secs(1));
+    assert_eq!(bench.state(), "Empty");
+    assert_eq!(bench.beat("a", 1, &Partitions::new()), Err(GroupError::UnknownMember));
+}
+
+#[test]
+fn a_member_that_missed_an_answer_is_told_again_and_others_are_fenced() {
+    let mut bench = Bench::new(&[(1, 2)]);
+    let all = bench.join("a", &[1]).assignment.expect("given");
+    bench.see(&[(1, 3)]);
+    let grown = bench.beat("a", 1, &all).expect("alive");
+    assert_eq!((grown.epoch, grown.assignment.as_ref().map(Partitions::len)), (2, Some(3)));
+    // That answer was lost: the member still says 1, and holds nothing that is not its own.
+    assert_eq!(bench.beat("a", 1, &all).expect("taken as it is meant"), grown);
+    assert_eq!(bench.beat("a", 1, &places(&[(9, 9)])), Err(GroupError::FencedMemberEpoch));
+    assert_eq!(bench.ask(alive("a", 1, None)), Err(GroupError::FencedMemberEpoch), "what it holds is not known");
+    assert_eq!(bench.beat("a", 3, &all), Err(GroupError::FencedMemberEpoch));
+    let anew = bench.join("a", &[1]);
+    assert_eq!((anew.epoch, anew.assignment), (2, grown.assignment), "with empty hands it may start anew");
+}
+
+#[test]
+fn a_static_member_that_left_for_a_while_finds_everything_as_it_was() {
+    let mut bench = Bench::new(&[(1, 4)]);
+    let with = |request| ConsumerHeartbeat { instance: Some("i".into()), ..request };
+    bench.ask(with(joining("a", &[1]))).expect("joins");
+    bench.join("b", &[1]);
+    let half = places(&[(1, 0), (1, 1)]);
+    bench.ask(with(alive("a", 1, Some(half.clone())))).expect("alive");
+    let theirs = bench.beat("b", 2, &Partitions::new()).expect("alive").assignment.expect("granted");
+    assert_eq!(bench.ask(with(joining("c", &[1]))), Err(GroupError::UnreleasedInstanceId));
+    assert_eq!(bench.ask(with(alive("a", -2, None))).expect("leaves").epoch, -2);
+    assert_eq!(bench.beat("b", 2, &theirs).expect("alive").assignment, None, "what it had is kept for it");
+    let back = bench.ask(with(joining("c", &[1]))).expect("joins");
+    assert_eq!((back.epoch, back.assignment.as_ref()), (2, Some(&half)));
+    assert_eq!(bench.ask(with(alive("a", 2, None))), Err(GroupError::FencedInstanceId));
+    // Gone for longer than its session.
+    bench.ask(with(alive("c", -2, None))).expect("leaves");
+    for _ in 0..10 {
+        bench.pass(INTERVAL);
+        bench.beat("b", bench.group().members["b"].progress.epoch, &theirs).expect("alive");
+    }
+    assert_eq!(bench.group().members.len(), 1);
+    assert_eq!(bench.ask(with(alive("c", 2, None))), Err(GroupError::UnknownMember));
+}
+
+#[test]
+fn regular_expressions_stand_for_whole_names_and_follow_the_topics() {
+    let mut bench = Bench::new(&[(1, 1), (2, 1), (12, 1)]);
+    let with = |member, epoch, pattern: &str| ConsumerHeartbeat {
+        topics: None,
+        regex: Some(pattern.into()),
+        epoch,
+        ..joining(member, &[])
+    };
+    let joined = bench.ask(with("a", 0, "t(1|2)")).expect("joins");
+    assert_eq!(joined.assignment, Some(places(&[(1, 0), (2, 0)])), "t12 is another name");
+    bench.see(&[(1, 1), (12, 1)]);
+    let less = bench.beat("a", 1, &places(&[(1, 0), (2, 0)])).expect("alive");
+    assert_eq!(less.assignment, Some(places(&[(1, 0)])));
+    let wider = bench.ask(with("a", 1, "t.*"));
+    assert_eq!(
+        wider,
+        Ok(ConsumerHeartbeatAnswer { member: "a".into(), epoch: 3, assignment: Some(places(&[(1, 0), (12, 0)])) })
+    );
+    for bad in ["(", "a)|(b", r"(?=x)", r"(x)\1", &"x".repeat(20_000), "(((a{100}){100}){100}){100}"] {
+        assert_eq!(bench.ask(with("b", 0, bad)), Err(GroupError::InvalidRegularExpression), "{bad:.20}");
+    }
+    assert!(!bench.group().members.contains_key("b"));
+    bench.ask(ConsumerHeartbeat { regex: Some(String::new()), ..alive("a", 3, None) }).expect("unsubscribes");
+    assert!(bench.group().members["a"].target.is_empty());
+}
+
+#[test]
+fn topics_that_were_named_come_before_those_that_match() {
+    let mut bench = Bench::new(&[(1, 1), (2, 1)]);
+    let both = ConsumerHeartbeat { regex: Some("t2".into()), ..joining("a", &[1]) };
+    let joined = bench.ask(both).expect("joins");
+    assert_eq!((joined.epoch, joined.assignment), (1, Some(places(&[(1, 0)]))));
+    let more = bench.beat("a", 1, &places(&[(1, 0)])).expect("alive");
+    assert_eq!((more.epoch, more.assignment), (2, Some(places(&[(1, 0), (2, 0)]))));
+}
+
+#[test]
+fn bookkeeping_topics_are_in_no_regular_expression() {
+    let mut bench = Bench::new(&[]);
+    bench.topics = [("__consumer_offsets".into(), (id(1), 1)), ("t".into(), (id(2), 1))].into();
+    bench.step(Event::TopicsSeen { topics: bench.topics.clone() });
+    let request = ConsumerHeartbeat { topics: None, regex: Some(".*".into()), ..joining("a", &[]) };
+    assert_eq!(bench.ask(request).expect("joins").assignment, Some(places(&[(2, 0)])));
+}
+
+#[test]
+fn requests_that_say_too_little_are_refused() {
+    let mut bench = Bench::new(&[(1, 1)]);
+    let join = || joining("a", &[1]);
+    let invalid = |result| matches!(result, Err(GroupError::InvalidRequest(_)));
+    assert!(invalid(bench.ask(ConsumerHeartbeat { group: String::new(), ..join() })));
+    assert!(invalid(bench.ask(ConsumerHeartbeat { rebalance_timeout: None, ..join() })));
+    assert!(invalid(bench.ask(ConsumerHeartbeat { topics: None, ..join() })));
+    assert!(invalid(bench.ask(ConsumerHeartbeat { owned: None, ..join() })));
+    assert!(invalid(bench.ask(ConsumerHeartbeat { owned: Some(places(&[(1, 0)])), ..join() })));
+    assert!(invalid(bench.ask(ConsumerHeartbeat { instance: Some(String::new()), ..join() })));
+    assert!(invalid(bench.ask(ConsumerHeartbeat { member: String::new(), ..alive("", 1, None) })));
+    assert!(invalid(bench.ask(alive("a", -2, None))));
+    assert!(invalid(bench.ask(alive("a", -3, None))));
+    let many = (0..3000).map(|n| format!("{n:01000}").into()).collect();
+    assert!(invalid(bench.ask(ConsumerHeartbeat { topics: Some(many), ..join() })));
+    let unknown = ConsumerHeartbeat { assignor: Some("sticky".into()), ..join() };
+    assert_eq!(bench.ask(unknown), Err(GroupError::UnsupportedAssignor));
+    assert_eq!(bench.ask(alive("a", 1, None)), Err(GroupError::UnknownMember));
+    assert_eq!(bench.ask(alive("a", -1, None)), Err(GroupError::GroupIdNotFound));
+    assert!(bench.core.list().is_empty(), "a refused request leaves nothing behind");
+    assert!(bench.log.is_empty());
+}
+
+#[test]
+fn a_member_without_an_id_is_given_one() {
+    let mut bench = Bench::new(&[(1, 1)]);
+    let joined = bench.join("", &[1]);
+    assert!(!joined.member.is_empty());
+    bench.beat(&joined.member, 1, &Partitions::new()).expect("known by it");
+}
+
+#[test]
+fn most_members_choose_the_assignor() {
+    let mut bench = Bench::new(&[(1, 4)]);
+    for member in ["a", "b", "c"] {
+        let assignor = if member == "b" { "uniform" } else { "range" };
+        bench.ask(ConsumerHeartbeat { assignor: Some(assignor.into()), ..joining(member, &[1]) }).expect("joins");
+    }
+    let described = bench.core.describe_consumer(GROUP).expect("there");
+    assert_eq!(described.assignor, "range");
+    assert_eq!(described.members[0].target, places(&[(1, 0), (1, 1)]));
+}
+
+#[test]
+fn a_full_group_takes_nobody_else() {
+    let mut bench = Bench::with(GroupSettings { members_max: 1, ..GroupSettings::default() }, &[(1, 1)]);
+    bench.join("a", &[1]);
+    assert_eq!(bench.ask(joining("b", &[1])), Err(GroupError::GroupMaxSizeReached));
+    bench.beat("a", 1, &Partitions::new()).expect("who is in stays in");
+}
+
+#[test]
+fn nothing_is_answered_before_it_is_durable() {
+    let mut bench = Bench::new(&[(1, 1)]);
+    bench.hold = true;
+    let first = bench.put(|reply| Event::ConsumerHeartbeat { reply, request: joining("a", &[1]), fresh: 0 });
+    let second = bench.put(|reply| Event::ConsumerHeartbeat { reply, request: alive("a", 1, None), fresh: 0 });
+    assert!(bench.answers.is_empty(), "neither the change nor what rests on it");
+    bench.flush(false);
+    for reply in [first, second] {
+        assert_eq!(
+            bench.answers.remove(&reply),
+            Some(Answer::ConsumerHeartbeat(Err(GroupError::NotAvailable))),
+            "what could not be written did not happen"
+        );
+    }
+    bench.hold = false;
+    bench.join("a", &[1]);
+    bench.restart();
+    assert_eq!(bench.state(), "Stable", "the failed lines came with the next write");
+    assert_eq!(bench.beat("a", 1, &places(&[(1, 0)])).expect("known").epoch, 1);
+}
+
+#[test]
+fn topics_that_changed_while_the_node_was_down_are_caught_up_with() {
+    let mut bench = Bench::new(&[(1, 1)]);
+    bench.join("a", &[1]);
+    bench.restart();
+    assert_eq!(bench.beat("a", 1, &places(&[(1, 0)])).expect("known").epoch, 1, "nothing changed");
+    bench.topics = topics(&[(1, 2)]);
+    bench.restart();
+    let grown = bench.beat("a", 1, &places(&[(1, 0)])).expect("known");
+    assert_eq!((grown.epoch, grown.assignment), (2, Some(places(&[(1, 0), (1, 1)]))));
+}
+
+#[test]
+fn the_snapshot_says_all_there_is_to_say() {
+    let mut bench = Bench::new(&[(1, 4)]);
+    let all = bench.join("a", &[1]).assignment.expect("given");
+    bench.join("b", &[1]);
+    bench.beat("a", 1, &all).expect("told to give up");
+    let before = bench.core.describe_consumer(GROUP);
+    bench.log = bench.core.snapshot().into_iter().map(|(key, value)| (key, Some(value))).collect();
+    bench.restart();
+    assert_eq!(bench.core.describe_consumer(GROUP), before);
+}
+
+// ── offsets and the other protocol ──
+
+fn commit(bench: &mut Bench, member: &str, epoch: i32) -> Result<(), GroupError> {
+    let who = MemberRef { group: GROUP.into(), member: member.into(), generation: epoch, instance: None };
+    let offsets = vec![OffsetToCommit { topic: named(1), partition: 0, offset: 5, ..OffsetToCommit::default() }];
+    let reply = bench.put(|reply| Event::Commit { reply, request: CommitRequest { who, offsets } });
+    match bench.answers.remove(&reply) {
+        Some(Answer::Each(results)) => results[0],
+        other => panic!("not to a commit: {other:?}"),
+    }
+}
+
+fn join_classic(bench: &mut Bench) -> JoinAnswer {
+    let request = JoinRequest {
+        group: GROUP.into(),
+        session_timeout: Duration::from_secs(10),
+        rebalance_timeout: Duration::from_secs(10),
+        protocol_type: "consumer".into(),
+        protocols: vec![("range".into(), Bytes::new())],
+        ..JoinRequest::default()
+    };
+    let reply = bench.put(|reply| Event::Join { reply, request, fresh: 1 });
+    match bench.answers.remove(&reply) {
+        Some(Answer::Join(answer)) => answer,
+        other => panic!("not to a join: {other:?}"),
+    }
+}
+
+#[test]
+fn commits_and_reads_need_the_current_epoch() {
+    let mut bench = Bench::new(&[(1, 1)]);
+    bench.join("a", &[1]);
+    assert_eq!(commit(&mut bench, "a", 1), Ok(()));
+    assert_eq!(commit(&mut bench, "a", 0), Err(GroupError::StaleMemberEpoch));
+    assert_eq!(commit(&mut bench, "b", 1), Err(GroupError::UnknownMember));
+    assert_eq!(commit(&mut bench, "", -1), Err(GroupError::UnknownMember), "from outside only while it is empty");
+    assert_eq!(bench.core.check_reader(GROUP, Some("a"), 1), Ok(()));
+    assert_eq!(bench.core.check_reader(GROUP, Some("a"), 2), Err(GroupError::StaleMemberEpoch));
+    assert_eq!(bench.core.check_reader(GROUP, Some("b"), 1), Err(GroupError::UnknownMember));
+    assert_eq!(bench.core.check_reader(GROUP, None, -1), Ok(()), "an admin");
+    bench.ask(alive("a", -1, None)).expect("leaves");
+    assert_eq!(commit(&mut bench, "", -1), Ok(()));
+}
+
+#[test]
+fn an_empty_group_takes_up_either_protocol_and_a_live_one_keeps_its_own() {
+    let mut bench = Bench::new(&[(1, 1)]);
+    bench.join("a", &[1]);
+    commit(&mut bench, "a", 1).expect("committed");
+    assert_eq!(join_classic(&mut bench).error, Some(GroupError::InconsistentProtocol));
+    assert!(bench.core.describe(GROUP).is_none() && bench.core.describe_consumer(GROUP).is_some());
+    bench.ask(alive("a", -1, None)).expect("leaves");
+    let joined = join_classic(&mut bench);
+    assert_eq!((joined.error, joined.generation), (None, 3), "epochs and generations go on in one row (GRP-3)");
+    assert!(bench.core.describe(GROUP).is_some() && bench.core.describe_consumer(GROUP).is_none());
+    assert_eq!(bench.ask(joining("a", &[1])), Err(GroupError::GroupIdNotFound));
+    let leaver = Leaver { member: joined.member, instance: None };
+    bench.put(|reply| Event::Leave { reply, group: GROUP.into(), leavers: vec![leaver] });
+    let again = bench.join("a", &[1]);
+    assert_eq!(again.epoch, 5);
+    bench.restart();
+    assert_eq!(bench.state(), "Stable");
+    assert_eq!(bench.core.group_type(GROUP), Some(GroupType::Consumer));
+    assert_eq!(bench.core.offsets(GROUP).len(), 1, "its offsets stayed all the while");
+}
+
+#[test]
+fn an_admin_removes_members_and_deletes_only_empty_groups() {
+    let mut bench = Bench::new(&[(1, 1)]);
+    bench.join("a", &[1]);
+    commit(&mut bench, "a", 1).expect("committed");
+    let delete = |bench: &mut Bench| {
+        let reply = bench.put(|reply| Event::DeleteGroup { reply, group: GROUP.into() });
+        bench.answers.remove(&reply)
+    };
+    assert_eq!(delete(&mut bench), Some(Answer::Done(Err(GroupError::GroupNotEmpty))));
+    let partitions = vec![(named(1), 0), (named(2), 0)];
+    let reply = bench.put(|reply| Event::DeleteOffsets { reply, group: GROUP.into(), partitions });
+    let expected = Answer::Each(vec![Err(GroupError::SubscribedToTopic), Ok(())]);
+    assert_eq!(bench.answers.remove(&reply), Some(expected));
+    let leavers = vec![Leaver { member: "a".into(), instance: None }, Leaver { member: "b".into(), instance: None }];
+    let reply = bench.put(|reply| Event::Leave { reply, group: GROUP.into(), leavers });
+    assert_eq!(bench.answers.remove(&reply), Some(Answer::Each(vec![Ok(()), Err(GroupError::UnknownMember)])));
+    assert_eq!(bench.state(), "Empty");
+    assert_eq!(delete(&mut bench), Some(Answer::Done(Ok(()))));
+    bench.restart();
+    assert!(bench.core.list().is_empty(), "nothing is left of it in the log");
+}
+
+#[test]
+fn offsets_of_a_live_group_stay_and_an_empty_one_dies_after_the_retention() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let mut bench = Bench::new(&[(1, 1)]);
+    bench.join("a", &[1]);
+    commit(&mut bench, "a", 1).expect("committed");
+    // Eight days of heartbeats; those in between are left out by lengthening the session.
+    bench
+        .core
+        .groups
+        .get_mut(GROUP)
+        .and_then(|g| g.consumer.as_mut())
+        .expect("there")
+        .members
+        .get_mut("a")
+        .expect("in")
+        .session_until = bench.now.monotonic + 9 * DAY;
+    bench.pass(8 * DAY);
+    assert_eq!(bench.core.offsets(GROUP).len(), 1, "subscribed to");
+    bench.ask(alive("a", -1, None)).expect("leaves");
+    bench.restart();
+    bench.pass(6 * DAY);
+    assert_eq!(bench.core.offsets(GROUP).len(), 1, "counted from when it became empty, also over a restart");
+    bench.pass(2 * DAY);
+    assert_eq!(bench.state(), "Dead");
+    bench.restart();
+    assert!(bench.core.list().is_empty());
+}
+
+// ── all at once ──
+
+#[derive(Clone, Debug)]
+enum Op {
+    /// A client says that it is alive (or joins); the answer may be lost.
+    Beat {
+        client: usize,
+        lost: bool,
+    },
+    /// A client does what it was told last.
+    Obey {
+        client: usize,
+    },
+    Subscribe {
+        client: usize,
+        topics: Vec<u8>,
+    },
+    Leave {
+        client: usize,
+    },
+    Crash {
+        client: usize,
+    },
+    Topics {
+        sizes: Vec<(u8, i32)>,
+    },
+    Pass {
+        seconds: u64,
+    },
+    Flush {
+        durable: bool,
+    },
+    Restart,
+}
+
+fn ops() -> impl Strategy<Value = Vec<Op>> {
+    let client = 0usize..4;
+    let sizes = proptest::collection::btree_map(0u8..3, 1i32..5, 1..4).prop_map(|sizes| sizes.into_iter().collect());
+    let op = prop_oneof![
+        12 => (client.clone(), proptest::bool::weighted(0.2)).prop_map(|(client, lost)| Op::Beat { client, lost }),
+        8 => client.clone().prop_map(|client| Op::Obey { client }),
+        2 => (client.clone(), proptest::collection::vec(0u8..3, 0..3))
+            .prop_map(|(client, topics)| Op::Subscribe { client, topics }),
+        1 => client.clone().prop_map(|client| Op::Leave { client }),
+        1 => client.prop_map(|client| Op::Crash { client }),
+        1 => sizes.prop_map(|sizes| Op::Topics { sizes }),
+        2 => (0u64..30).prop_map(|seconds| Op::Pass { seconds }),
+        8 => proptest::bool::weighted(0.9).prop_map(|durable| Op::Flush { durable }),
+        1 => Just(Op::Restart),
+    ];
+    proptest::collection::vec(op, 0..120)
+}
+
+/// A client as the Java and C clients are written: it says what it owns when that changed (or when it says everything), and
+/// takes up nothing new between saying so and hearing the answer: the protocol has no way to see that it did.
+#[derive(Default)]
+struct Client {
+    id: String,
+    incarnation: usize,
+    epoch: i32,
+    owned: Partitions,
+    told: Option<Partitions>,
+    topics: Vec<u8>,
+    /// Says everything: it joins, or does not know what was heard.
+    full: bool,
+    /// What it said last that it owns.
+    said: Option<Partitions>,
+    said_topics: Option<Vec<u8>>,
+    /// It said what it owns and has not heard since.
+    unheard: bool,
+    /// Waits for an answer, which will be lost or not.
+    waiting: Option<(ReplyId, bool)>,
+}
+
+impl Client {
+    fn request(&mut self) -> ConsumerHeartbeat {
+        let is_full = self.full || self.epoch == 0;
+        let owned = Some(self.owned.clone()).filter(|owned| is_full || self.said.as_ref() != Some(owned));
+        self.unheard |= owned.is_some();
+        if owned.is_some() {
+            self.said.clone_from(&owned);
+        }
+        let mut request = alive(&self.id, self.epoch, owned);
+        if is_full {
+            request.rebalance_timeout = Some(Duration::from_secs(60));
+        }
+        if is_full || self.said_topics.as_ref() != Some(&self.topics) {
+            request.topics = Some(self.topics.iter().copied().map(named).collect());
+            self.said_topics = Some(self.topics.clone());
+        }
+        request
+    }
+
+    fn hear(&mut self, answer: Result<ConsumerHeartbeatAnswer, GroupError>) {
+        match answer {
+            Ok(answer) => {
+                self.epoch = answer.epoch;
+                (self.full, self.unheard) = (false, false);
+                self.told = answer.assignment.or(self.told.take());
+            }
+            Err(GroupError::FencedMemberEpoch | GroupError::UnknownMember) => self.start_over(),
+            Err(GroupError::NotAvailable) => self.full = true,
+            Err(other) => panic!("a client that does all as it should was told: {other}"),
+        }
+    }
+
+    fn start_over(&mut self) {
+        (self.epoch, self.full, self.told) = (0, true, None);
+        self.owned.clear();
+        (self.said, self.unheard) = (None, false);
+    }
+
+    /// A new process: a new member id.
+    fn replace(&mut self, number: usize) {
+        self.incarnation += 1;
+        self.id = format!("c{number}-{}", self.incarnation);
+        self.waiting = None;
+        self.start_over();
+    }
+}
+
+struct World {
+    bench: Bench,
+    clients: Vec<Client>,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut bench = Bench::new(&[(0, 3), (1, 4)]);
+        bench.hold = true;
+        let mut clients: Vec<Client> = (0..4).map(|_| Client { topics: vec![0, 1], ..Client::default() }).collect();
+        clients.iter_mut().enumerate().for_each(|(number, client)| client.replace(number));
+        Self { bench, clients }
+    }
+
+    fn apply(&mut self, op: Op) {
+        match op {
+            Op::Beat { client, lost } if self.clients[client].waiting.is_none() => {
+                let request = self.clients[client].request();
+                let reply = self.bench.put(|reply| Event::ConsumerHeartbeat { reply, request, fresh: 0 });
+                self.clients[client].waiting = Some((reply, lost));
+            }
+            Op::Beat { .. } => {}
+            Op::Obey { client } => {
+                let client = &mut self.clients[client];
+                if let Some(told) = client.told.as_ref().filter(|_| !client.unheard) {
+                    client.owned.clone_from(told);
+                }
+            }
+            Op::Subscribe { client, topics } => {
+                self.clients[client].topics = topics;
+            }
+            Op::Leave { client } => {
+                let request = alive(&self.clients[client].id, -1, None);
+                self.bench.put(|reply| Event::ConsumerHeartbeat { reply, request, fresh: 0 });
+                self.clients[client].replace(client);
+            }
+            Op::Crash { client } => self.clients[client].replace(client),
+            Op::Topics { sizes } => self.bench.see(&sizes),
+            Op::Pass { seconds } => self.bench.pass(Duration::from_secs(seconds)),
+            Op::Flush { durable } => self.bench.flush(durable),
+            Op::Restart => {
+                self.bench.restart();
+                for client in &mut self.clients {
+                    client.full |= client.waiting.take().is_some();
+                }
+            }
+        }
+        self.deliver();
+        self.check();
+    }
+
+    fn deliver(&mut self) {
+        for client in &mut self.clients {
+            let Some((reply, lost)) = client.waiting else { continue };
+            let Some(Answer::ConsumerHeartbeat(answer)) = self.bench.answers.remove(&reply) else { continue };
+            client.waiting = None;
+            if lost {
+                client.full = true;
+            } else {
+                client.hear(answer);
+            }
+        }
+    }
+
+    /// What clients really hold, of those the coordinator has not given up: no partition twice.
+    fn check(&self) {
+        let consumer = self.bench.core.groups.get(GROUP).and_then(|g| g.consumer.as_ref());
+        let mut owners: HashMap<_, &str> = HashMap::new();
+        for client in &self.clients {
+            let Some(member) = consumer.and_then(|c| c.members.get(client.id.as_str())) else { continue };
+            for place in &client.owned {
+                let other = owners.insert(*place, &client.id);
+                assert_eq!(other, None, "{place:?} is read by two: {} is the other", client.id);
+                assert!(member.progress.holds(place), "{} reads what is not known to be its own", client.id);
+            }
+        }
+    }
+
+    /// No more trouble: everybody gets where it shall be.
+    fn settle(&mut self) {
+        for _ in 0..30 {
+            self.apply(Op::Flush { durable: true });
+            for client in 0..self.clients.len() {
+                self.apply(Op::Beat { client, lost: false });
+                self.apply(Op::Flush { durable: true });
+                self.apply(Op::Obey { client });
+            }
+            self.apply(Op::Pass { seconds: 5 });
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn no_partition_is_read_by_two_and_when_quiet_each_is_read_by_one(ops in ops()) {
+        let mut world = World::new();
+        for op in ops {
+            world.apply(op);
+        }
+        world.settle();
+        prop_assert_eq!(world.bench.state(), "Stable");
+        let mut read = Partitions::new();
+        for client in &world.clients {
+            prop_assert!(client.owned.iter().all(|place| read.insert(*place)));
+        }
+        let wanted = |name: &Arc<str>| world.clients.iter().any(|c| c.topics.iter().any(|t| named(*t) == *name));
+        let topics = world.bench.topics.iter().filter(|(name, _)| wanted(name));
+        let all: Partitions = topics.flat_map(|(_, (id, size))| (0..*size).map(move |p| (*id, p))).collect();
+        prop_assert_eq!(read, all);
+        // And all of it is in the log.
+        let before = world.bench.core.describe_consumer(GROUP);
+        world.bench.restart();
+        prop_assert_eq!(world.bench.core.describe_consumer(GROUP), before);
+    }
+}
