@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use commitlog::{
     Append, Appended, Isolation, Log, TimeQuery, TopicSpec,
+    compaction::Seen,
     record::{BatchBuilder, Codec, Header, Marker, Records, batches},
     wait_beyond,
 };
@@ -80,6 +81,45 @@ pub async fn end(log: &dyn Log, at: &TopicPartition, marker: Marker, pid: i64, e
     log.append(at, marker.batch(pid, epoch, 0, 1), Append { internal: true }).await
 }
 
+/// A batch of records with keys; `None`: a tombstone.
+pub fn keyed(time: i64, records: &[(&str, Option<&str>)]) -> Bytes {
+    keyed_as(BatchBuilder::new(Codec::None), time, records)
+}
+
+/// The same, of this codec and producer.
+pub fn keyed_as(mut builder: BatchBuilder, time: i64, records: &[(&str, Option<&str>)]) -> Bytes {
+    for (key, value) in records {
+        builder.push(time, Some(key.as_bytes()), value.map(str::as_bytes), &[]);
+    }
+    builder.build()
+}
+
+/// What a committed reader who begins at `from` sees of records with keys.
+pub async fn read_keyed(log: &dyn Log, at: &TopicPartition, from: i64) -> Vec<Seen> {
+    let mut next = from.max(log.bounds(at).expect("bounds").log_start);
+    let mut all = Vec::new();
+    while next < log.bounds(at).expect("bounds").last_stable {
+        let slice = log.read(at, next, 700, Isolation::Committed).await.expect("read");
+        assert!(!slice.records.is_empty(), "LOG-3: below the last stable offset there is a batch that reaches {next}");
+        let begun = next;
+        for batch in slice.batches() {
+            let (batch, is_hidden) = batch.expect("whole batch");
+            batch.check_crc().expect("sealed");
+            next = next.max(batch.header.next_offset());
+            let block = batch.decompress(1 << 24).expect("decompress");
+            for record in Records::new(&batch.header, &block).filter(|_| !is_hidden) {
+                let record = record.expect("record");
+                if record.offset >= begun.max(from) {
+                    let key = record.key.expect("a key").to_vec();
+                    all.push(Seen { offset: record.offset, key, value: record.value.map(<[u8]>::to_vec) });
+                }
+            }
+        }
+        assert!(next > begun, "a reader moves on");
+    }
+    all
+}
+
 /// What a committed reader sees: (offset, value).
 pub async fn read_committed(log: &dyn Log, at: &TopicPartition) -> Vec<(i64, String)> {
     let mut from = log.bounds(at).expect("bounds").log_start;
@@ -149,7 +189,7 @@ pub async fn topics_are_made_changed_and_deleted(log: &dyn Log) {
     create(log, "t.made", 1, &[]).await;
     assert_eq!(kind(log.create_topic(spec("t_made", 1), true).await), ErrorKind::TopicNameInvalid);
     assert_eq!(kind(log.create_topic(spec("t-none", 0), false).await), ErrorKind::PartitionsInvalid);
-    let odd = spec("t-odd", 1).with("cleanup.policy", "compact");
+    let odd = spec("t-odd", 1).with("compression.type", "zstd");
     assert_eq!(kind(log.create_topic(odd, false).await), ErrorKind::ConfigInvalid);
     log.create_topic(spec("t-dry", 1), true).await.expect("valid");
     assert!(log.topic("t-dry").is_none());
