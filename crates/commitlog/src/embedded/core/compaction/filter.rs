@@ -103,24 +103,26 @@ impl<'a> Filter<'a> {
     /// A marker goes when nothing is left of what it ends, and readers have had time to see it.
     fn control(&mut self, header: &Header, bytes: &[u8]) -> Fate {
         let batch = Batch { header: *header, bytes: Bytes::copy_from_slice(bytes) };
-        let is_over = match batch.marker() {
+        // As long as it is known what was aborted, the marker that ends it stays: without it readers, and starts after a
+        // crash that find an older checkpoint, would take what follows for aborted, too.
+        let (is_over, is_known) = match batch.marker() {
             Ok(Some(marker)) => match self.aborting.end(header, marker) {
-                Some((_, true)) => false,
+                Some((_, true)) => (false, true),
                 Some((aborted, false)) => {
                     self.finished.gone.push(aborted);
-                    true
+                    (true, true)
                 }
-                None => !self.committing.remove(&header.producer_id),
+                None => (!self.committing.remove(&header.producer_id), false),
             },
             // Empty already.
             Ok(None) => return self.without_records(header),
-            Err(_) => false,
+            Err(_) => (false, true),
         };
         if !is_over {
             return Fate::Stays;
         }
         match header.delete_horizon() {
-            Some(horizon) if horizon <= self.now => self.without_records(header),
+            Some(horizon) if horizon <= self.now && !is_known => self.without_records(header),
             Some(horizon) => {
                 self.note_horizon(horizon);
                 Fate::Stays
