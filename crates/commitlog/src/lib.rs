@@ -14,8 +14,8 @@ pub mod transactions;
 
 pub use embedded::{EmbeddedLog, LogSettings};
 pub use log::{
-    Aborted, Append, Appended, Bounds, CompactionStats, EpochEnd, Isolation, Log, OffsetAt, PartitionCompaction, Slice,
-    Subscription, TimeQuery, TopicSpec, partitions, wait_beyond,
+    Aborted, ActiveProducer, Append, Appended, Bounds, CompactionStats, EpochEnd, Isolation, Log, OffsetAt,
+    PartitionCompaction, Slice, Subscription, TimeQuery, TopicSpec, partitions, wait_beyond,
 };
 pub use partitioner::partition_of;
 pub use topic::{Cleanup, ConfigEntry, ConfigType, Topic, TopicConfig};

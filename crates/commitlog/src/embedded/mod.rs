@@ -65,7 +65,8 @@ use self::{
     shared::{Shared, no_topic},
 };
 use crate::log::{
-    Append, Appended, Bounds, CompactionStats, EpochEnd, Isolation, Log, OffsetAt, Slice, Subscription, TimeQuery, Topic, TopicSpec,
+    ActiveProducer, Append, Appended, Bounds, CompactionStats, EpochEnd, Isolation, Log, OffsetAt, Slice, Subscription,
+    TimeQuery, Topic, TopicSpec,
 };
 
 /// Appends are refused at this many times the budget for bytes in flight.
@@ -375,6 +376,10 @@ impl Log for EmbeddedLog {
 
     fn compaction(&self) -> CompactionStats {
         compactor::stats(&self.shared)
+    }
+
+    fn producers(&self, of: &TopicPartition) -> Result<Vec<ActiveProducer>> {
+        Ok(self.shared.partition(of)?.core.lock().active_producers())
     }
 
     fn size(&self, of: &TopicPartition) -> Result<u64> {
