@@ -7,6 +7,7 @@ pub mod compaction;
 pub mod embedded;
 pub mod groups;
 pub mod log;
+mod own_topic;
 mod partitioner;
 pub mod record;
 pub mod topic;

@@ -435,9 +435,12 @@ mod tests {
 
     #[test]
     fn policies_are_said_as_connect_expects_them() {
-        for (given, shown) in
-            [("compact", "compact"), ("delete", "delete"), ("delete, compact", "compact,delete"), ("compact,delete", "compact,delete")]
-        {
+        for (given, shown) in [
+            ("compact", "compact"),
+            ("delete", "delete"),
+            ("delete, compact", "compact,delete"),
+            ("compact,delete", "compact,delete"),
+        ] {
             let config = parse("cleanup.policy", given).expect(given);
             assert_eq!(config.get("cleanup.policy").as_deref(), Some(shown));
         }

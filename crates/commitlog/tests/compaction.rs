@@ -370,7 +370,8 @@ async fn compressed_batches_lose_records_and_keep_the_rest() {
 async fn the_last_batch_of_a_producer_stays_if_empty() {
     let house = House::new().await;
     let at = tp("t", 0);
-    let first = keyed_as(BatchBuilder::new(Codec::Lz4).producer(9, 2, 0), NOW, &[("key 0", Some("a")), ("key 1", None)]);
+    let first =
+        keyed_as(BatchBuilder::new(Codec::Lz4).producer(9, 2, 0), NOW, &[("key 0", Some("a")), ("key 1", None)]);
     append(&*house.log, &at, first).await.expect("append");
     house.fill(100, 3).await;
     house.compact().await;
@@ -411,7 +412,11 @@ async fn open_transactions_stop_it_and_aborted_ones_vanish() {
     let after = house.seen().await;
     keeps_the_last_value_per_key(&before, &after).expect("LOG-6");
     let headers = house.headers().await;
-    assert_eq!(headers.iter().filter(|header| header.base_offset >= open_at).count(), 43, "LSO: nothing behind is touched");
+    assert_eq!(
+        headers.iter().filter(|header| header.base_offset >= open_at).count(),
+        43,
+        "LSO: nothing behind is touched"
+    );
     assert!(headers.iter().any(|header| header.is_control()), "markers stay");
 
     end(&*house.log, &at, Marker::Commit, 3, 0).await.expect("commit");
@@ -443,7 +448,9 @@ async fn open_transactions_stop_it_and_aborted_ones_vanish() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn too_many_keys_for_the_memory_take_several_runs() {
-    let house = House::with(LogSettings { compaction_map_bytes: 24 * 1000, ..settings() }, &[("segment.bytes", "100000")]).await;
+    let house =
+        House::with(LogSettings { compaction_map_bytes: 24 * 1000, ..settings() }, &[("segment.bytes", "100000")])
+            .await;
     for round in 0..3 {
         let all = (0..5000).map(|n| {
             let records: Vec<_> = (0..2).map(|k| format!("{}", (n * 2 + k) * 7 % 5000)).collect();
@@ -468,7 +475,8 @@ async fn too_many_keys_for_the_memory_take_several_runs() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_with_more_keys_than_memory_is_compacted_all_the_same() {
-    let house = House::with(LogSettings { compaction_map_bytes: 24 * 10, ..settings() }, &[("segment.bytes", "4096")]).await;
+    let house =
+        House::with(LogSettings { compaction_map_bytes: 24 * 10, ..settings() }, &[("segment.bytes", "4096")]).await;
     for round in 0..3 {
         let keys: Vec<String> = (0..100).map(|n| format!("{n}")).collect();
         let value = format!("{round}");
@@ -554,7 +562,10 @@ async fn power_cuts_at_any_step_leave_the_old_or_the_new() {
             keeps_the_last_value_per_key(&before, &after).unwrap_or_else(|why| panic!("step {step}, cut {cut}: {why}"));
             changed += usize::from(after != before);
             // It goes on from there.
-            assert_eq!(append(&*log, &tp("t", 0), keyed(NOW, &[("x", Some("y"))])).await.expect("append").base_offset, 121);
+            assert_eq!(
+                append(&*log, &tp("t", 0), keyed(NOW, &[("x", Some("y"))])).await.expect("append").base_offset,
+                121
+            );
             log.compact().await.expect("compact");
             log.close().await.expect("close");
             let log = open(&house.clock, &disk.power_cut(cut as u64), &house.settings).await;
@@ -629,7 +640,11 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let write = (proptest::collection::vec((0u8..8, proptest::bool::weighted(0.8)), 1..6), proptest::option::weighted(0.4, 0u8..3), 0u8..5);
+    let write = (
+        proptest::collection::vec((0u8..8, proptest::bool::weighted(0.8)), 1..6),
+        proptest::option::weighted(0.4, 0u8..3),
+        0u8..5,
+    );
     prop_oneof![
         30 => write.prop_map(|(records, producer, codec)| Step::Write(records, producer, codec)),
         8 => (0u8..3, any::<bool>()).prop_map(|(producer, commit)| Step::End(producer, commit)),
@@ -675,7 +690,9 @@ async fn run_steps(steps: Vec<Step>, tiny: bool) -> Result<(), TestCaseError> {
                 }
                 let owned: Vec<_> = records
                     .iter()
-                    .map(|(key, has_value)| (format!("{key}"), has_value.then(|| format!("{n} {}", "x".repeat(n % 150)))))
+                    .map(|(key, has_value)| {
+                        (format!("{key}"), has_value.then(|| format!("{n} {}", "x".repeat(n % 150))))
+                    })
                     .collect();
                 let records: Vec<_> = owned.iter().map(|(k, v)| (k.as_str(), v.as_deref())).collect();
                 let bytes = keyed_as(builder, house.clock.now_ms(), &records);

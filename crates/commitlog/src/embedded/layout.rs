@@ -209,7 +209,8 @@ mod tests {
             assert_eq!(SegmentName::parse(file), Some(name));
             assert_eq!(index_of(&path).extension(), Some("index".as_ref()));
         }
-        for other in ["1.log", "00000000000000000001.index", "00000000000000000001-2-3.log", "-0000000000000000001.log"] {
+        for other in ["1.log", "00000000000000000001.index", "00000000000000000001-2-3.log", "-0000000000000000001.log"]
+        {
             assert_eq!(SegmentName::parse(other), None, "{other}");
         }
     }

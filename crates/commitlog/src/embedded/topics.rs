@@ -169,11 +169,7 @@ fn store(shared: &Shared, dir: &Path, topic: &Topic) -> Result<()> {
 fn handle(dir: &Path, topic: Arc<Topic>, mut start: impl FnMut(PartitionId) -> Start) -> Arc<TopicHandle> {
     let (id, count) = (topic.id, topic.partitions);
     let topic = Arc::new(RwLock::new(topic));
-    let partitions = (0..count)
-        .map(|number| {
-            Arc::new(Partition::new(&topic, dir, number, start(number)))
-        })
-        .collect();
+    let partitions = (0..count).map(|number| Arc::new(Partition::new(&topic, dir, number, start(number)))).collect();
     Arc::new(TopicHandle { id, dir: dir.to_owned(), topic, partitions: RwLock::new(partitions) })
 }
 

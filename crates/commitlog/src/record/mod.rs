@@ -19,5 +19,5 @@ pub use codec::{Codec, compress, decompress};
 pub use header::{HEADER_BYTES, Header, MAGIC, NO_TIMESTAMP};
 pub(crate) use header::{NO_SEQUENCE, add_sequence};
 pub use marker::Marker;
-pub(crate) use rewrite::{emptied, rewrite};
 pub use reader::{Batch, Batches, Headers, Record, Records, batches};
+pub(crate) use rewrite::{emptied, rewrite};

@@ -168,7 +168,9 @@ impl Core {
         self.producers.note(header, now);
         match marker {
             Some(marker) => self.transactions.end(header.producer_id, header.base_offset, marker),
-            None if header.is_transactional() && !header.is_control() => self.transactions.write(header.producer_id, header.base_offset),
+            None if header.is_transactional() && !header.is_control() => {
+                self.transactions.write(header.producer_id, header.base_offset)
+            }
             None => {}
         }
     }

@@ -135,7 +135,8 @@ impl Partition {
             return false;
         };
         let range = first..first + old.len();
-        let are_there = segments.get(range.clone()).is_some_and(|there| there.iter().zip(old).all(|(a, b)| Arc::ptr_eq(a, b)));
+        let are_there =
+            segments.get(range.clone()).is_some_and(|there| there.iter().zip(old).all(|(a, b)| Arc::ptr_eq(a, b)));
         if !are_there || self.is_deleted() {
             return false;
         }

@@ -70,7 +70,9 @@ impl Partition {
             // No batch of this file reaches the offset: compaction took it, or it is missing.
             match next_base {
                 Some(next) if segment.compacted.is_some() && next < end => at = next,
-                _ => return Err(corrupt(segment.path(), len, format!("the records from offset {from} on are missing"))),
+                _ => {
+                    return Err(corrupt(segment.path(), len, format!("the records from offset {from} on are missing")));
+                }
             }
         };
         let file = segment.file(open)?;
