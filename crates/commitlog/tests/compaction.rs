@@ -586,6 +586,50 @@ async fn power_cuts_at_any_step_leave_the_old_or_the_new() {
     assert!(changed > 0, "some were cut after the change");
 }
 
+/// LOG-1 and LOG-6 when power is lost at random moments, with appends on their way and segments being replaced.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn power_cuts_while_it_compacts_lose_nothing_acknowledged() {
+    for seed in 0..10u64 {
+        let mut house = House::new().await;
+        // Of each key the last number that was acknowledged, and the next to be written.
+        let (mut acknowledged, mut next) = ([0u64; 5], [1u64; 5]);
+        for round in 0..4 {
+            let compacting = {
+                let log = house.log.clone();
+                let compact = async move { while log.compact().await.is_ok() {} };
+                #[expect(clippy::disallowed_methods, reason = "a test of its own runtime")]
+                tokio::spawn(compact)
+            };
+            for n in 0..120 {
+                let key = (n * 7 + seed as usize) % 5;
+                let value = format!("{} {}", next[key], "x".repeat(n));
+                let appended = house.log.append(
+                    &tp("t", 0),
+                    keyed(NOW, &[(&format!("{key}"), Some(&value))]),
+                    Append::default(),
+                );
+                if n < 110 {
+                    appended.await.expect("append");
+                    acknowledged[key] = next[key];
+                }
+                next[key] += 1;
+            }
+            let disk = house.disk.power_cut(seed * 4 + round);
+            compacting.abort();
+            house.reopen(disk).await;
+            let last = last_values(&house.seen().await);
+            for key in 0..5 {
+                let value = &last[format!("{key}").as_bytes()];
+                let number: u64 =
+                    String::from_utf8_lossy(value).split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
+                assert!((acknowledged[key]..next[key]).contains(&number), "LOG-1: {number}, seed {seed}, round {round}");
+            }
+        }
+        house.compact().await;
+        assert!(house.seen().await.len() < 30);
+    }
+}
+
 /// Readers go on while segments are replaced under them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn readers_in_flight_see_the_old_or_the_new() {
