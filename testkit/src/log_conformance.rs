@@ -32,6 +32,7 @@ pub async fn run(open: &Open) {
     transactions_fence_and_are_fenced(&*open().await).await;
     time_finds_the_first_record_at_or_after(&*open().await).await;
     deleted_records_are_gone_for_good(open).await;
+    compacted_topics_want_keys_and_keep_their_start(&*open().await).await;
     wakers_fire_when_the_visible_end_moves(&*open().await).await;
     deleting_a_topic_frees_its_readers(&*open().await).await;
     epochs_agree(&*open().await).await;
@@ -506,6 +507,23 @@ pub async fn deleted_records_are_gone_for_good(open: &Open) {
     drop(log);
     let log = open().await;
     assert_eq!(read_all(&*log, &at).await, [(100, "next".to_owned())]);
+}
+
+/// What holds of compacted topics before anything has been compacted.
+pub async fn compacted_topics_want_keys_and_keep_their_start(log: &dyn Log) {
+    create(log, "t-compact", 1, &[("cleanup.policy", "compact")]).await;
+    let at = tp("t-compact", 0);
+    let error = append(log, &at, batch(1, &["no key"])).await.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::InvalidRecord);
+    append(log, &at, keyed(1, &[("a", Some("1")), ("a", None), ("b", Some("2"))])).await.expect("append");
+    let error = log.delete_records(&at, -1).await.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::PolicyViolation);
+    let seen = read_keyed(log, &at, 0).await;
+    assert_eq!(seen.iter().map(|seen| seen.offset).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(log.compaction().partitions.iter().any(|partition| partition.partition == at));
+    let both = [("cleanup.policy".to_owned(), "compact,delete".to_owned())];
+    log.alter_topic("t-compact", both.into(), false).await.expect("policies can be changed");
+    assert_eq!(log.delete_records(&at, 2).await.expect("allowed"), 2);
 }
 
 pub async fn wakers_fire_when_the_visible_end_moves(log: &dyn Log) {

@@ -603,11 +603,8 @@ async fn power_cuts_while_it_compacts_lose_nothing_acknowledged() {
             for n in 0..120 {
                 let key = (n * 7 + seed as usize) % 5;
                 let value = format!("{} {}", next[key], "x".repeat(n));
-                let appended = house.log.append(
-                    &tp("t", 0),
-                    keyed(NOW, &[(&format!("{key}"), Some(&value))]),
-                    Append::default(),
-                );
+                let appended =
+                    house.log.append(&tp("t", 0), keyed(NOW, &[(&format!("{key}"), Some(&value))]), Append::default());
                 if n < 110 {
                     appended.await.expect("append");
                     acknowledged[key] = next[key];
@@ -622,7 +619,10 @@ async fn power_cuts_while_it_compacts_lose_nothing_acknowledged() {
                 let value = &last[format!("{key}").as_bytes()];
                 let number: u64 =
                     String::from_utf8_lossy(value).split(' ').next().and_then(|n| n.parse().ok()).expect("a number");
-                assert!((acknowledged[key]..next[key]).contains(&number), "LOG-1: {number}, seed {seed}, round {round}");
+                assert!(
+                    (acknowledged[key]..next[key]).contains(&number),
+                    "LOG-1: {number}, seed {seed}, round {round}"
+                );
             }
         }
         house.compact().await;

@@ -95,10 +95,11 @@ impl Partition {
         segment.file(open)?;
         last.seal(open, end);
         self.segments.write().push(segment);
-        self.core.lock().begin_segment(end);
         files.roll = false;
         files.new_names = true;
+        // First: a checkpoint that says that it is there brings its name to disk.
         self.dirty.store(true, Ordering::Release);
+        self.core.lock().begin_segment(end);
         Ok(true)
     }
 

@@ -224,3 +224,134 @@ pub(super) fn open(header: &Header, bytes: &[u8]) -> Option<Bytes> {
     }
     Batch { header: *header, bytes: Bytes::copy_from_slice(bytes) }.decompress(KEYS_BLOCK_BYTES_MAX).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{BatchBuilder, Codec, Marker};
+
+    const NOW: TimestampMs = 1000;
+    const RETENTION_MS: i64 = 50;
+
+    /// A batch at its place.
+    fn at(base_offset: Offset, batch: &Bytes) -> (Header, Bytes) {
+        let mut header = Header::parse(batch).expect("a batch");
+        header.base_offset = base_offset;
+        (header, Bytes::from([&header.write()[..], &batch[61..]].concat()))
+    }
+
+    fn written(base_offset: Offset, producer: Option<ProducerId>, records: &[(&str, Option<&str>)]) -> (Header, Bytes) {
+        let mut builder = BatchBuilder::new(Codec::None);
+        if let Some(producer) = producer {
+            builder = builder.producer(producer, 0, 0).transactional();
+        }
+        for (key, value) in records {
+            builder.push(1, Some(key.as_bytes()), value.map(str::as_bytes), &[]);
+        }
+        at(base_offset, &builder.build())
+    }
+
+    fn marker(base_offset: Offset, producer: ProducerId, marker: Marker) -> (Header, Bytes) {
+        at(base_offset, &marker.batch(producer, 0, 0, 1))
+    }
+
+    /// One run over `batches`: what is left, and what else was found.
+    fn run(
+        batches: &[(Header, Bytes)],
+        now: TimestampMs,
+        aborted: &[Aborted],
+        last: &[(ProducerId, Offset)],
+    ) -> (Vec<(Header, Bytes)>, Finished) {
+        let mut map = OffsetMap::new(100, 10_000, [5, 6]);
+        let end = batches.last().map_or(0, |(header, _)| header.next_offset()) + 1;
+        let mut mapping = super::super::Mapping::new(map, 0, aborted.to_vec());
+        assert!(batches.iter().all(|(header, bytes)| mapping.batch(header, bytes)));
+        map = mapping.finish().0;
+        let last = last.iter().copied().collect();
+        let mut filter = Filter::new((&map, end), end, (now, RETENTION_MS), last, aborted.to_vec());
+        let mut left = Vec::new();
+        for (header, bytes) in batches {
+            match filter.batch(header, bytes) {
+                Fate::Stays => left.push((*header, bytes.clone())),
+                Fate::Goes => {}
+                Fate::Becomes(header, records) => {
+                    left.push((*header, Bytes::from([&header.write()[..], &records].concat())));
+                }
+            }
+        }
+        (left, filter.finish())
+    }
+
+    fn offsets(batches: &[(Header, Bytes)]) -> Vec<Offset> {
+        batches.iter().map(|(header, _)| header.base_offset).collect()
+    }
+
+    #[test]
+    fn an_abort_marker_outlives_all_that_is_known_of_what_it_ends() {
+        let aborted = [Aborted { producer: 7, first: 0, last: 1 }];
+        let log = [
+            written(0, Some(7), &[("a", Some("aborted"))]),
+            marker(1, 7, Marker::Abort),
+            written(2, Some(7), &[("a", Some("committed"))]),
+            marker(3, 7, Marker::Commit),
+        ];
+        let (log, first) = run(&log, NOW, &aborted, &[]);
+        assert_eq!((offsets(&log), first.gone.len()), (vec![1, 2, 3], 0), "readers may be on what has just gone");
+        let (log, second) = run(&log, NOW, &aborted, &[]);
+        assert_eq!((offsets(&log), second.gone.as_slice()), (vec![1, 2, 3], &aborted[..]));
+        assert_eq!(
+            (log[0].0.delete_horizon(), second.next_horizon),
+            (Some(NOW + RETENTION_MS), Some(NOW + RETENTION_MS))
+        );
+        // A crash brought back a checkpoint that knows of it: without the marker offset 2 would look aborted.
+        let later = NOW + RETENTION_MS;
+        let (log, third) = run(&log, later, &aborted, &[]);
+        assert_eq!((offsets(&log), third.gone.as_slice()), (vec![1, 2, 3], &aborted[..]));
+        let (log, _) = run(&log, later, &[], &[]);
+        assert_eq!(offsets(&log), [2, 3], "a commit's marker stays as long as what it commits");
+    }
+
+    #[test]
+    fn a_commit_marker_goes_after_its_records() {
+        let log = [
+            written(0, Some(7), &[("a", Some("1"))]),
+            marker(1, 7, Marker::Commit),
+            written(2, None, &[("a", Some("2"))]),
+        ];
+        let (log, _) = run(&log, NOW, &[], &[]);
+        assert_eq!(offsets(&log), [1, 2]);
+        let (log, _) = run(&log, NOW, &[], &[]);
+        let (early, _) = run(&log, NOW + RETENTION_MS - 1, &[], &[]);
+        assert_eq!(offsets(&early), [1, 2]);
+        let (log, finished) = run(&log, NOW + RETENTION_MS, &[], &[]);
+        assert_eq!((offsets(&log), finished.next_horizon), (vec![2], None));
+        assert_eq!(finished.counts, Counts { kept: 1, dropped: 1, unreadable: 0 });
+    }
+
+    #[test]
+    fn what_must_stay_stays_empty() {
+        let log = [
+            written(0, Some(7), &[("a", Some("1")), ("b", Some("1"))]),
+            marker(2, 7, Marker::Commit),
+            written(3, None, &[("a", Some("2")), ("b", Some("2"))]),
+        ];
+        let (mut log, _) = run(&log, NOW, &[], &[(7, 1)]);
+        let (header, bytes) = &log[0];
+        assert_eq!((header.count, header.last_offset(), bytes.len()), (0, 1, 61));
+        assert!(header.crc_matches(bytes) && header.is_transactional());
+        let again = run(&log, NOW, &[], &[(7, 1)]).0;
+        assert_eq!(again, log, "and as it is");
+        log = run(&log, NOW, &[], &[]).0;
+        assert_eq!(offsets(&log), [2, 3], "until its producer has written again, or is forgotten");
+    }
+
+    #[test]
+    fn damage_stays() {
+        let (header, bytes) = written(0, None, &[("a", Some("1"))]);
+        let mut damaged = bytes.to_vec();
+        damaged[65] ^= 1;
+        let log = [(header, damaged.into()), written(1, None, &[("a", Some("2"))])];
+        let (left, finished) = run(&log, NOW, &[], &[]);
+        assert_eq!((left.as_slice(), finished.counts.unreadable), (&log[..], 1));
+    }
+}
