@@ -367,6 +367,23 @@ async fn compressed_batches_lose_records_and_keep_the_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn times_given_by_the_log_stay() {
+    let house = House::with(settings(), &[("message.timestamp.type", "LogAppendTime")]).await;
+    let at = tp("t", 0);
+    for n in 0..30 {
+        let (value, once) = (format!("{n} {}", "x".repeat(80)), format!("only {n}"));
+        append(&*house.log, &at, keyed(1, &[("same", Some(&value)), (&once, Some("v"))])).await.expect("append");
+        house.clock.advance(Duration::from_millis(10));
+    }
+    house.compact().await;
+    assert!(house.headers().await.iter().any(|header| (header.count, header.last_offset_delta) == (1, 1)));
+    for n in 0..20 {
+        let found = house.log.offset_at(&at, TimeQuery::AtOrAfter(NOW + n * 10)).await.expect("query").expect("found");
+        assert_eq!((found.offset, found.timestamp), (n * 2 + 1, NOW + n * 10), "the record that is left");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_last_batch_of_a_producer_stays_if_empty() {
     let house = House::new().await;
     let at = tp("t", 0);

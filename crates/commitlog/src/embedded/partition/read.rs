@@ -211,7 +211,8 @@ impl Segment {
             if header.max_timestamp < time || header.last_offset() < bounds.log_start {
                 continue;
             }
-            if header.is_log_append_time() {
+            let is_whole = header.count == header.last_offset_delta + 1;
+            if header.is_log_append_time() && is_whole {
                 return Ok(Some((header.base_offset.max(bounds.log_start), header.max_timestamp)));
             }
             let batch = Batch { header, bytes: self.batch(open, position, &header)? };

@@ -53,7 +53,8 @@ impl OffsetMap {
     fn slot(&self, key: &[u8]) -> ((usize, u128), bool) {
         let hash = self.hash(key);
         let slots = self.hashes.len();
-        let mut at = (hash % slots as u128) as usize;
+        // The hash's lower half as a fraction of all slots.
+        let mut at = ((u128::from(hash as u64) * slots as u128) >> 64) as usize;
         while self.offsets[at] != NOTHING {
             if self.hashes[at] == hash {
                 return ((at, hash), true);
