@@ -1,4 +1,4 @@
-//! What must last is records in a topic, the last value of each key; a record without a value takes it away.
+//! What must last is records in a compacted topic, the last value of each key; a record without a value takes it away.
 //!
 //! ```text
 //! topic    key (JSON)                                               value (JSON)
@@ -99,8 +99,7 @@ impl Store {
 
     async fn append(&self, batch: Bytes) -> Result<()> {
         let spec = TopicSpec::new(self.place.topic.clone(), 1)
-            .with("retention.ms", "-1")
-            .with("retention.bytes", "-1")
+            .with("cleanup.policy", "compact")
             .with("segment.bytes", "16777216")
             .with("max.message.bytes", "67108864");
         ensure(&*self.log, spec).await?;

@@ -1,6 +1,6 @@
 //! Committed offsets: written, shown once durable, forgotten in time.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use model::PartitionId;
@@ -34,7 +34,7 @@ impl GroupCoordinator {
                 let entry = group
                     .offsets
                     .entry((committed.topic.clone(), committed.partition))
-                    .or_insert_with(|| OffsetEntry { durable: None, pending: None, born: id });
+                    .or_insert_with(|| OffsetEntry { durable: None, at: id, pending: None, born: id });
                 entry.pending = Some((id, committed.offset.clone()));
             }
             let written = self.out.write(lines, Write::Commit { group: name.clone(), reply, results, offsets });
@@ -83,7 +83,7 @@ impl GroupCoordinator {
             let key = (committed.topic.clone(), committed.partition);
             let Some(entry) = group.offsets.get_mut(&key).filter(|entry| entry.born <= id) else { continue };
             if durable {
-                entry.durable = Some(committed.offset.clone());
+                (entry.durable, entry.at) = (Some(committed.offset.clone()), id);
             }
             if entry.pending.as_ref().is_some_and(|(pending, _)| *pending == id) {
                 entry.pending = None;
@@ -106,6 +106,7 @@ impl GroupCoordinator {
             return self.out.answer(reply, Answer::Done(Err(error)));
         }
         let group = self.remove_group(&name.into()).expect("found above");
+        self.forget_open(|place| *place.0 == *name);
         self.out.write(group.tombstones(), Write::Deletion { reply, answer: Answer::Done(Ok(())) });
     }
 
@@ -121,7 +122,7 @@ impl GroupCoordinator {
         // Not known (yet): maybe.
         let in_doubt = !group.has_no_members();
         let subscribed = group.subscribed_topics();
-        let (mut results, mut lines, mut deleted) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut results, mut lines, mut gone) = (Vec::new(), Vec::new(), HashSet::new());
         for (topic, partition) in partitions {
             if subscribed.as_ref().map_or(in_doubt, |topics| topics.contains(&topic)) {
                 results.push(Err(GroupError::SubscribedToTopic));
@@ -129,11 +130,10 @@ impl GroupCoordinator {
             }
             results.push(Ok(()));
             lines.push((records::offset_key(&name, &topic, partition), None));
-            deleted.push((topic, partition));
+            group.offsets.remove(&(topic.clone(), partition));
+            gone.insert((topic, partition));
         }
-        for place in &deleted {
-            group.offsets.remove(place);
-        }
+        self.forget_open(|(group, topic, partition)| *group == name && gone.contains(&(topic.clone(), *partition)));
         if lines.is_empty() {
             self.out.answer(reply, Answer::Each(results));
         } else {
@@ -143,6 +143,7 @@ impl GroupCoordinator {
     }
 
     pub(super) fn forget_topic(&mut self, topic: &Arc<str>) {
+        self.forget_open(|place| place.1 == *topic);
         let names: Vec<_> = self.groups.keys().cloned().collect();
         for name in names {
             self.remove_offsets(&name, false, |key, _| key.0 == *topic);
@@ -159,12 +160,14 @@ impl GroupCoordinator {
             let Some(group) = self.groups.get(&name) else { continue };
             let is_settled = group.consumer.is_some() || group.state == GroupState::Stable;
             let subscribed = group.subscribed_topics().filter(|_| is_settled);
+            let awaited = self.open_of(&name);
             let (is_empty, since, committer_only) = match &group.consumer {
                 Some(consumer) => (consumer.members.is_empty(), consumer.since_ms, false),
                 None => (group.state == GroupState::Empty, group.state_since_ms, group.protocol_type.is_none()),
             };
             let expired = |key: &(Arc<str>, PartitionId), entry: &OffsetEntry| {
-                let Some(offset) = entry.durable.as_ref().filter(|_| entry.pending.is_none()) else { return false };
+                let is_awaited = entry.pending.is_some() || awaited.contains(key);
+                let Some(offset) = entry.durable.as_ref().filter(|_| !is_awaited) else { return false };
                 match is_empty {
                     true if committer_only => over(offset.committed_ms),
                     true => over(since.max(offset.committed_ms)),
@@ -223,7 +226,9 @@ impl GroupCoordinator {
         value: Option<&[u8]>,
     ) -> bool {
         let name: Arc<str> = group.into();
+        let at = self.out.next_write_id();
         let Some(value) = value else {
+            self.forget_open(|place| *place == (name.clone(), topic.clone(), partition));
             if let Some(group) = self.groups.get_mut(&name) {
                 group.offsets.remove(&(topic, partition));
                 self.rearm(&name);
@@ -232,7 +237,7 @@ impl GroupCoordinator {
         };
         let Some(offset) = records::parse_offset(value) else { return false };
         let group = self.groups.entry(name.clone()).or_insert_with(|| Group::new(name, offset.committed_ms));
-        let entry = OffsetEntry { durable: Some(offset), pending: None, born: WriteId(0) };
+        let entry = OffsetEntry { durable: Some(offset), at, pending: None, born: WriteId(0) };
         group.offsets.insert((topic, partition), entry);
         true
     }

@@ -62,6 +62,7 @@ impl ConsumerGroup {
         [Line::Epoch, Line::TargetEpoch].into_iter().chain(self.members.keys().flat_map(of)).collect()
     }
 
+    #[cfg(test)]
     pub(in crate::groups::core) fn snapshot(&self, group: &str) -> Vec<(Bytes, Bytes)> {
         let all = self.lines().into_iter().map(|line| self.record(group, &line));
         all.filter_map(|(key, value)| Some((key, value?))).collect()
