@@ -24,7 +24,7 @@ pub(in crate::groups) enum Assignor {
 pub(super) struct Subscriber<'a> {
     pub(super) member: Arc<str>,
     pub(super) instance: Option<&'a str>,
-    pub(super) topics: BTreeSet<TopicId>,
+    pub(super) topics: Arc<BTreeSet<TopicId>>,
     /// What it was to have before.
     pub(super) previous: &'a Partitions,
 }
@@ -199,7 +199,7 @@ mod tests {
                 .map(|(member, instance, topics, previous)| Subscriber {
                     member: member.as_str().into(),
                     instance: instance.as_deref(),
-                    topics: topics.clone(),
+                    topics: Arc::new(topics.clone()),
                     previous,
                 })
                 .collect()

@@ -304,11 +304,21 @@ impl ConsumerGroup {
         let assignor = self.preferred_assignor();
         let mut sizes = Sizes::new();
         let mut subscribers = Vec::with_capacity(self.members.len());
+        let mut last: Option<(&StoredSubscription, Arc<BTreeSet<TopicId>>)> = None;
         for (id, member) in &self.members {
-            let existing = self.topics_of(&member.subscription).filter_map(|name| step.topics.get(name)).copied();
-            let existing: Vec<_> = existing.collect();
-            let topics = existing.iter().map(|(id, _)| *id).collect();
-            sizes.extend(existing);
+            // Most groups subscribe to the same all over: it is looked up once.
+            let same = last.as_ref().filter(|(other, _)| other.means_the_same(&member.subscription));
+            let topics = match same {
+                Some((_, topics)) => topics.clone(),
+                None => {
+                    let known = self.topics_of(&member.subscription).filter_map(|name| step.topics.get(name)).copied();
+                    let known: Vec<_> = known.collect();
+                    let topics: Arc<BTreeSet<_>> = Arc::new(known.iter().map(|(id, _)| *id).collect());
+                    sizes.extend(known);
+                    last = Some((&member.subscription, topics.clone()));
+                    topics
+                }
+            };
             let instance = member.subscription.instance.as_deref();
             subscribers.push(Subscriber { member: id.clone(), instance, topics, previous: &member.target });
         }

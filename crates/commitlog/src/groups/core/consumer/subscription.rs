@@ -49,6 +49,11 @@ fn resolve(pattern: &str, step: &Step<'_>) -> BTreeSet<Arc<str>> {
 }
 
 impl StoredSubscription {
+    /// Both subscribe to the same topics.
+    pub(super) fn means_the_same(&self, other: &Self) -> bool {
+        self.topics == other.topics && self.pattern() == other.pattern()
+    }
+
     /// The regular expression subscribed to; an empty one is none.
     pub(super) fn pattern(&self) -> Option<&String> {
         self.regex.as_ref().filter(|pattern| !pattern.is_empty())
@@ -81,9 +86,16 @@ impl ConsumerGroup {
         subscription.topics.iter().chain(matched.into_iter().flatten())
     }
 
+    /// What members subscribe to; neighbours that subscribe to the same are listed once.
+    fn subscriptions(&self) -> Vec<&StoredSubscription> {
+        let mut all: Vec<_> = self.members.values().map(|m| &m.subscription).collect();
+        all.dedup_by(|a, b| a.means_the_same(b));
+        all
+    }
+
     /// Everything anybody in the group subscribed to.
     pub(in crate::groups::core) fn subscribed_topics(&self) -> HashSet<Arc<str>> {
-        self.members.values().flat_map(|m| self.topics_of(&m.subscription)).cloned().collect()
+        self.subscriptions().into_iter().flat_map(|subscription| self.topics_of(subscription)).cloned().collect()
     }
 
     /// Says whether the target changed.
@@ -101,7 +113,7 @@ impl ConsumerGroup {
         const PRIME: u64 = 0x0000_0100_0000_01b3;
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
         let mut add = |bytes: &[u8]| bytes.iter().for_each(|b| hash = (hash ^ u64::from(*b)).wrapping_mul(PRIME));
-        let names: BTreeSet<_> = self.members.values().flat_map(|m| self.topics_of(&m.subscription)).collect();
+        let names: BTreeSet<_> = self.subscriptions().into_iter().flat_map(|s| self.topics_of(s)).collect();
         for name in names {
             if let Some((id, partitions)) = topics.get(name) {
                 add(name.as_bytes());
