@@ -266,6 +266,9 @@ async fn every_api_on_offer_refuses_somebody_without_rights_or_shows_nothing() {
         TxnOffsetCommitRequest, [53], |_| TxnOffsetCommitRequest::default().with_transactional_id(tid()).with_group_id(group()).with_topics(vec![
             txn_offset_commit_request::TxnOffsetCommitRequestTopic::default().with_name(topic_name("t")).with_partitions(vec![Default::default()]),
         ]), |a: TxnOffsetCommitResponse, _| vec![a.topics[0].partitions[0].error_code];
+        DescribeProducersRequest, [29], |_| DescribeProducersRequest::default().with_topics(vec![
+            describe_producers_request::TopicRequest::default().with_name(topic_name("t")).with_partition_indexes(vec![0]),
+        ]), |a: DescribeProducersResponse, _| vec![a.topics[0].partitions[0].error_code];
         DescribeTransactionsRequest, [53], |_| DescribeTransactionsRequest::default().with_transactional_ids(vec![tid()]),
             |a: DescribeTransactionsResponse, _| vec![a.transaction_states[0].error_code];
         ListTransactionsRequest, NOTHING, |_| ListTransactionsRequest::default(), |a: ListTransactionsResponse, _| a.transaction_states.iter().map(|_| 0).collect();
