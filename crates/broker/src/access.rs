@@ -5,7 +5,7 @@
 //! | API | needs | refused with |
 //! |---|---|---|
 //! | Produce | WRITE topic; WRITE transactional id for transactional batches | 29 by topic; 53 |
-//! | Fetch | READ topic | 29 by partition |
+//! | Fetch, DescribeProducers | READ topic | 29 by partition |
 //! | ListOffsets, OffsetForLeaderEpoch | DESCRIBE topic | 29 by partition |
 //! | Metadata, DescribeTopicPartitions | DESCRIBE topic (not listed otherwise); to make one CREATE cluster or topic | 29 by topic |
 //! | FindCoordinator | DESCRIBE group or transactional id | 30, 53 by key |

@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn plain_messages_have_three_parts() {
-        let plain = parse_plain(b"\0alice\0s3c=,ret").ok().expect("whole");
+        let plain = parse_plain(b"\0alice\0s3c=,ret").unwrap_or_else(|why| panic!("{why}"));
         assert_eq!((plain.acts_as, plain.user, plain.password), ("", "alice", "s3c=,ret"));
         for bad in
             [&b""[..], b"alice\0secret", b"\0\0secret", b"\0alice\0", b"\0alice\0a\0b", b"\0al\xff\0secret", &[0; 5000]]

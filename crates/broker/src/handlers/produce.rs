@@ -38,7 +38,6 @@ const RECORD_COUNT_AT: usize = 57;
 const HEADER_BYTES: usize = 61;
 const CODEC_MASK: u8 = 0b111;
 const CODEC_ZSTD: u8 = 4;
-const TRANSACTIONAL: u8 = 1 << 4;
 /// From this version on answers tell which records are wrong.
 const RECORD_ERRORS_FROM: i16 = 8;
 /// Largest block that is looked into for that; the log does not look into larger ones either.
@@ -49,7 +48,8 @@ const TOPIC_IDS_FROM: i16 = 13;
 
 /// The request as read: nothing of it is appended before all of it is.
 pub(crate) struct Wanted<'a> {
-    transactional_id: Option<&'a str>,
+    /// Empty if null.
+    transactional_id: &'a str,
     acks: i16,
     pub(crate) topics: Vec<WantedTopic<'a>>,
 }
@@ -83,14 +83,10 @@ struct Going {
 }
 
 impl<'a> Wanted<'a> {
-    fn batches(&self) -> impl Iterator<Item = &Bytes> {
-        self.topics.iter().flat_map(|topic| &topic.partitions).filter_map(|(_, batch)| batch.as_ref())
-    }
-
     pub(crate) fn parse(body: &'a Bytes, version: i16) -> Read<Self> {
         let compact = version >= 9;
         let mut reader = Reader::new(body);
-        let transactional_id = reader.text(compact)?;
+        let transactional_id = reader.text(compact)?.unwrap_or("");
         let acks = reader.i16()?;
         let _timeout_ms = reader.i32()?; // The disk is as fast as it is; there are no replicas to wait for.
         let mut things = 0;
@@ -123,6 +119,11 @@ impl<'a> Wanted<'a> {
         }
         Ok(Self { transactional_id, acks, topics })
     }
+
+    fn is_transactional(&self) -> bool {
+        let mut batches = self.topics.iter().flat_map(|topic| &topic.partitions);
+        batches.any(|(_, batch)| batch.as_ref().is_some_and(|batch| transaction_of(batch).is_some()))
+    }
 }
 
 /// Appends fix their place in the log before this returns; the future it gives waits until they are durable.
@@ -131,30 +132,31 @@ pub(crate) async fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answ
     let wanted = Wanted::parse(body, version)?;
     let wait = context.charge(Limit::Produce, body.len() as f64);
     // The batches say which transaction they belong to; the id says who may write to it.
-    let id = access::transactional_id(wanted.transactional_id.unwrap_or(""));
-    let may_use_id =
-        !wanted.batches().any(|batch| is_transactional(batch)) || context.authorize(Operation::Write, id).is_ok();
+    let may_use_id = !wanted.is_transactional()
+        || context.authorize(Operation::Write, access::transactional_id(wanted.transactional_id)).is_ok();
+    // Whoever may not write to a topic does not learn whether it exists.
+    let may = |wanted: &WantedTopic<'_>| match topic(&context, wanted) {
+        Some(topic) => context.authorize(Operation::Write, access::topic(&topic.name)).is_ok(),
+        None if version >= TOPIC_IDS_FROM => true, // There is none with this id, and so nothing to learn.
+        None => context.authorize(Operation::Write, access::topic(wanted.name)).is_ok(),
+    };
+    let may_write: Vec<bool> = wanted.topics.iter().map(|topic| may_use_id && may(topic)).collect();
+    let not_added = match version >= TRANSACTIONS_V2_FROM {
+        true => add_partitions(&context, &wanted, &may_write).await,
+        false => Ok(()),
+    };
+    let Wanted { acks, topics, .. } = wanted;
     let refusal = if !may_use_id {
         Some((errors::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "the client may not use this transactional id"))
-    } else if !(-1..=1).contains(&wanted.acks) {
+    } else if !(-1..=1).contains(&acks) {
         Some((errors::INVALID_REQUIRED_ACKS, "acks is none of -1, 0 and 1"))
     } else {
         None
     };
-    let not_added = match version >= TRANSACTIONS_V2_FROM && refusal.is_none() {
-        true => add_partitions(&context, &wanted).await,
-        false => Ok(()),
-    };
-    let Wanted { acks, topics, .. } = wanted;
     let mut appends = Vec::with_capacity(topics.len());
-    for wanted in topics {
+    for (wanted, may) in topics.into_iter().zip(may_write) {
         let topic = topic(&context, &wanted);
         let WantedTopic { name, id, partitions } = wanted;
-        let of = topic.as_ref().map_or(name, |topic| topic.name.as_str());
-        // Whoever may not write to a topic does not learn whether it exists.
-        let may = (version >= TOPIC_IDS_FROM && topic.is_none())
-            || refusal.is_some()
-            || context.authorize(Operation::Write, access::topic(of)).is_ok();
         let counters = topic.as_ref().map(|t| context.shared.stats.topic(&t.name));
         let start = |(index, batch): (i32, Option<Bytes>)| {
             let append = match (&topic, &counters, batch) {
@@ -197,13 +199,11 @@ pub(crate) async fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answ
 /// With the second transaction protocol what is written to a partition adds it to the transaction (KIP-890). This waits for the
 /// disk, once per partition and transaction, before anything of the request is appended and before the next one is read: a
 /// producer's batches must not overtake each other.
-async fn add_partitions(context: &Context, wanted: &Wanted<'_>) -> Result<(), TransactionError> {
+async fn add_partitions(context: &Context, wanted: &Wanted<'_>, may_write: &[bool]) -> Result<(), TransactionError> {
     let mut partitions: BTreeMap<Identity, BTreeSet<TopicPartition>> = BTreeMap::new();
-    for wanted in &wanted.topics {
-        let may_write = |topic: &Arc<Topic>| {
-            !topic.name.is_protected() && context.may(Operation::Write, access::topic(&topic.name))
-        };
-        let Some(topic) = topic(context, wanted).filter(may_write) else { continue };
+    let allowed = wanted.topics.iter().zip(may_write).filter_map(|(topic, may)| may.then_some(topic));
+    for wanted in allowed {
+        let Some(topic) = topic(context, wanted).filter(|topic| !topic.name.is_protected()) else { continue };
         for (index, batch) in &wanted.partitions {
             let who = batch.as_ref().and_then(|batch| transaction_of(batch));
             if let (Some(who), Some(place)) = (who, place(&topic, *index)) {
@@ -215,7 +215,7 @@ async fn add_partitions(context: &Context, wanted: &Wanted<'_>) -> Result<(), Tr
     for (who, partitions) in partitions {
         let missing = transactions.missing(who, partitions);
         if !missing.is_empty() {
-            transactions.add(wanted.transactional_id.unwrap_or_default(), who, missing).await?;
+            transactions.add(wanted.transactional_id, who, missing).await?;
         }
     }
     Ok(())
@@ -258,7 +258,7 @@ fn append(
 
 /// Who writes a batch, if it belongs to a transaction.
 fn transaction_of(batch: &[u8]) -> Option<Identity> {
-    let header = Header::parse(batch).ok().filter(|_| is_transactional(batch));
+    let header = Header::parse(batch).ok().filter(Header::is_transactional);
     header.map(|header| Identity { producer: header.producer_id, epoch: header.producer_epoch })
 }
 
@@ -268,10 +268,6 @@ fn topic(context: &Context, wanted: &WantedTopic<'_>) -> Option<Arc<Topic>> {
         true => context.shared.log.topic_by_id(wanted.id),
         false => context.shared.log.topic(wanted.name),
     }
-}
-
-fn is_transactional(batch: &[u8]) -> bool {
-    batch.get(ATTRIBUTES_AT + 1).is_some_and(|attributes| attributes & TRANSACTIONAL != 0)
 }
 
 fn refused((code, why): (i16, &'static str)) -> PartitionAppend {

@@ -196,12 +196,13 @@ pub(crate) async fn commit_offsets(context: &Context, request: TxnOffsetCommitRe
     let transactions = &context.shared.transactions;
     let added = match protocol(context.version) {
         Protocol::V2 if by_group.is_ok() => transactions.add_offsets(&request.transactional_id, who).await,
-        Protocol::V1 | Protocol::V2 => Ok(()),
+        _ => Ok(()),
     };
-    let results = match (by_group, added) {
-        (Ok(()), Ok(())) => transactions.commit_offsets(&request.transactional_id, who, commit).await,
-        (Ok(()), Err(error)) => Err(error),
-        (Err(_), _) => Ok(Vec::new()),
+    let results = match added {
+        // Nothing that is allowed is left.
+        Ok(()) if by_group.is_err() => Ok(Vec::new()),
+        Ok(()) => transactions.commit_offsets(&request.transactional_id, who, commit).await,
+        Err(error) => Err(error),
     };
     let (mut results, refused) = match results {
         Ok(results) => (results.into_iter(), None),
@@ -266,10 +267,10 @@ pub(crate) async fn describe_producers(
     request: DescribeProducersRequest,
 ) -> DescribeProducersResponse {
     let topics = request.topics.into_iter().map(|topic| {
-        let may_read = context.authorize(Operation::Read, access::topic(&topic.name));
+        let may = context.authorize(Operation::Read, access::topic(&topic.name));
         let one = |number: &i32| {
             let row = PartitionResponse::default().with_partition_index(*number);
-            if let Err(code) = may_read {
+            if let Err(code) = may {
                 return row.with_error_code(code);
             }
             let Some((_, place)) = partition_of(context, &topic.name, *number) else {

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod guarded;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use broker::{Broker, BrokerHandle, BrokerParts, BrokerSettings};
