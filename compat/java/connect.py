@@ -32,7 +32,7 @@ def connect_source(jvm):
 
 
 def connect_file_to_file(jvm):
-    """Two workers share the connectors, one is killed, the other takes over: every line arrives, in order by partition."""
+    """Two workers share the connectors, one is killed, the other takes over: every line arrives."""
     pipeline = Pipeline(jvm)
     try:
         pipeline.write(0, LINES // 2)
@@ -118,7 +118,9 @@ class Pipeline:
     def call(self, method, path, body=None, name=None):
         port = self.ports[name or next(iter(self.workers))]
         data = json.dumps(body).encode() if body is not None else None
-        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data, {"content-type": "application/json"}, method=method)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}{path}", data, {"content-type": "application/json"}, method=method
+        )
         with urllib.request.urlopen(request, timeout=30) as response:
             return json.load(response)
 
@@ -151,8 +153,8 @@ class Pipeline:
     def committed(self):
         """The records of the topic that committed readers see."""
         said = self.jvm.tool(
-            "consumer.ConsoleConsumer", "--topic", self.topic, "--from-beginning", "--isolation-level", "read_committed",
-            "--timeout-ms", 5000,
+            "consumer.ConsoleConsumer", "--topic", self.topic, "--from-beginning",
+            "--isolation-level", "read_committed", "--timeout-ms", 5000,
         )  # fmt: skip
         return [line for line in said.splitlines() if line.startswith("line ")]
 

@@ -17,7 +17,9 @@ def classpath():
     listing = FOLDER / "classpath"
     if not listing.exists() or listing.stat().st_mtime < (HERE / "pom.xml").stat().st_mtime:
         FOLDER.mkdir(parents=True, exist_ok=True)
-        board.run(["mvn", "-q", "-B", "-f", HERE / "pom.xml", "dependency:build-classpath", f"-Dmdep.outputFile={listing}"])
+        board.run(
+            ["mvn", "-q", "-B", "-f", HERE / "pom.xml", "dependency:build-classpath", f"-Dmdep.outputFile={listing}"]
+        )
     return listing.read_text().strip()
 
 
@@ -34,7 +36,7 @@ class Jvm:
         return ["java", "-Xmx512m", LOGGING + log, *options, "-cp", self.classpath, main, *map(str, arguments)]
 
     def tool(self, main, *arguments, seconds=60, fails=False):
-        """Standard output of one of Kafka's tools, which is told the address; its failure is ours unless it is expected."""
+        """What one of Kafka's tools says, which is told the address; it must succeed, or fail where `fails`."""
         path = main if main.startswith("kafka.") else f"org.apache.kafka.tools.{main}"
         command = self.command(path, "--bootstrap-server", self.address, *arguments)
         done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)

@@ -35,7 +35,9 @@ def outcome(test, jvm):
 
 def main():
     asked = board.arguments(__doc__.splitlines()[0]).parse_args()
-    tests = {name.replace("_", "-"): test for module in (tools, streams, connect) for name, test in module.TESTS.items()}
+    tests = {
+        name.replace("_", "-"): test for module in (tools, streams, connect) for name, test in module.TESTS.items()
+    }
     chosen = {n: t for n, t in tests.items() if not asked.only or any(n.startswith(o) for o in asked.only)}
     results = {}
     with board.broker(asked) as broker:

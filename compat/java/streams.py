@@ -21,7 +21,7 @@ def streams_unlogged(jvm):
 
 
 def streams_exactly_once(jvm):
-    """Killed while it works, started again elsewhere with its state restored from the changelogs: nothing lost or doubled."""
+    """Killed while it works, started again with its state restored from the changelogs: nothing lost or doubled."""
     app = Application(jvm, logged=True)
     try:
         process = app.start("first")

@@ -73,7 +73,9 @@ def configs_of_topics(jvm):
     jvm.tool(CONFIGS, "--alter", *entity, "--delete-config", "retention.ms")
     said = jvm.tool(CONFIGS, "--describe", *entity)
     assert "retention.ms=" not in said, said
-    expect(jvm.tool(CONFIGS, "--describe", "--all", *entity), "retention.ms=604800000", "DEFAULT_CONFIG", "cleanup.policy")
+    expect(
+        jvm.tool(CONFIGS, "--describe", "--all", *entity), "retention.ms=604800000", "DEFAULT_CONFIG", "cleanup.policy"
+    )
     expect(jvm.tool(CONFIGS, "--alter", *entity, "--add-config", "no.such=1", fails=True), "InvalidConfiguration")
     jvm.tool(CONFIGS, "--alter", *entity, "--delete-config", "retention.bytes", fails=True)
 
@@ -125,7 +127,16 @@ def consumer_groups(jvm):
     assert len(rows) == 4 and all(row[3] == "0" for row in rows), said
     said = jvm.tool(GROUPS, "--reset-offsets", "--group", group, "--topic", f"{topic}:0", "--to-offset", 2, "--execute")
     expect(said, topic)
-    jvm.tool(GROUPS, "--reset-offsets", "--group", group, "--all-topics", "--to-datetime", "2020-01-01T00:00:00.000", "--execute")
+    jvm.tool(
+        GROUPS,
+        "--reset-offsets",
+        "--group",
+        group,
+        "--all-topics",
+        "--to-datetime",
+        "2020-01-01T00:00:00.000",
+        "--execute",
+    )
     jvm.tool(GROUPS, "--delete-offsets", "--group", group, "--topic", topic)
     jvm.tool(GROUPS, "--delete", "--group", group)
     assert group not in jvm.tool(GROUPS, "--list")

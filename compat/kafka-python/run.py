@@ -3,7 +3,8 @@
 
     compat/kafka-python/run.py [test_admin_integration …] [--kafka | --at HOST:PORT] [--list]
 
-They come with the source archive on PyPI (the wheel has none). SASL and TLS tests skip themselves: they start brokers of their own.
+They come with the source archive on PyPI (the wheel has none). SASL and TLS tests skip themselves or fail: they would start
+brokers of their own.
 """
 
 import os
@@ -81,7 +82,16 @@ def main():
             "KAFKA_VERSION": board.KAFKA_VERSION,
             "KAFKA_ROOT": str(board.kafka_home()),
         }
-        command = [PYTHON, "-m", "pytest", "test/integration", "-p", "no:cacheprovider", f"--junitxml={report}", *chosen]
+        command = [
+            PYTHON,
+            "-m",
+            "pytest",
+            "test/integration",
+            "-p",
+            "no:cacheprovider",
+            f"--junitxml={report}",
+            *chosen,
+        ]
         report.unlink(missing_ok=True)
         board.subprocess.run(command, cwd=SOURCES, env=environment, stdout=output, stderr=output)
     if not report.exists():

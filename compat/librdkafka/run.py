@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """librdkafka's own tests against the broker.
 
-    compat/librdkafka/run.py [0019 0103 …] [--kafka | --at HOST:PORT] [--list]
+    compat/librdkafka/run.py [0019 0103 …] [--variant idempotent|consumer] [--kafka | --at HOST:PORT] [--list]
 
-The sources come from the crate `rdkafka-sys`, which holds librdkafka's whole tree. Needs g++, make and the headers of zlib,
-OpenSSL, zstd and RapidJSON (Debian: zlib1g-dev libssl-dev libzstd-dev rapidjson-dev). Each test number runs in a process of its
-own, so one that hangs costs only its own time.
+The sources come from the crate `rdkafka-sys`, which holds librdkafka's whole tree. Needs g++, make and some headers (Debian:
+zlib1g-dev libssl-dev libzstd-dev rapidjson-dev). Each test number runs in a process of its own, so one that hangs costs only
+its own time.
 """
 
 import concurrent.futures
@@ -30,6 +30,12 @@ OUTPUT = board.CACHE / "librdkafka-output"
 SECONDS_MAX = 300
 # Tests of topics that nobody made need a broker that makes none by itself.
 WITHOUT_AUTO_CREATE = {"0045", "0107", "0111"}
+# The same tests once more: with idempotent producers, with the group protocol of KIP-848.
+VARIANTS = {
+    "plain": ([], {}),
+    "idempotent": (["-P"], {}),
+    "consumer": ([], {"TEST_CONSUMER_GROUP_PROTOCOL": "consumer"}),
+}
 # Skips itself when asked to be quick.
 UNHURRIED = {"0082"}
 # One test of twenty APIs that ends at the first fault: its parts are run one by one as well.
@@ -53,7 +59,9 @@ def build():
         text = source.read_text()
         if call not in text:
             raise SystemExit(f"{source} is not what this script knows: no `{call}`")
-        source.write_text(text.replace(call, call.replace("replication_factor", "replication_factor > 1 ? 1 : replication_factor")))
+        source.write_text(
+            text.replace(call, call.replace("replication_factor", "replication_factor > 1 ? 1 : replication_factor"))
+        )
     print("building librdkafka and its tests …", flush=True)
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     board.run(["./configure", "--disable-gssapi", "--disable-curl"], cwd=FOLDER, **quiet)
@@ -63,8 +71,12 @@ def build():
 
 def numbers():
     """The numbers of the tests that need a broker, and of those which want it without auto-creation."""
-    entries = re.findall(r"_TEST\((\d{4})\w*,\s*([\w| ]+)(.*?)\)(?=,?\s*(?:_TEST|#|/\*|\{))", (TESTS / "test.c").read_text(), re.S)
-    needs_broker = sorted({number for number, flags, _ in entries if "TEST_F_LOCAL" not in flags and "MANUAL" not in flags})
+    entries = re.findall(
+        r"_TEST\((\d{4})\w*,\s*([\w| ]+)(.*?)\)(?=,?\s*(?:_TEST|#|/\*|\{))", (TESTS / "test.c").read_text(), re.S
+    )
+    needs_broker = sorted(
+        {number for number, flags, _ in entries if "TEST_F_LOCAL" not in flags and "MANUAL" not in flags}
+    )
     return needs_broker
 
 
@@ -74,18 +86,19 @@ def parts(number):
     return sorted(set(re.findall(r"^static \w+\s+(do_test_[A-Z]\w*)\(", text, re.M)))
 
 
-def run_number(number, address, scenario):
+def run_number(number, address, scenario, variant):
     """{entry: (state, seconds, cause)} of one test number, and of its parts as `entry/part`."""
-    results = run_process(number, address, scenario)
+    results = run_process(number, address, scenario, variant)
     for part in parts(number):
-        for name, outcome in run_process(number, address, scenario, part).items():
+        for name, outcome in run_process(number, address, scenario, variant, part).items():
             results[f"{name}/{part.removeprefix('do_test_')}"] = outcome
     return results
 
 
-def run_process(number, address, scenario, part=None):
+def run_process(number, address, scenario, variant, part=None):
     """{entry: (state, seconds, cause)} of one run of librdkafka's runner, whose output is kept."""
-    folder = OUTPUT / "-".join(filter(None, (number, scenario, part)))
+    options, changes = VARIANTS[variant]
+    folder = OUTPUT / "-".join(filter(None, (number, scenario, variant, part)))
     folder.mkdir(parents=True, exist_ok=True)
     conf = folder / "test.conf"
     conf.write_text(f"bootstrap.servers={address}\ntest.topic.random=true\ntest.timeout.multiplier=2\n")
@@ -97,10 +110,11 @@ def run_process(number, address, scenario, part=None):
         "KAFKA_PATH": str(board.kafka_home()),
         "BROKERS": address,
         "TEST_REPORT": str(folder / "report.json"),
+        **changes,
     }
     if part:
         environment["SUBTESTS"] = part + ":"
-    runner = ["./test-runner", "-p1", "-L", "-V", board.KAFKA_VERSION + ".0", "-s", scenario]
+    runner = ["./test-runner", "-p1", "-L", "-V", board.KAFKA_VERSION + ".0", "-s", scenario, *options]
     if number not in UNHURRIED:
         runner.append("-Q")
     began = time.monotonic()
@@ -120,7 +134,9 @@ def outcomes(number, text, code, seconds):
     results = {}
     for name in re.findall(rf"=+ Running test ({number}_\w+) =+", text):
         results[name] = ("FAILED", seconds, f"did not end ({code})")
-    for name, state, took, cause in re.findall(rf"^\|\s+({number}_\w+)\s+\|\s+(\w+)\s+\|\s+([\d.]+)s\s+\|(.*)$", text, re.M):
+    for name, state, took, cause in re.findall(
+        rf"^\|\s+({number}_\w+)\s+\|\s+(\w+)\s+\|\s+([\d.]+)s\s+\|(.*)$", text, re.M
+    ):
         if state in ("PASSED", "FAILED", "SKIPPED") and (state != "SKIPPED" or cause.strip()):
             results[name] = (state, float(took), " ".join(cause.split())[:200])
     for name, subtest, place, cause in re.findall(
@@ -136,6 +152,7 @@ def outcomes(number, text, code, seconds):
 def main():
     parser = board.arguments(__doc__.splitlines()[0])
     parser.add_argument("-j", type=int, default=2, metavar="N", help="tests at a time (default 2)")
+    parser.add_argument("--variant", choices=VARIANTS, default="plain")
     asked = parser.parse_args()
     build()
     chosen = [number for number in numbers() if not asked.only or any(number.startswith(o[:4]) for o in asked.only)]
@@ -146,7 +163,7 @@ def main():
     def run_all(numbers, scenario, auto_create):
         with board.broker(asked, auto_create) as broker, concurrent.futures.ThreadPoolExecutor(asked.j) as pool:
             print(f"{len(numbers)} tests, scenario {scenario}, at {broker.name} ({broker.kafka})", flush=True)
-            for found in pool.map(lambda number: run_number(number, broker.kafka, scenario), numbers):
+            for found in pool.map(lambda number: run_number(number, broker.kafka, scenario, asked.variant), numbers):
                 for name, (state, seconds, cause) in found.items():
                     print(f"{state:8} {name} ({seconds:.0f} s) {cause}", flush=True)
                 results.update(found)
@@ -155,7 +172,8 @@ def main():
     without = [number for number in chosen if number in WITHOUT_AUTO_CREATE]
     if without:
         run_all(without, "noautocreate", False)
-    sys.exit(board.AllowList(HERE / "allow.txt").judge(results, asked.add))
+    listed = "allow.txt" if asked.variant == "plain" else f"allow-{asked.variant}.txt"
+    sys.exit(board.AllowList(HERE / listed).judge(results, asked.add))
 
 
 if __name__ == "__main__":

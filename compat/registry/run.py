@@ -3,8 +3,8 @@
 
     compat/registry/run.py [avro json …] [--list]
 
-Confluent publishes its integration tests in no package, so scenarios.py has ours. Needs nothing but Python: confluent-kafka is
-installed into target/compat.
+Confluent publishes its integration tests in no package, so scenarios.py has ours. Needs nothing but Python: confluent-kafka
+is installed into target/compat.
 """
 
 import os
@@ -41,7 +41,11 @@ def main():
         print(f"registry at {broker.name} ({broker.http})", flush=True)
         environment = {**os.environ, "LAKEHEAD_KAFKA": broker.kafka, "LAKEHEAD_HTTP": broker.http}
         done = board.subprocess.run(
-            [PYTHON, HERE / "scenarios.py", *asked.only], env=environment, stdout=board.subprocess.PIPE, text=True, timeout=600
+            [PYTHON, HERE / "scenarios.py", *asked.only],
+            env=environment,
+            stdout=board.subprocess.PIPE,
+            text=True,
+            timeout=600,
         )
     for line in done.stdout.splitlines():
         print(line)
