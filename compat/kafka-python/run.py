@@ -3,8 +3,8 @@
 
     compat/kafka-python/run.py [test_admin_integration …] [--kafka | --at HOST:PORT] [--list]
 
-They come with the source archive on PyPI (the wheel has none). SASL and TLS tests skip themselves or fail: they would start
-brokers of their own.
+They come with the source archive on PyPI (the wheel has none). SASL and TLS tests skip themselves or fail: they
+would start brokers of their own.
 """
 
 import os

@@ -3,8 +3,8 @@
 
     compat/registry/run.py [avro json …] [--list]
 
-Confluent publishes its integration tests in no package, so scenarios.py has ours. Needs nothing but Python: confluent-kafka
-is installed into target/compat.
+Confluent publishes its integration tests in no package, so scenarios.py has ours. Needs nothing but Python:
+confluent-kafka is installed into target/compat.
 """
 
 import os
