@@ -3,7 +3,7 @@
 import json
 import subprocess
 
-from jvm import expect
+from jvm import expect, until
 
 GROUPS = "consumer.group.ConsumerGroupCommand"
 CONFIGS = "kafka.admin.ConfigCommand"
@@ -165,6 +165,26 @@ def transactions(jvm):
     jvm.tool(tool, "find-hanging", "--broker-id", 1)
 
 
+def abandoned_transactions(jvm):
+    """A producer dies with its transaction open; an operator ends it."""
+    topic, who, tool = jvm.name("abandoned"), jvm.name("tx"), "TransactionsCommand"
+    producer = jvm.start(
+        "org.apache.kafka.tools.ProducerPerformance", "--topic", topic, "--num-records", 100000, "--record-size", 100,
+        "--throughput", 50, "--transactional-id", who, "--transaction-duration-ms", 600000,
+        "--producer-props", f"bootstrap.servers={jvm.address}", "transaction.timeout.ms=600000",
+    )  # fmt: skip
+    try:
+        until(lambda: f"{who}" in jvm.tool(tool, "list") and "Ongoing" in jvm.tool(tool, "list"), 30, "nothing was begun")
+    finally:
+        producer.kill()
+        producer.wait()
+    expect(jvm.tool(tool, "describe", "--transactional-id", who), "Ongoing", topic)
+    jvm.tool(tool, "forceTerminateTransaction", "--transactionalId", who)
+    until(lambda: "Ongoing" not in jvm.tool(tool, "list"), 30, "the transaction is still open")
+    said = jvm.tool("GetOffsetShell", "--topic", topic)  # its readers are not held back any longer
+    expect(said, topic)
+
+
 def log_dirs(jvm):
     topic = jvm.name("sized")
     fill(jvm, topic, 100)
@@ -257,8 +277,8 @@ TESTS = {
     test.__name__: test
     for test in (
         verifiable_producer, verifiable_consumer, verifiable_consumer_kip848, topics, configs_of_topics,
-        configs_of_brokers, configs_of_users, configs_of_quotas, consumer_groups, groups, transactions, log_dirs,
-        delete_records, get_offsets, broker_api_versions, cluster_id, leader_election, features, metadata_quorum,
+        configs_of_brokers, configs_of_users, configs_of_quotas, consumer_groups, groups, transactions,
+        abandoned_transactions, log_dirs, delete_records, get_offsets, broker_api_versions, cluster_id, leader_election, features, metadata_quorum,
         reassignments, acls, end_to_end_latency, client_compatibility,
     )  # fmt: skip
 }
