@@ -89,17 +89,19 @@ class AllowList:
         lines = path.read_text().splitlines() if path.exists() else []
         self.names = {line.strip() for line in lines if line.strip() and not line.startswith("#")}
 
-    def judge(self, results, add=False):
+    def judge(self, results, asked):
         """`results`: {name: (state, seconds, cause)}. Prints the board; gives the exit code."""
         passed = {name for name, (state, *_) in results.items() if state == "PASSED"}
-        lost = sorted(name for name in self.names & results.keys() if name not in passed)
+        # Where everything was to run, a listed test that was not heard of is lost too.
+        expected = self.names & results.keys() if asked.only else self.names
+        lost = sorted(expected - passed)
         found = sorted(passed - self.names)
         states = [state for state, *_ in results.values()]
         print("\n" + ", ".join(f"{states.count(state)} {state.lower()}" for state in sorted(set(states))))
         for name, (state, seconds, cause) in sorted(results.items()):
             if state != "PASSED":
                 print(f"  {state:8} {name} ({seconds:.0f} s) {cause}")
-        if found and add:
+        if found and asked.add:
             with self.path.open("a") as file:
                 file.writelines(name + "\n" for name in found)
             print(f"added to {self.path.name}: {len(found)}")

@@ -96,7 +96,7 @@ def main():
         board.subprocess.run(command, cwd=SOURCES, env=environment, stdout=output, stderr=output)
     if not report.exists():
         raise SystemExit(f"pytest came to no end: {FOLDER / 'output'}")
-    sys.exit(board.AllowList(HERE / "allow.txt").judge(outcomes(report), asked.add))
+    sys.exit(board.AllowList(HERE / "allow.txt").judge(outcomes(report), asked))
 
 
 if __name__ == "__main__":

@@ -176,7 +176,7 @@ def main():
     if without:
         run_all(without, "noautocreate", False)
     listed = "allow.txt" if asked.variant == "plain" else f"allow-{asked.variant}.txt"
-    sys.exit(board.AllowList(HERE / listed).judge(results, asked.add))
+    sys.exit(board.AllowList(HERE / listed).judge(results, asked))
 
 
 if __name__ == "__main__":
