@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use commitlog::{
     Append, Appended, Isolation, Log, TimeQuery, TopicSpec,
+    compaction::Seen,
     record::{BatchBuilder, Codec, Header, Marker, Records, batches},
     wait_beyond,
 };
@@ -31,6 +32,7 @@ pub async fn run(open: &Open) {
     transactions_fence_and_are_fenced(&*open().await).await;
     time_finds_the_first_record_at_or_after(&*open().await).await;
     deleted_records_are_gone_for_good(open).await;
+    compacted_topics_want_keys_and_keep_their_start(&*open().await).await;
     wakers_fire_when_the_visible_end_moves(&*open().await).await;
     deleting_a_topic_frees_its_readers(&*open().await).await;
     epochs_agree(&*open().await).await;
@@ -78,6 +80,45 @@ pub fn transactional(pid: i64, epoch: i16, sequence: i32, value: &str) -> Bytes 
 /// Ends a producer's transaction in a partition.
 pub async fn end(log: &dyn Log, at: &TopicPartition, marker: Marker, pid: i64, epoch: i16) -> Result<Appended> {
     log.append(at, marker.batch(pid, epoch, 0, 1), Append { internal: true }).await
+}
+
+/// A batch of records with keys; `None`: a tombstone.
+pub fn keyed(time: i64, records: &[(&str, Option<&str>)]) -> Bytes {
+    keyed_as(BatchBuilder::new(Codec::None), time, records)
+}
+
+/// The same, of this codec and producer.
+pub fn keyed_as(mut builder: BatchBuilder, time: i64, records: &[(&str, Option<&str>)]) -> Bytes {
+    for (key, value) in records {
+        builder.push(time, Some(key.as_bytes()), value.map(str::as_bytes), &[]);
+    }
+    builder.build()
+}
+
+/// What a committed reader who begins at `from` sees of records with keys.
+pub async fn read_keyed(log: &dyn Log, at: &TopicPartition, from: i64) -> Vec<Seen> {
+    let mut next = from.max(log.bounds(at).expect("bounds").log_start);
+    let mut all = Vec::new();
+    while next < log.bounds(at).expect("bounds").last_stable {
+        let slice = log.read(at, next, 700, Isolation::Committed).await.expect("read");
+        assert!(!slice.records.is_empty(), "LOG-3: below the last stable offset there is a batch that reaches {next}");
+        let begun = next;
+        for batch in slice.batches() {
+            let (batch, is_hidden) = batch.expect("whole batch");
+            batch.check_crc().expect("sealed");
+            next = next.max(batch.header.next_offset());
+            let block = batch.decompress(1 << 24).expect("decompress");
+            for record in Records::new(&batch.header, &block).filter(|_| !is_hidden) {
+                let record = record.expect("record");
+                if record.offset >= begun.max(from) {
+                    let key = record.key.expect("a key").to_vec();
+                    all.push(Seen { offset: record.offset, key, value: record.value.map(<[u8]>::to_vec) });
+                }
+            }
+        }
+        assert!(next > begun, "a reader moves on");
+    }
+    all
 }
 
 /// What a committed reader sees: (offset, value).
@@ -149,7 +190,7 @@ pub async fn topics_are_made_changed_and_deleted(log: &dyn Log) {
     create(log, "t.made", 1, &[]).await;
     assert_eq!(kind(log.create_topic(spec("t_made", 1), true).await), ErrorKind::TopicNameInvalid);
     assert_eq!(kind(log.create_topic(spec("t-none", 0), false).await), ErrorKind::PartitionsInvalid);
-    let odd = spec("t-odd", 1).with("cleanup.policy", "compact");
+    let odd = spec("t-odd", 1).with("compression.type", "zstd");
     assert_eq!(kind(log.create_topic(odd, false).await), ErrorKind::ConfigInvalid);
     log.create_topic(spec("t-dry", 1), true).await.expect("valid");
     assert!(log.topic("t-dry").is_none());
@@ -466,6 +507,23 @@ pub async fn deleted_records_are_gone_for_good(open: &Open) {
     drop(log);
     let log = open().await;
     assert_eq!(read_all(&*log, &at).await, [(100, "next".to_owned())]);
+}
+
+/// What holds of compacted topics before anything has been compacted.
+pub async fn compacted_topics_want_keys_and_keep_their_start(log: &dyn Log) {
+    create(log, "t-compact", 1, &[("cleanup.policy", "compact")]).await;
+    let at = tp("t-compact", 0);
+    let error = append(log, &at, batch(1, &["no key"])).await.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::InvalidRecord);
+    append(log, &at, keyed(1, &[("a", Some("1")), ("a", None), ("b", Some("2"))])).await.expect("append");
+    let error = log.delete_records(&at, -1).await.expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::PolicyViolation);
+    let seen = read_keyed(log, &at, 0).await;
+    assert_eq!(seen.iter().map(|seen| seen.offset).collect::<Vec<_>>(), [0, 1, 2]);
+    assert!(log.compaction().partitions.iter().any(|partition| partition.partition == at));
+    let both = [("cleanup.policy".to_owned(), "compact,delete".to_owned())];
+    log.alter_topic("t-compact", both.into(), false).await.expect("policies can be changed");
+    assert_eq!(log.delete_records(&at, 2).await.expect("allowed"), 2);
 }
 
 pub async fn wakers_fire_when_the_visible_end_moves(log: &dyn Log) {

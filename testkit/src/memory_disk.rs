@@ -45,6 +45,8 @@ struct State {
     capacity: Option<usize>,
     syncs: u64,
     written: u64,
+    /// Changes that still succeed, if not all do.
+    changes_left: Option<u64>,
 }
 
 type Inode = Arc<Mutex<File>>;
@@ -69,6 +71,16 @@ impl MemoryDisk {
     /// Limits the bytes of all files together; `None`: no limit.
     pub fn set_capacity(&self, bytes: Option<usize>) {
         self.0.lock().capacity = bytes;
+    }
+
+    /// Lets so many changes succeed and no more: for looking at what is there at each step of something.
+    pub fn stop_after(&self, changes: u64) {
+        self.0.lock().changes_left = Some(changes + 1);
+    }
+
+    /// Whether a change has been refused because of [`MemoryDisk::stop_after`].
+    pub fn has_stopped(&self) -> bool {
+        self.0.lock().changes_left == Some(0)
     }
 
     pub fn used(&self) -> usize {
@@ -163,6 +175,21 @@ impl MemoryDisk {
 }
 
 impl State {
+    fn change(&mut self) -> io::Result<()> {
+        match &mut self.changes_left {
+            None => Ok(()),
+            // The last one is never used up: it tells that something was refused.
+            Some(0 | 1) => {
+                self.changes_left = Some(0);
+                Err(io::Error::other("the disk has stopped"))
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+        }
+    }
+
     fn used(&self) -> usize {
         self.names.values().map(|inode| inode.lock().bytes.len()).sum()
     }
@@ -178,6 +205,7 @@ impl Disk for MemoryDisk {
                 return Err(io::ErrorKind::NotFound.into());
             }
             None => {
+                state.change()?;
                 let inode = Inode::default();
                 state.names.insert(path.to_owned(), inode.clone());
                 inode
@@ -207,6 +235,7 @@ impl Disk for MemoryDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
+        state.change()?;
         if let Some(inode) = state.names.remove(from) {
             state.names.insert(to.to_owned(), inode);
             return Ok(());
@@ -228,7 +257,11 @@ impl Disk for MemoryDisk {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.0.lock().names.remove(path);
+        let mut state = self.0.lock();
+        if state.names.contains_key(path) {
+            state.change()?;
+        }
+        state.names.remove(path);
         Ok(())
     }
 
@@ -242,6 +275,7 @@ impl Disk for MemoryDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.0.lock();
+        state.change()?;
         if state.fault == Some(Fault::SyncFails) {
             return Err(io::Error::other("input/output error"));
         }
@@ -303,6 +337,7 @@ impl DiskFile for MemoryFile {
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.disk.0.lock().change()?;
         let range = offset as usize..offset as usize + bytes.len();
         let room = self.grow_to(range.end);
         // A full disk takes the first half.
@@ -321,6 +356,7 @@ impl DiskFile for MemoryFile {
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.disk.0.lock();
         let mut file = self.inode.lock();
+        state.change()?;
         state.syncs += 1;
         if matches!(state.fault, Some(Fault::SyncFails | Fault::OneSyncFails)) {
             state.fault = state.fault.filter(|fault| *fault != Fault::OneSyncFails);
@@ -345,11 +381,13 @@ impl DiskFile for MemoryFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.disk.0.lock().change()?;
         self.inode.lock().bytes.resize(len as usize, 0);
         Ok(())
     }
 
     fn allocate(&self, len: u64) -> io::Result<()> {
+        self.disk.0.lock().change()?;
         self.grow_to(len as usize)?;
         let mut file = self.inode.lock();
         if file.bytes.len() < len as usize {

@@ -3,9 +3,11 @@
 //! Knows nothing of SQL, Iceberg or the Kafka *wire* protocol; it does know Kafka's record batch, because batches are kept
 //! byte for byte as clients sent them.
 
+pub mod compaction;
 pub mod embedded;
 pub mod groups;
 pub mod log;
+mod own_topic;
 mod partitioner;
 pub mod record;
 pub mod topic;
@@ -13,8 +15,8 @@ pub mod transactions;
 
 pub use embedded::{EmbeddedLog, LogSettings};
 pub use log::{
-    Aborted, ActiveProducer, Append, Appended, Bounds, EpochEnd, Isolation, Log, OffsetAt, Slice, Subscription,
-    TimeQuery, TopicSpec, partitions, wait_beyond,
+    Aborted, ActiveProducer, Append, Appended, Bounds, CompactionStats, EpochEnd, Isolation, Log, OffsetAt,
+    PartitionCompaction, Slice, Subscription, TimeQuery, TopicSpec, partitions, wait_beyond,
 };
 pub use partitioner::partition_of;
-pub use topic::{ConfigEntry, ConfigType, Topic, TopicConfig};
+pub use topic::{Cleanup, ConfigEntry, ConfigType, Topic, TopicConfig};

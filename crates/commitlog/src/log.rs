@@ -15,6 +15,8 @@
 //! * LOG-3: the high watermark never regresses, and no read returns a record at or beyond it.
 //! * LOG-4: a failed append leaves nothing behind that anyone can read, and does not advance a producer's window.
 //! * LOG-5: a committed reader sees all of a committed transaction in a partition, and nothing of one that is open or aborted.
+//! * LOG-6: compaction keeps the last value per key, and moves no record ([`crate::compaction`]). Offsets are dense as they
+//!   are given; where a topic is compacted, records that later ones have replaced leave holes.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -81,12 +83,18 @@ pub trait Log: Send + Sync + 'static {
     /// The largest known leader epoch ≤ `epoch` and the offset where the next one began (KIP-101, KIP-320).
     fn epoch_end(&self, of: &TopicPartition, epoch: i32) -> Result<Option<EpochEnd>>;
 
-    /// Moves the start of the partition to `before` (`-1`: the high watermark). Returns the new start.
+    /// Moves the start of the partition to `before` (`-1`: the high watermark). Returns the new start. Refused where a topic is
+    /// only compacted ([`model::ErrorKind::PolicyViolation`]).
     async fn delete_records(&self, of: &TopicPartition, before: Offset) -> Result<Offset>;
 
-    /// Retention keeps everything from `from` on until `holder` says otherwise (`None`: lets go). Not durable: a holder
+    /// Retention and compaction keep everything from `from` on until `holder` says otherwise (`None`: lets go). Not durable: a holder
     /// says it again after a start, before retention first runs. DeleteRecords by a user is not held.
     fn hold(&self, of: &TopicPartition, holder: &'static str, from: Option<Offset>);
+
+    /// What compaction has done, and how much there is to do.
+    fn compaction(&self) -> CompactionStats {
+        CompactionStats::default()
+    }
 
     /// Idempotent producers that the partition remembers, by id.
     fn producers(&self, of: &TopicPartition) -> Result<Vec<ActiveProducer>>;
@@ -248,6 +256,34 @@ pub enum TimeQuery {
     MaxTimestamp,
     /// The first record whose timestamp is at least this.
     AtOrAfter(TimestampMs),
+}
+
+/// What compaction has done since the log was opened. Everything only rises, except what is said of partitions.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CompactionStats {
+    pub runs: u64,
+    pub failures: u64,
+    pub bytes_read: u64,
+    pub bytes_written: u64,
+    /// Records that were looked at and stayed, and that went, over all runs.
+    pub records_kept: u64,
+    pub records_dropped: u64,
+    /// Batches that were damaged or could not be decoded, and stayed as they were.
+    pub batches_unreadable: u64,
+    pub last_run_ms: Option<TimestampMs>,
+    /// Those of compacted topics.
+    pub partitions: Vec<PartitionCompaction>,
+}
+
+/// How a compacted partition is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartitionCompaction {
+    pub partition: TopicPartition,
+    /// Which part of what may be compacted is new, when the compactor last looked: 0 to 1.
+    pub dirty_ratio: f64,
+    /// Everything before it has been compacted.
+    pub cleaned_to: Offset,
+    pub last_run_ms: Option<TimestampMs>,
 }
 
 /// An offset found by time.

@@ -22,6 +22,16 @@ pub struct Topic {
 /// Settings of a topic (Kafka 4.1's names and defaults unless said otherwise).
 #[derive(Clone, Debug, PartialEq)]
 pub struct TopicConfig {
+    /// `cleanup.policy`
+    pub cleanup: Cleanup,
+    /// `delete.retention.ms`: how long compaction keeps tombstones and markers for readers that are behind.
+    pub delete_retention_ms: i64,
+    /// `min.compaction.lag.ms`: younger records are not compacted.
+    pub compaction_lag_ms_min: i64,
+    /// `max.compaction.lag.ms`: older ones are, however few they are (KIP-354).
+    pub compaction_lag_ms_max: i64,
+    /// `min.cleanable.dirty.ratio`: how much of a partition must be new before it is worth compacting, 0 to 1.
+    pub dirty_ratio_min: f64,
     /// `retention.ms`: segments whose newest record is older go. −1: kept for ever.
     pub retention_ms: i64,
     /// `retention.bytes`: oldest segments go while the partition is larger. −1: no limit.
@@ -41,6 +51,37 @@ pub struct TopicConfig {
     /// `lakehead.unsafe.ack.before.fsync`: acknowledge from the page cache, as Kafka does by default; a power cut then
     /// loses acknowledged records. Default false.
     pub unsafe_ack_before_fsync: bool,
+}
+
+/// What happens to old records (`cleanup.policy`). At least one of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cleanup {
+    /// Whole segments go, by age and size.
+    pub delete: bool,
+    /// Of each key the last record stays.
+    pub compact: bool,
+}
+
+impl Cleanup {
+    fn parse(value: &str) -> Option<Self> {
+        let mut cleanup = Self { delete: false, compact: false };
+        for policy in value.split(',').map(str::trim) {
+            match policy {
+                "delete" => cleanup.delete = true,
+                "compact" => cleanup.compact = true,
+                _ => return None,
+            }
+        }
+        Some(cleanup)
+    }
+
+    fn name(self) -> &'static str {
+        match (self.compact, self.delete) {
+            (true, true) => "compact,delete",
+            (true, false) => "compact",
+            (false, _) => "delete",
+        }
+    }
 }
 
 /// Type of a setting's value, by the numbers of Kafka's DescribeConfigs.
@@ -82,6 +123,11 @@ impl TopicConfig {
     /// The defaults, with the log's own for [`UNSAFE_ACK`].
     pub fn defaults(unsafe_ack_before_fsync: bool) -> Self {
         Self {
+            cleanup: Cleanup { delete: true, compact: false },
+            delete_retention_ms: 86_400_000,
+            compaction_lag_ms_min: 0,
+            compaction_lag_ms_max: i64::MAX,
+            dirty_ratio_min: 0.5,
             retention_ms: 604_800_000,
             retention_bytes: -1,
             segment_bytes: 1 << 30,
@@ -104,11 +150,37 @@ impl TopicConfig {
             })?;
             config.set(known, value.trim())?;
         }
+        if config.compaction_lag_ms_min > config.compaction_lag_ms_max {
+            return Err(Error::new(TOPIC_CONFIG_INVALID, "topic setting `min.compaction.lag.ms` is too large")
+                .detail(format!(
+                    "it is {}, and `max.compaction.lag.ms` is {}",
+                    config.compaction_lag_ms_min, config.compaction_lag_ms_max
+                ))
+                .hint("records may be compacted once they are older than the smaller of the two"));
+        }
         Ok(config)
+    }
+
+    /// Age at which a new segment begins. What is being written is never compacted, so it must not become too old (KIP-354).
+    pub fn segment_ms_max(&self) -> i64 {
+        if self.cleanup.compact { self.segment_ms.min(self.compaction_lag_ms_max) } else { self.segment_ms }
     }
 
     fn set(&mut self, known: &Known, value: &str) -> Result<()> {
         match known.name {
+            "cleanup.policy" => {
+                self.cleanup = Cleanup::parse(value)
+                    .ok_or_else(|| refused(known, value, "it is `delete`, `compact`, or both with a comma between"))?;
+            }
+            "delete.retention.ms" => self.delete_retention_ms = integer(known, value, 0, i64::MAX)?,
+            "min.compaction.lag.ms" => self.compaction_lag_ms_min = integer(known, value, 0, i64::MAX)?,
+            "max.compaction.lag.ms" => self.compaction_lag_ms_max = integer(known, value, 1, i64::MAX)?,
+            "min.cleanable.dirty.ratio" => {
+                self.dirty_ratio_min = match value.parse::<f64>() {
+                    Ok(ratio) if (0.0..=1.0).contains(&ratio) => ratio,
+                    _ => return Err(refused(known, value, "it is a number between 0 and 1")),
+                }
+            }
             "retention.ms" => self.retention_ms = integer(known, value, -1, i64::MAX)?,
             "retention.bytes" => self.retention_bytes = integer(known, value, -1, i64::MAX)?,
             // Kafka allows less; below this, files cost more than they hold. Positions in a segment are 32 bits.
@@ -158,6 +230,11 @@ impl TopicConfig {
 
     fn get(&self, name: &str) -> Option<String> {
         Some(match name {
+            "cleanup.policy" => self.cleanup.name().to_owned(),
+            "delete.retention.ms" => self.delete_retention_ms.to_string(),
+            "min.compaction.lag.ms" => self.compaction_lag_ms_min.to_string(),
+            "max.compaction.lag.ms" => self.compaction_lag_ms_max.to_string(),
+            "min.cleanable.dirty.ratio" => self.dirty_ratio_min.to_string(),
             "retention.ms" => self.retention_ms.to_string(),
             "retention.bytes" => self.retention_bytes.to_string(),
             "segment.bytes" => self.segment_bytes.to_string(),
@@ -189,7 +266,12 @@ const fn known(name: &'static str, kind: ConfigType, default: &'static str, doc:
 static KNOWN: &[Known] = {
     use ConfigType::*;
     &[
-        known("cleanup.policy", List, "delete", "Old segments are deleted; compaction is not offered yet."),
+        known(
+            "cleanup.policy",
+            List,
+            "delete",
+            "Old segments are deleted by age and size, or compacted so that the last record of each key stays, or both.",
+        ),
         known("compression.gzip.level", Int, "-1", "Batches are kept as producers compress them."),
         known("compression.lz4.level", Int, "9", "Batches are kept as producers compress them."),
         known("compression.type", String, "producer", "Batches are kept as producers compress them."),
@@ -198,7 +280,7 @@ static KNOWN: &[Known] = {
             "delete.retention.ms",
             Long,
             "86400000",
-            "How long compaction keeps tombstones; compaction is not offered yet.",
+            "How long compaction keeps tombstones and the markers of transactions for readers that are behind.",
         ),
         known(
             "file.delete.delay.ms",
@@ -232,7 +314,12 @@ static KNOWN: &[Known] = {
         ),
         known("local.retention.bytes", Long, "-2", "Tiered storage is not offered."),
         known("local.retention.ms", Long, "-2", "Tiered storage is not offered."),
-        known("max.compaction.lag.ms", Long, "9223372036854775807", "Compaction is not offered yet."),
+        known(
+            "max.compaction.lag.ms",
+            Long,
+            "9223372036854775807",
+            "Age at which records are compacted however few they are.",
+        ),
         known("max.message.bytes", Int, "1048588", "Largest record batch taken, in bytes as it arrives."),
         known(
             "message.timestamp.after.max.ms",
@@ -252,8 +339,13 @@ static KNOWN: &[Known] = {
             "CreateTime",
             "Whose clock stamps records: the producer's (CreateTime) or the log's (LogAppendTime).",
         ),
-        known("min.cleanable.dirty.ratio", Double, "0.5", "Compaction is not offered yet."),
-        known("min.compaction.lag.ms", Long, "0", "Compaction is not offered yet."),
+        known(
+            "min.cleanable.dirty.ratio",
+            Double,
+            "0.5",
+            "Part of a partition that must be new before it is compacted.",
+        ),
+        known("min.compaction.lag.ms", Long, "0", "Age that records must have before they are compacted."),
         known("min.insync.replicas", Int, "1", "One node keeps each partition."),
         known("preallocate", Boolean, "false", "Segment files grow as records arrive."),
         known("remote.storage.enable", Boolean, "false", "Tiered storage is not offered."),
@@ -320,7 +412,12 @@ mod tests {
     #[test]
     fn what_is_not_obeyed_is_refused_by_name() {
         for (name, value) in [
-            ("cleanup.policy", "compact"),
+            ("cleanup.policy", "shrink"),
+            ("cleanup.policy", "compact,"),
+            ("cleanup.policy", ""),
+            ("min.cleanable.dirty.ratio", "1.5"),
+            ("min.cleanable.dirty.ratio", "NaN"),
+            ("max.compaction.lag.ms", "0"),
             ("compression.type", "zstd"),
             ("min.insync.replicas", "2"),
             ("retention.ms", "soon"),
@@ -334,6 +431,29 @@ mod tests {
             assert_eq!(error.kind().kafka_code(), 40, "{name}");
             assert!(error.message().contains(name), "{error}");
         }
+    }
+
+    #[test]
+    fn policies_are_said_as_connect_expects_them() {
+        for (given, shown) in [
+            ("compact", "compact"),
+            ("delete", "delete"),
+            ("delete, compact", "compact,delete"),
+            ("compact,delete", "compact,delete"),
+        ] {
+            let config = parse("cleanup.policy", given).expect(given);
+            assert_eq!(config.get("cleanup.policy").as_deref(), Some(shown));
+        }
+    }
+
+    #[test]
+    fn a_lag_is_not_shorter_than_itself() {
+        let lags = |min: &str, max: &str| {
+            let both = [("min.compaction.lag.ms", min), ("max.compaction.lag.ms", max)];
+            TopicConfig::parse(&both.map(|(k, v)| (k.to_owned(), v.to_owned())).into(), false)
+        };
+        lags("10", "10").expect("fine");
+        assert_eq!(lags("11", "10").expect_err("contradiction").kind().kafka_code(), 40);
     }
 
     #[test]

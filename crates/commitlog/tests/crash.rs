@@ -498,6 +498,30 @@ async fn a_closed_log_opens_without_a_new_epoch_or_lost_producers() {
     }
 }
 
+/// Numbers of the write-ahead log jump between starts: a kill before the first checkpoint of a start finds both sides.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_was_closed_opened_and_killed_opens_again() {
+    for cut in 0..4 {
+        let mut disk = MemoryDisk::new();
+        for round in 0..4 {
+            let log = open(&disk).await;
+            if round == 0 {
+                create(&*log, "t", 1, &[]).await;
+            }
+            assert_eq!(read_all(&*log, &tp("t", 0)).await.len(), round, "LOG-1, round {round}, cut {cut}");
+            append(&*log, &tp("t", 0), numbered(round)).await.expect("append");
+            // Until there is a spare file, which the next start takes first.
+            while disk.files().iter().filter(|path| path.extension() == Some("wal".as_ref())).count() < 2 {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+            if round % 2 == 0 {
+                log.close().await.expect("close");
+            }
+            disk = if cut == 0 { disk.process_kill() } else { disk.power_cut(cut) };
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_fsync_serves_all_partitions() {
     let disk = MemoryDisk::new();

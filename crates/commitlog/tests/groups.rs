@@ -5,11 +5,10 @@ use std::{path::Path, sync::Arc, time::Duration};
 use commitlog::{
     Log, TopicSpec,
     embedded::{EmbeddedLog, LogSettings},
-    groups::{
-        CommitRequest, GroupSettings, Groups, JoinRequest, MemberRef, OFFSETS_TOPIC, OffsetToCommit, SyncRequest,
-    },
+    groups::{CommitRequest, Groups, JoinRequest, MemberRef, OFFSETS_TOPIC, OffsetToCommit, SyncRequest},
 };
 use model::{TopicName, TopicPartition};
+use testkit::log_conformance::read_keyed;
 use world::World;
 
 struct Node {
@@ -22,8 +21,7 @@ impl Node {
     async fn start(dir: &Path) -> Self {
         let world = World::real();
         let log = EmbeddedLog::open(dir, LogSettings::default(), world.clone()).await.expect("log opens");
-        let settings = GroupSettings { snapshot_after_records: 200, ..GroupSettings::default() };
-        let groups = Groups::open_with(log.clone(), settings, world.clone()).await.expect("groups open");
+        let groups = Groups::open(log.clone(), world.clone()).await.expect("groups open");
         Self { log, groups, world }
     }
 
@@ -40,10 +38,9 @@ impl Node {
     }
 
     /// Records in the offsets topic.
-    fn records(&self) -> i64 {
+    async fn records(&self) -> usize {
         let place = TopicPartition::new(TopicName::new(OFFSETS_TOPIC).expect("legal"), 0);
-        let bounds = self.log.bounds(&place).expect("exists");
-        bounds.high_watermark - bounds.log_start
+        read_keyed(&*self.log, &place, 0).await.len()
     }
 }
 
@@ -51,17 +48,41 @@ impl Node {
 async fn the_offsets_topic_stays_bounded_and_is_replayed_whole() {
     let dir = tempfile::tempdir().expect("directory");
     let node = Node::start(dir.path()).await;
+    node.commit("g", 0, 0).await;
+    let mut settings = node.log.topic(OFFSETS_TOPIC).expect("made").overrides.clone();
+    assert_eq!(settings.get("cleanup.policy").map(String::as_str), Some("compact"));
+    settings.insert("segment.bytes".to_owned(), "8192".to_owned());
+    node.log.alter_topic(OFFSETS_TOPIC, settings, false).await.expect("smaller segments");
     for round in 0..100 {
         let commits = (0..20).map(|partition| node.commit("g", partition, round));
         futures::future::join_all(commits).await;
     }
-    assert!(node.records() < 500, "{} records for 20 offsets", node.records());
+    node.log.compact().await.expect("compact");
+    assert!(node.records().await < 150, "{} records for 20 offsets", node.records().await);
     node.stop().await;
 
     let node = Node::start(dir.path()).await;
     let offsets = node.groups.offsets("g");
     assert_eq!(offsets.len(), 20);
     assert!(offsets.values().all(|o| o.offset == 99));
+    node.stop().await;
+}
+
+/// What an older version left, which did not compact, is replayed and compacted from then on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_offsets_topic_of_an_older_version_is_taken_over() {
+    let dir = tempfile::tempdir().expect("directory");
+    let node = Node::start(dir.path()).await;
+    let old = TopicSpec::new(TopicName::new(OFFSETS_TOPIC).expect("legal"), 1)
+        .with("retention.ms", "-1")
+        .with("retention.bytes", "-1")
+        .with("segment.bytes", "16777216");
+    node.log.create_topic(old, false).await.expect("made");
+    node.commit("g", 0, 7).await;
+    node.stop().await;
+    let node = Node::start(dir.path()).await;
+    assert!(node.log.topic(OFFSETS_TOPIC).expect("there").config.cleanup.compact);
+    assert_eq!(node.groups.offset("g", "t", 0).map(|o| o.offset), Some(7));
     node.stop().await;
 }
 

@@ -88,16 +88,19 @@ fn start_wanted(shared: &Shared, partition: &Partition, now: i64) -> Result<Offs
         Err(_) => 0,
     };
     let mut start = bounds.log_start;
+    let may_delete = config.cleanup.delete;
     for (at, segment) in segments.iter().enumerate() {
         let next = segments.get(at + 1).map(|next| next.base_offset);
         let end = next.unwrap_or(bounds.log_end);
-        if end > limit || (next.is_none() && !quiet) || segment.len() == 0 {
+        // Compaction may have left nothing of a segment.
+        let is_empty = segment.len() == 0;
+        if end > limit || (next.is_none() && (!quiet || is_empty)) {
             break;
         }
-        let by_size = next.is_some() && surplus > 0 && surplus >= segment.len();
-        let by_age = config.retention_ms >= 0 && {
+        let by_size = may_delete && next.is_some() && surplus > 0 && surplus >= segment.len();
+        let by_age = may_delete && config.retention_ms >= 0 && {
             let newest = segment.max_timestamp(open)?.unwrap_or(segment.created_ms);
-            now.saturating_sub(newest) > config.retention_ms
+            is_empty || now.saturating_sub(newest) > config.retention_ms
         };
         if !(by_size || by_age || end <= bounds.log_start) {
             break;

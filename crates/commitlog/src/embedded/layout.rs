@@ -10,7 +10,11 @@
 //!     topic.json                  {"version","name","id","partitions","overrides"}
 //!     <partition>/                made with the first append
 //!         <base offset>.log       record batches, as clients sent them, offset and epoch patched; 20 digits
-//!         <base offset>.index     sparse index of that segment, advisory               (see `partition/index.rs`)
+//!         <base offset>-<end offset>-<turn>.log
+//!                                 what compaction has left of the segments from base to end; takes the place of all files
+//!                                 of earlier turns (a plain name: turn 0) whose base lies in there
+//!         <segment>.index         sparse index of that segment, advisory               (see `partition/index.rs`)
+//!         <segment>.cleaned       a compacted segment that is being written; of no use to anyone after a crash
 //! DIR/topics/<name>-<id8>.deleted a deleted topic, about to be removed
 //! ```
 //! Files that are replaced (`meta.json`, `checkpoint`, `clean`, `topic.json`) are replaced atomically through `<name>.tmp`.
@@ -94,15 +98,154 @@ pub(crate) fn is_deleted(name: &str) -> bool {
     name.ends_with(DELETED)
 }
 
-pub(crate) fn segment(partition_dir: &Path, base: Offset) -> PathBuf {
-    partition_dir.join(format!("{base:020}.log"))
+/// What the name of a segment's file says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentName {
+    pub(crate) base: Offset,
+    /// It was written by compaction.
+    pub(crate) compacted: Option<Compacted>,
 }
 
-/// Base offset of a segment from its file name.
-pub(crate) fn segment_base(name: &str) -> Option<Offset> {
-    name.strip_suffix(".log").filter(|digits| digits.len() == 20)?.parse().ok()
+/// Which offsets a compacted segment stands for, up to `end`, and in which turn it was written: later ones count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Compacted {
+    pub(crate) end: Offset,
+    pub(crate) turn: u64,
+}
+
+/// Digits of an offset in a name: so names sort as offsets do.
+const OFFSET_DIGITS: usize = 20;
+const CLEANED: &str = "cleaned";
+
+impl SegmentName {
+    pub(crate) fn plain(base: Offset) -> Self {
+        Self { base, compacted: None }
+    }
+
+    fn stem(&self) -> String {
+        match self.compacted {
+            None => format!("{:020}", self.base),
+            Some(Compacted { end, turn }) => format!("{:020}-{end:020}-{turn}", self.base),
+        }
+    }
+
+    pub(crate) fn path(&self, partition_dir: &Path) -> PathBuf {
+        partition_dir.join(self.stem() + ".log")
+    }
+
+    /// Where a compacted segment is while it is written.
+    pub(crate) fn cleaned_path(&self, partition_dir: &Path) -> PathBuf {
+        partition_dir.join(format!("{}.{CLEANED}", self.stem()))
+    }
+
+    /// From the name of a `.log`; `None` if it is something else.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        Self::parse_stem(name.strip_suffix(".log")?)
+    }
+
+    fn parse_stem(stem: &str) -> Option<Self> {
+        let offset = |digits: &str| -> Option<Offset> {
+            (digits.len() == OFFSET_DIGITS).then(|| digits.parse().ok())?.filter(|offset| *offset >= 0)
+        };
+        let mut parts = stem.split('-');
+        let base = offset(parts.next()?)?;
+        let Some(end) = parts.next() else { return Some(Self::plain(base)) };
+        let compacted = Compacted { end: offset(end)?, turn: parts.next()?.parse().ok()? };
+        parts.next().is_none().then_some(Self { base, compacted: Some(compacted) })
+    }
+
+    fn turn(&self) -> u64 {
+        self.compacted.map_or(0, |compacted| compacted.turn)
+    }
+}
+
+/// Of the segments found in a partition's directory, those that count, by base offset. A later turn of compaction takes the
+/// place of all whose base lies in its range; what it has replaced may be there still, or again after a power cut.
+pub(crate) fn current_segments(mut found: Vec<SegmentName>) -> Vec<SegmentName> {
+    found.sort_by_key(|name| std::cmp::Reverse(name.turn()));
+    let mut current: Vec<SegmentName> = Vec::with_capacity(found.len());
+    for name in found {
+        let is_replaced = current.iter().any(|later| {
+            later.compacted.is_some_and(|compacted| (later.base..compacted.end).contains(&name.base))
+                && later.turn() > name.turn()
+        });
+        if !is_replaced {
+            current.push(name);
+        }
+    }
+    current.sort_by_key(|name| name.base);
+    current
+}
+
+/// Whether a file in a partition's directory is left over from compaction: `current` are the segments that count.
+pub(crate) fn is_left_over(name: &str, current: &[SegmentName]) -> bool {
+    let Some((stem, extension)) = name.rsplit_once('.') else { return false };
+    let counts = |segment: SegmentName| current.contains(&segment);
+    match (extension, SegmentName::parse_stem(stem)) {
+        (CLEANED, Some(_)) => true,
+        ("log", Some(segment)) => !counts(segment),
+        ("index", Some(segment)) => segment.compacted.is_some() && !counts(segment),
+        _ => false,
+    }
 }
 
 pub(crate) fn index_of(segment: &Path) -> PathBuf {
     segment.with_extension("index")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compacted(base: Offset, end: Offset, turn: u64) -> SegmentName {
+        SegmentName { base, compacted: Some(Compacted { end, turn }) }
+    }
+
+    #[test]
+    fn names_of_segments_are_read_as_written() {
+        for name in [SegmentName::plain(0), SegmentName::plain(i64::MAX), compacted(5, 700, 3)] {
+            let path = name.path(Path::new("p"));
+            let file = path.file_name().expect("a name").to_str().expect("text");
+            assert_eq!(SegmentName::parse(file), Some(name));
+            assert_eq!(index_of(&path).extension(), Some("index".as_ref()));
+        }
+        for other in ["1.log", "00000000000000000001.index", "00000000000000000001-2-3.log", "-0000000000000000001.log"]
+        {
+            assert_eq!(SegmentName::parse(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_later_turn_takes_the_place_of_what_it_was_made_of() {
+        let plain = SegmentName::plain;
+        let check = |found: &[SegmentName], current: &[SegmentName]| {
+            assert_eq!(current_segments(found.to_vec()), current);
+            assert_eq!(current_segments(found.iter().rev().copied().collect()), current);
+        };
+        check(&[plain(0), plain(10), plain(20)], &[plain(0), plain(10), plain(20)]);
+        check(&[plain(0), plain(10), compacted(0, 20, 1), plain(20)], &[compacted(0, 20, 1), plain(20)]);
+        let second = compacted(0, 30, 2);
+        check(&[plain(10), compacted(0, 20, 1), second, plain(20), plain(30)], &[second, plain(30)]);
+        // One that was given up and came back after a power cut replaces nothing that a later turn has replaced.
+        let given_up = compacted(20, 40, 1);
+        check(&[given_up, second, plain(30), plain(40)], &[second, plain(30), plain(40)]);
+    }
+
+    #[test]
+    fn what_compaction_leaves_over_is_found() {
+        let current = [compacted(0, 20, 1), SegmentName::plain(20)];
+        let digits = |n: u32| format!("{n:020}");
+        for (name, is_over) in [
+            (format!("{}.log", digits(0)), true),
+            (format!("{}.index", digits(0)), false),
+            (format!("{}.log", digits(20)), false),
+            (format!("{}-{}-1.log", digits(0), digits(20)), false),
+            (format!("{}-{}-1.index", digits(0), digits(20)), false),
+            (format!("{}-{}-2.index", digits(0), digits(20)), true),
+            (format!("{}-{}-2.cleaned", digits(0), digits(20)), true),
+            ("notes.txt".to_owned(), false),
+        ] {
+            assert_eq!(is_left_over(&name, &current), is_over, "{name}");
+        }
+    }
 }

@@ -13,11 +13,15 @@
 //! group gathers. Reading needs only segments. A start after a crash reads segments from the last checkpoint on, cuts torn
 //! tails and puts back from the write-ahead log what the segments have lost.
 //!
+//! Of compacted topics a fourth thread rewrites the segments that a checkpoint has behind it: of each key the last record
+//! stays, at its offset (`core/compaction`, `partition/compacted.rs`).
+//!
 //! Backpressure: appends are never delayed inside, so their order stays that of the calls. Doors await
 //! [`Log::writable`] before they take more in; whoever does not is refused at four times the budget (LH0116).
 
 mod checkpoint;
 mod committer;
+mod compactor;
 mod core;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
@@ -46,7 +50,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use model::{
     Error, Offset, ProducerId, Result, TopicId, TopicPartition,
-    error::codes::{LOG_BUSY, OFFSET_OUT_OF_RANGE, SHUTTING_DOWN},
+    error::codes::{DELETE_NOT_ALLOWED, LOG_BUSY, OFFSET_OUT_OF_RANGE, SHUTTING_DOWN},
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
@@ -61,8 +65,8 @@ use self::{
     shared::{Shared, no_topic},
 };
 use crate::log::{
-    ActiveProducer, Append, Appended, Bounds, EpochEnd, Isolation, Log, OffsetAt, Slice, Subscription, TimeQuery,
-    Topic, TopicSpec,
+    ActiveProducer, Append, Appended, Bounds, CompactionStats, EpochEnd, Isolation, Log, OffsetAt, Slice, Subscription,
+    TimeQuery, Topic, TopicSpec,
 };
 
 /// Appends are refused at this many times the budget for bytes in flight.
@@ -96,6 +100,7 @@ impl EmbeddedLog {
             thread("log-writer", Box::new(writer::run)),
             thread("log-wal", Box::new(move |shared| committer::run(shared, wal))),
             thread("log-keeper", Box::new(keeper::run)),
+            thread("log-compactor", Box::new(compactor::run)),
         ];
         Ok(Arc::new(Self { shared, threads: Mutex::new(threads), lock: Mutex::new(Some(opened.lock)) }))
     }
@@ -110,6 +115,7 @@ impl EmbeddedLog {
         let closed = blocking(move || {
             shared.appends.close();
             shared.keeper.stop();
+            shared.compactor.stop();
             for thread in threads {
                 thread.join().map_err(|_| Error::internal("a thread of the log has panicked"))?;
             }
@@ -126,6 +132,17 @@ impl EmbeddedLog {
         let shared = self.shared.clone();
         blocking(move || {
             keeper::retain(&shared)?;
+            keeper::empty_graveyard(&shared, shared.settings.file_delete_delay);
+            Ok(())
+        })
+        .await
+    }
+
+    /// Compacts what is worth it now instead of when it is due, as fast as it goes.
+    pub async fn compact(&self) -> Result<()> {
+        let shared = self.shared.clone();
+        blocking(move || {
+            compactor::compact(&shared, false)?;
             keeper::empty_graveyard(&shared, shared.settings.file_delete_delay);
             Ok(())
         })
@@ -205,6 +222,7 @@ impl Drop for EmbeddedLog {
         self.shared.abandoned.store(true, Ordering::Release);
         self.shared.appends.close();
         self.shared.keeper.stop();
+        self.shared.compactor.stop();
         for thread in self.threads.get_mut().drain(..) {
             // A panic there has been reported where it happened.
             let _ = thread.join();
@@ -329,6 +347,11 @@ impl Log for EmbeddedLog {
 
     async fn delete_records(&self, of: &TopicPartition, before: Offset) -> Result<Offset> {
         let partition = self.shared.partition(of)?;
+        if !partition.config().cleanup.delete {
+            return Err(Error::new(DELETE_NOT_ALLOWED, format!("records of {of} cannot be deleted"))
+                .detail("the topic's cleanup.policy is `compact`, without `delete`")
+                .hint("write a tombstone for each key that shall go, or set cleanup.policy to `compact,delete`"));
+        }
         let bounds = partition.core.lock().bounds();
         let to = if before == -1 { bounds.high_watermark } else { before };
         if !(0..=bounds.high_watermark).contains(&to) {
@@ -349,6 +372,10 @@ impl Log for EmbeddedLog {
         if let Ok(partition) = self.shared.partition(of) {
             partition.hold(holder, from);
         }
+    }
+
+    fn compaction(&self) -> CompactionStats {
+        compactor::stats(&self.shared)
     }
 
     fn producers(&self, of: &TopicPartition) -> Result<Vec<ActiveProducer>> {

@@ -17,19 +17,17 @@ use world::{DiskLock, OpenMode, World};
 use super::{
     LogSettings, checkpoint,
     checkpoint::{Checkpoint, Saved},
+    compactor::Counters,
     core::{Core, Producers, Transactions},
     layout::{self, Layout},
     meta::Meta,
-    partition::{OpenFiles, Partition},
+    partition::{Compaction, OpenFiles, Partition, Start},
     queue::{Nudge, Queue},
     shared::Shared,
     topics,
-    wal::{Logged, Lsn, Wal, WalFiles, replay},
+    wal::{LSN_JUMP, Logged, Wal, WalFiles, replay},
 };
 
-/// Entries of the write-ahead log written before a start can never be taken for entries written after it: numbers
-/// jump by more than anyone can have used up in between.
-const LSN_JUMP: Lsn = 1 << 32;
 /// Segment files open at once, if the system's limit is unknown or larger.
 const OPEN_FILES_MAX: u64 = 8192;
 
@@ -69,6 +67,9 @@ pub(super) fn open(dir: &Path, settings: LogSettings, world: World) -> Result<Op
         in_flight_bytes: AtomicUsize::new(0),
         room: Notify::new(),
         keeper: Nudge::default(),
+        compactor: Nudge::default(),
+        compacting: Mutex::default(),
+        compaction: Counters::default(),
         checkpointing: Mutex::default(),
         clean_mark: AtomicBool::new(clean),
         written_bytes: AtomicU64::new(0),
@@ -89,14 +90,19 @@ pub(super) fn open(dir: &Path, settings: LogSettings, world: World) -> Result<Op
     Ok(Opened { wal: Wal::new(shared.wal.clone(), next), shared: Arc::new(shared), lock })
 }
 
-fn restore(saved: &Saved) -> (Core, i64) {
+fn restore(saved: &Saved) -> Start {
     let mut producers = Producers::default();
     for (pid, producer) in &saved.producers {
         producers.restore(*pid, producer.clone());
     }
     let transactions = Transactions::restore(&saved.begun, saved.aborted.clone());
     let epochs = saved.epochs.clone();
-    (Core::new(saved.log_start, saved.end, saved.place, epochs, producers, transactions), saved.since)
+    Start {
+        core: Core::new(saved.log_start, saved.end, saved.place, epochs, producers, transactions),
+        since: saved.since,
+        compaction: Compaction::restore(saved.cleaned_to, saved.next_horizon),
+        checkpointed: saved.place.segment,
+    }
 }
 
 /// Files of the write-ahead log: number, and whether it has the size of a new one.

@@ -161,6 +161,17 @@ impl Nudge {
         self.changed.notify_all();
     }
 
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.state.lock().stopped
+    }
+
+    /// Waits `patience`, nudged or not; `false` when told to stop.
+    pub(crate) fn pause(&self, patience: Duration) -> bool {
+        let mut state = self.state.lock();
+        self.changed.wait_while_for(&mut state, |state| !state.stopped, patience);
+        !state.stopped
+    }
+
     /// Waits for a nudge or `patience`; `false` when told to stop.
     pub(crate) fn wait(&self, patience: Duration) -> bool {
         let mut state = self.state.lock();

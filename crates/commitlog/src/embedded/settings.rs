@@ -22,6 +22,13 @@ pub struct LogSettings {
     pub retention_interval: Duration,
     /// How long the files of removed segments stay for readers that are still on them (`file.delete.delay.ms`).
     pub file_delete_delay: Duration,
+    /// How often the log looks for partitions that are worth compacting (`log.cleaner.backoff.ms`).
+    pub compaction_interval: Duration,
+    /// Most memory for the keys of a run (`log.cleaner.dedupe.buffer.size`): 24 bytes each. What does not fit waits for the next
+    /// run, which goes over the partition again.
+    pub compaction_map_bytes: usize,
+    /// Most bytes that compaction reads and writes in a second (`log.cleaner.io.max.bytes.per.second`).
+    pub compaction_bytes_per_second: u64,
     /// Idle producers are forgotten after this (`producer.id.expiration.ms`).
     pub producer_expiry: Duration,
 }
@@ -37,6 +44,9 @@ impl Default for LogSettings {
             checkpoint_interval: Duration::from_secs(20),
             retention_interval: Duration::from_secs(300),
             file_delete_delay: Duration::from_secs(60),
+            compaction_interval: Duration::from_secs(15),
+            compaction_map_bytes: 32 << 20,
+            compaction_bytes_per_second: 64 << 20,
             producer_expiry: Duration::from_secs(24 * 3600),
         }
     }

@@ -16,6 +16,7 @@ use world::World;
 
 use super::{
     LogSettings,
+    compactor::Counters,
     layout::Layout,
     meta::Meta,
     partition::{OpenFiles, Partition, Segment},
@@ -43,6 +44,11 @@ pub(crate) struct Shared {
     pub(crate) in_flight_bytes: AtomicUsize,
     pub(crate) room: Notify,
     pub(crate) keeper: Nudge,
+    pub(crate) compactor: Nudge,
+    /// Held while segments are compacted.
+    pub(crate) compacting: Mutex<()>,
+    /// What compaction has done since the log was opened.
+    pub(crate) compaction: Counters,
     pub(crate) checkpointing: Mutex<()>,
     /// The clean mark is on disk and must go before anything is written.
     pub(crate) clean_mark: AtomicBool,

@@ -10,9 +10,8 @@ use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    core::{Core, Epochs, Place, Producers, Transactions},
     layout::{self, FORMAT_VERSION},
-    partition::Partition,
+    partition::{Partition, Start},
     shared::{Shared, TopicHandle},
 };
 use crate::{
@@ -71,7 +70,7 @@ pub(super) fn create(shared: &Shared, spec: TopicSpec, validate_only: bool) -> R
     }
     let topic = Arc::new(topic);
     let now = shared.world.clock.now_ms();
-    let handle = handle(&dir, topic.clone(), |_| (fresh(), now));
+    let handle = handle(&dir, topic.clone(), |_| Start::fresh(now));
     shared.topics.write().insert(topic.name.clone(), handle);
     shared.changed();
     Ok(topic)
@@ -117,7 +116,7 @@ pub(super) fn create_partitions(shared: &Shared, name: &str, total: i32, validat
     let now = shared.world.clock.now_ms();
     handle.partitions.write().extend(
         (old.partitions..total)
-            .map(|number| Arc::new(Partition::new(&handle.topic, &handle.dir, number, fresh(), now))),
+            .map(|number| Arc::new(Partition::new(&handle.topic, &handle.dir, number, Start::fresh(now)))),
     );
     shared.changed();
     Ok(())
@@ -167,26 +166,17 @@ fn store(shared: &Shared, dir: &Path, topic: &Topic) -> Result<()> {
     disk.write_atomic(&path, &bytes).map_err(|error| Error::io(format!("cannot write {}", path.display()), &error))
 }
 
-fn fresh() -> Core {
-    Core::new(0, 0, Place::default(), Epochs::first(), Producers::default(), Transactions::default())
-}
-
-fn handle(dir: &Path, topic: Arc<Topic>, mut core: impl FnMut(PartitionId) -> (Core, i64)) -> Arc<TopicHandle> {
+fn handle(dir: &Path, topic: Arc<Topic>, mut start: impl FnMut(PartitionId) -> Start) -> Arc<TopicHandle> {
     let (id, count) = (topic.id, topic.partitions);
     let topic = Arc::new(RwLock::new(topic));
-    let partitions = (0..count)
-        .map(|number| {
-            let (core, since) = core(number);
-            Arc::new(Partition::new(&topic, dir, number, core, since))
-        })
-        .collect();
+    let partitions = (0..count).map(|number| Arc::new(Partition::new(&topic, dir, number, start(number)))).collect();
     Arc::new(TopicHandle { id, dir: dir.to_owned(), topic, partitions: RwLock::new(partitions) })
 }
 
-/// All topics on disk, each partition as `core` says. Finishes deletions.
+/// All topics on disk, each partition as `start` says. Finishes deletions.
 pub(super) fn load(
     shared: &Shared,
-    mut core: impl FnMut(TopicId, PartitionId) -> Option<(Core, i64)>,
+    mut start: impl FnMut(TopicId, PartitionId) -> Option<Start>,
 ) -> Result<BTreeMap<TopicName, Arc<TopicHandle>>> {
     let disk = &*shared.world.disk;
     let root = shared.layout.topics();
@@ -219,7 +209,7 @@ pub(super) fn load(
             overrides: stored.overrides,
             config,
         });
-        let handle = handle(&dir, topic, |number| core(stored.id, number).unwrap_or_else(|| (fresh(), now)));
+        let handle = handle(&dir, topic, |number| start(stored.id, number).unwrap_or_else(|| Start::fresh(now)));
         topics.insert(stored.name, handle);
     }
     Ok(topics)

@@ -16,15 +16,12 @@ use world::{TaskKind, World};
 use super::{OFFSETS_TOPIC, core::Answer, types::*};
 use crate::{
     groups::core::{Effect, Event, GroupCoordinator, Now, ReplyId, WriteId},
-    log::{Append, Appended, Isolation, Log, TopicSpec},
+    log::{Append, Appended, Isolation, Log},
+    own_topic,
     record::{self, BatchBuilder, Codec, Marker, NO_SEQUENCE},
     transactions::Identity,
 };
 
-/// Largest batch of a snapshot.
-const SNAPSHOT_BATCH_BYTES: usize = 256 << 10;
-/// Most offsets of a transaction in one of its batches.
-const SNAPSHOT_LINES_MAX: usize = 1000;
 /// How much of the offsets topic is read at a time when it is replayed.
 const REPLAY_BYTES: usize = 4 << 20;
 
@@ -45,20 +42,14 @@ struct State {
     core: GroupCoordinator,
     waiting: HashMap<ReplyId, oneshot::Sender<Answer>>,
     next_reply: u64,
-    records_since_snapshot: usize,
-    snapshot_running: bool,
-    /// Commits in transactions and markers under way: what is open is not settled.
-    transactional_in_flight: usize,
 }
 
-/// An append whose end the core, or the garbage collection, waits for.
+/// An append whose end the core waits for.
 enum Outcome {
     Write {
         id: WriteId,
-        is_transactional: bool,
         append: BoxFuture<'static, Result<Appended>>,
     },
-    Snapshot(Vec<BoxFuture<'static, Result<Appended>>>),
     Marker {
         producer: ProducerId,
         marker: Marker,
@@ -76,17 +67,12 @@ impl Groups {
     pub async fn open_with(log: Arc<dyn Log>, settings: GroupSettings, world: World) -> Result<Arc<Self>> {
         let place = TopicPartition::new(TopicName::new(OFFSETS_TOPIC).expect("a legal name"), 0);
         let mut core = GroupCoordinator::new(settings.clone());
-        let records = if log.topic(OFFSETS_TOPIC).is_some() { replay(&*log, &place, &mut core).await? } else { 0 };
+        if own_topic::update(&*log, &place.topic).await? {
+            replay(&*log, &place, &mut core).await?;
+        }
         core.replayed(now(&world));
         let (written, outcomes) = mpsc::unbounded_channel();
-        let state = State {
-            core,
-            waiting: HashMap::new(),
-            next_reply: 0,
-            records_since_snapshot: records,
-            snapshot_running: false,
-            transactional_in_flight: 0,
-        };
+        let state = State { core, waiting: HashMap::new(), next_reply: 0 };
         let groups =
             Arc::new(Self { log, world, settings, place, state: Mutex::new(state), written, timers: Notify::new() });
         let tasks = groups.world.tasks.clone();
@@ -177,8 +163,7 @@ impl Groups {
         let (done, ended) = oneshot::channel();
         {
             // Under the lock: behind all commits that were answered.
-            let mut state = self.state.lock();
-            state.transactional_in_flight += 1;
+            let _state = self.state.lock();
             let batch = marker.batch(producer.producer, producer.epoch, coordinator_epoch, self.world.clock.now_ms());
             let append = self.log.append(&self.place, batch, Append { internal: true });
             self.hand_over(Outcome::Marker { producer: producer.producer, marker, append, done });
@@ -260,16 +245,13 @@ impl Groups {
                     }
                 }
                 Effect::Write { id, producer, records } => {
-                    state.records_since_snapshot += records.len();
-                    state.transactional_in_flight += usize::from(producer.is_some());
                     let records: Vec<_> = records.iter().map(|(k, v)| (k.as_ref(), v.as_deref())).collect();
                     // `append` fixes the order now; the lock is held, so it is the order of the core's decisions.
                     let append = self.append(producer, &records);
-                    self.hand_over(Outcome::Write { id, is_transactional: producer.is_some(), append });
+                    self.hand_over(Outcome::Write { id, append });
                 }
             }
         }
-        self.maybe_snapshot(state);
         if state.core.next_deadline() < deadline {
             self.timers.notify_one();
         }
@@ -297,42 +279,6 @@ impl Groups {
         let _stopping = self.written.send(outcome);
     }
 
-    /// Writes what is alive and lets go of the rest, once most of the topic is garbage.
-    fn maybe_snapshot(&self, state: &mut State) {
-        let floor = state.core.settings().snapshot_after_records;
-        if state.snapshot_running || state.transactional_in_flight > 0 || state.records_since_snapshot < floor {
-            return;
-        }
-        let live = state.core.snapshot();
-        if state.records_since_snapshot < live.len().saturating_mul(4) {
-            return;
-        }
-        let (mut appends, mut batch, mut bytes) = (Vec::new(), Vec::new(), 0);
-        for (key, value) in &live {
-            batch.push((key.as_ref(), Some(value.as_ref())));
-            bytes += key.len() + value.len();
-            if bytes >= SNAPSHOT_BATCH_BYTES {
-                appends.push(self.append(None, &batch));
-                batch.clear();
-                bytes = 0;
-            }
-        }
-        if appends.is_empty() || !batch.is_empty() {
-            if batch.is_empty() {
-                // Nothing is alive: a tombstone marks the place.
-                batch.push((b"\0\x02\0\0", None));
-            }
-            appends.push(self.append(None, &batch));
-        }
-        for (producer, lines) in state.core.open_snapshot() {
-            let lines: Vec<_> = lines.iter().map(|(key, value)| (key.as_ref(), Some(value.as_ref()))).collect();
-            appends.extend(lines.chunks(SNAPSHOT_LINES_MAX).map(|lines| self.append(Some(producer), lines)));
-        }
-        state.records_since_snapshot = live.len();
-        state.snapshot_running = true;
-        self.hand_over(Outcome::Snapshot(appends));
-    }
-
     async fn hear_outcomes(self: Arc<Self>, mut outcomes: mpsc::UnboundedReceiver<Outcome>) {
         loop {
             let outcome = tokio::select! {
@@ -340,49 +286,24 @@ impl Groups {
                 () = self.world.tasks.stopping() => return,
             };
             match outcome {
-                Some(Outcome::Write { id, is_transactional, append }) => {
+                Some(Outcome::Write { id, append }) => {
                     let result = append.await;
                     if let Err(error) = &result {
                         tracing::warn!(%error, "could not write to the offsets topic");
                     }
-                    let mut state = self.state.lock();
-                    state.transactional_in_flight -= usize::from(is_transactional);
-                    self.step(&mut state, Event::Written { id, durable: result.is_ok() });
+                    self.step(&mut self.state.lock(), Event::Written { id, durable: result.is_ok() });
                 }
                 Some(Outcome::Marker { producer, marker, append, done }) => {
                     let result = append.await;
-                    {
-                        let mut state = self.state.lock();
-                        state.transactional_in_flight -= 1;
-                        if result.is_ok() {
-                            self.step(&mut state, Event::TransactionEnded { producer, marker });
-                        }
+                    if result.is_ok() {
+                        self.step(&mut self.state.lock(), Event::TransactionEnded { producer, marker });
                     }
                     // Whoever asked may have gone.
                     let _gone = done.send(result.map(drop));
                 }
-                Some(Outcome::Snapshot(appends)) => {
-                    if let Err(error) = self.finish_snapshot(appends).await {
-                        tracing::warn!(%error, "could not shorten the offsets topic");
-                    }
-                    self.state.lock().snapshot_running = false;
-                }
                 None => return,
             }
         }
-    }
-
-    async fn finish_snapshot(&self, appends: Vec<BoxFuture<'static, Result<Appended>>>) -> Result<()> {
-        let mut first = None;
-        for append in appends {
-            let appended = append.await?;
-            first.get_or_insert(appended.base_offset);
-        }
-        if let Some(first) = first {
-            self.log.delete_records(&self.place, first).await?;
-            tracing::debug!(before = first, "offsets topic shortened");
-        }
-        Ok(())
     }
 
     async fn keep_time(self: Arc<Self>) {
@@ -417,17 +338,7 @@ impl Groups {
     }
 
     async fn ensure_topic(&self) -> Result<()> {
-        if self.log.topic(OFFSETS_TOPIC).is_some() {
-            return Ok(());
-        }
-        let spec = TopicSpec::new(self.place.topic.clone(), 1)
-            .with("retention.ms", "-1")
-            .with("retention.bytes", "-1")
-            .with("segment.bytes", "16777216");
-        match self.log.create_topic(spec, false).await {
-            Err(error) if error.kind() != model::ErrorKind::TopicExists => Err(error),
-            _ => Ok(()),
-        }
+        own_topic::ensure(&*self.log, &self.place.topic).await
     }
 }
 
@@ -449,8 +360,8 @@ fn each(answer: Option<Answer>, count: usize) -> Vec<Result<(), GroupError>> {
     }
 }
 
-/// Feeds the core all records of the offsets topic; returns how many there are.
-async fn replay(log: &dyn Log, place: &TopicPartition, core: &mut GroupCoordinator) -> Result<usize> {
+/// Feeds the core all records of the offsets topic.
+async fn replay(log: &dyn Log, place: &TopicPartition, core: &mut GroupCoordinator) -> Result<()> {
     const RECORDS_BYTES_MAX: usize = 64 << 20;
     let mut next = log.bounds(place)?.log_start;
     let (mut count, mut unknown) = (0, 0);
@@ -489,5 +400,5 @@ async fn replay(log: &dyn Log, place: &TopicPartition, core: &mut GroupCoordinat
     if unknown > 0 {
         tracing::warn!(unknown, count, "records of the offsets topic that are not understood");
     }
-    Ok(count)
+    Ok(())
 }

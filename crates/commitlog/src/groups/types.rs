@@ -27,8 +27,6 @@ pub struct GroupSettings {
     pub expiry_interval: Duration,
     /// Longest metadata text of a commit (`offset.metadata.max.bytes`).
     pub metadata_bytes_max: usize,
-    /// Records written to the offsets topic before it is considered for a new snapshot.
-    pub snapshot_after_records: usize,
 }
 
 impl Default for GroupSettings {
@@ -43,7 +41,6 @@ impl Default for GroupSettings {
             offsets_retention: Duration::from_secs(7 * 24 * 3600),
             expiry_interval: Duration::from_secs(600),
             metadata_bytes_max: 4096,
-            snapshot_after_records: 20_000,
         }
     }
 }

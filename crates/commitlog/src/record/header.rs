@@ -24,6 +24,10 @@ pub const NO_TIMESTAMP: TimestampMs = -1;
 /// Bits of the attributes.
 pub(super) const TRANSACTIONAL: i16 = 0x10;
 pub(super) const CONTROL: i16 = 0x20;
+/// The base timestamp is the delete horizon (KIP-534).
+const DELETE_HORIZON: i16 = 0x40;
+/// The codec.
+const CODEC: i16 = 0x07;
 
 /// "This batch is not in its producer's sequence."
 pub(crate) const NO_SEQUENCE: i32 = -1;
@@ -157,6 +161,33 @@ impl Header {
 
     pub fn is_control(&self) -> bool {
         self.attributes & CONTROL != 0
+    }
+
+    /// When its tombstones, or its marker, may go: given by the compaction that first saw them without what they end
+    /// (KIP-534). Times of records are still relative to [`Header::base_timestamp`].
+    pub fn delete_horizon(&self) -> Option<TimestampMs> {
+        (self.attributes & DELETE_HORIZON != 0).then_some(self.base_timestamp)
+    }
+
+    /// Sets the delete horizon. Times of records are relative to it: they must be written anew.
+    pub(super) fn set_delete_horizon(&mut self, at: TimestampMs) {
+        self.attributes |= DELETE_HORIZON;
+        self.base_timestamp = at;
+    }
+
+    /// Makes it the header of a batch without records, which keeps offsets and producer (Kafka's
+    /// `DefaultRecordBatch.writeEmptyHeader`).
+    pub(super) fn set_empty(&mut self) {
+        self.attributes &= !(DELETE_HORIZON | CODEC);
+        (self.base_timestamp, self.max_timestamp) = (NO_TIMESTAMP, NO_TIMESTAMP);
+        self.count = 0;
+    }
+
+    /// Says how long the records behind it are, and seals.
+    pub(super) fn fit(&mut self, records: &[u8]) {
+        self.batch_length = i32::try_from(records.len() + HEADER_BYTES - LENGTH_PREFIX_BYTES)
+            .expect("a batch of fewer records is smaller than 2 GiB");
+        self.seal(records);
     }
 
     /// Gives all records the log's time. The CRC must be made anew.

@@ -33,7 +33,8 @@ impl Marker {
 
     /// What a batch says if it is a control batch; `records` follow its header.
     pub(crate) fn of(header: &Header, records: &Bytes) -> Result<Option<Self>> {
-        header.is_control().then(|| Self::of_control(header, records)).transpose()
+        // Compaction leaves an empty one where the marker has gone and its producer lives.
+        (header.is_control() && header.count > 0).then(|| Self::of_control(header, records)).transpose()
     }
 
     fn of_control(header: &Header, records: &Bytes) -> Result<Self> {

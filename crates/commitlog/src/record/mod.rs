@@ -11,6 +11,7 @@ mod codec;
 mod header;
 mod marker;
 mod reader;
+mod rewrite;
 mod varint;
 
 pub use builder::BatchBuilder;
@@ -19,3 +20,4 @@ pub use header::{HEADER_BYTES, Header, MAGIC, NO_TIMESTAMP};
 pub(crate) use header::{NO_SEQUENCE, add_sequence};
 pub use marker::Marker;
 pub use reader::{Batch, Batches, Headers, Record, Records, batches};
+pub(crate) use rewrite::{emptied, rewrite};

@@ -85,9 +85,9 @@ pub struct Record<'a> {
     pub timestamp: TimestampMs,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
-    header_count: usize,
+    pub(super) header_count: usize,
     /// Headers as stored, checked when the record was read.
-    headers: &'a [u8],
+    pub(super) headers: &'a [u8],
 }
 
 impl<'a> Record<'a> {

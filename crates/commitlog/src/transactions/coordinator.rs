@@ -21,7 +21,8 @@ use super::{
 };
 use crate::{
     groups::{CommitRequest, GroupError, Groups, OFFSETS_TOPIC},
-    log::{Append, Appended, Isolation, Log, TopicSpec},
+    log::{Append, Appended, Isolation, Log},
+    own_topic,
     record::{self, BatchBuilder, Codec, Marker},
 };
 
@@ -87,7 +88,8 @@ impl Transactions {
     ) -> Result<Arc<Self>> {
         let topic = |name: &str| TopicPartition::new(TopicName::new(name).expect("a legal name"), 0);
         let (place, offsets) = (topic(TRANSACTIONS_TOPIC), topic(OFFSETS_TOPIC));
-        let known = if log.topic(TRANSACTIONS_TOPIC).is_some() { replay(&*log, &place).await? } else { HashMap::new() };
+        let is_there = own_topic::update(&*log, &place.topic).await?;
+        let known = if is_there { replay(&*log, &place).await? } else { HashMap::new() };
         let mut ids = HashMap::new();
         let mut open = HashMap::new();
         for (id, transaction) in known {
@@ -312,7 +314,7 @@ impl Transactions {
     /// Writes what a transaction becomes; it is so once that is durable.
     async fn become_durable(&self, slot: &Slot, next: Transaction) -> Result<(), TransactionError> {
         let write = async {
-            self.ensure_topic().await?;
+            own_topic::ensure(&*self.log, &self.place.topic).await?;
             self.write(&slot.id, Some(&next)).await
         };
         write.await.map_err(|error| not_available(&error))?;
@@ -468,20 +470,6 @@ impl Transactions {
             self.ids.lock().remove(&slot.id);
         }
         Ok(())
-    }
-
-    async fn ensure_topic(&self) -> Result<()> {
-        if self.log.topic(TRANSACTIONS_TOPIC).is_some() {
-            return Ok(());
-        }
-        let spec = TopicSpec::new(self.place.topic.clone(), 1)
-            .with("retention.ms", "-1")
-            .with("retention.bytes", "-1")
-            .with("segment.bytes", "16777216");
-        match self.log.create_topic(spec, false).await {
-            Err(error) if error.kind() != ErrorKind::TopicExists => Err(error),
-            _ => Ok(()),
-        }
     }
 }
 

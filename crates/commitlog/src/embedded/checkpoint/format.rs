@@ -5,11 +5,13 @@
 //! partition  topic id, 16 │ number i32 │ log start i64 │ end i64 │ segment i64 │ position u64 │ segment begun, ms i64
 //!            │ epochs u32 │ (epoch i32, start i64)* │ producers u32 │ producer*
 //!            │ open transactions u32 │ (first i64, producer i64)* │ aborted u32 │ (producer i64, first i64, last i64)*
+//!            │ compacted to i64 │ next delete horizon, ms i64, or 2⁶³ − 1
 //! producer   id i64 │ used, ms i64 │ batches u8 │ batch*
 //! batch      epoch i16 │ first sequence i32 │ last sequence i32 │ base offset i64 │ last offset i64 │ append time i64
 //! ```
-//! Version 1 ends each partition after its producers. It says: of each partition, everything before `end` is in its segment files and on disk, the last of it ending at
-//! `position` of the segment with base offset `segment`; entries of the write-ahead log before `lsn` are not needed.
+//! Version 1 ends each partition after its producers, version 2 after what was aborted. It says: of each partition, everything
+//! before `end` is in its segment files and on disk, the last of it ending at `position` of the segment with base offset
+//! `segment`; entries of the write-ahead log before `lsn` are not needed.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -25,7 +27,8 @@ use crate::{
 };
 
 const MAGIC: &[u8; 4] = b"LHCP";
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
+const VERSION_WITHOUT_COMPACTION: u32 = 2;
 const VERSION_WITHOUT_TRANSACTIONS: u32 = 1;
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,6 +49,10 @@ pub(crate) struct Saved {
     /// Open transactions: first offset and producer.
     pub(crate) begun: Vec<(Offset, ProducerId)>,
     pub(crate) aborted: Vec<Aborted>,
+    /// Everything before it has been compacted.
+    pub(crate) cleaned_to: Offset,
+    /// When the first tombstone or marker in there may go.
+    pub(crate) next_horizon: Option<TimestampMs>,
 }
 
 impl Checkpoint {
@@ -93,6 +100,8 @@ impl Checkpoint {
                 out.put_i64(aborted.first);
                 out.put_i64(aborted.last);
             }
+            out.put_i64(saved.cleaned_to);
+            out.put_i64(saved.next_horizon.unwrap_or(TimestampMs::MAX));
         }
         let crc = crc32c::crc32c(&out);
         out.put_u32(crc);
@@ -106,7 +115,7 @@ impl Checkpoint {
             return None;
         }
         let version = u32_of(&mut rest)?;
-        if ![VERSION, VERSION_WITHOUT_TRANSACTIONS].contains(&version) {
+        if ![VERSION, VERSION_WITHOUT_COMPACTION, VERSION_WITHOUT_TRANSACTIONS].contains(&version) {
             return None;
         }
         let mut checkpoint = Self { lsn: i64_of(&mut rest)? as u64, partitions: HashMap::new() };
@@ -146,8 +155,13 @@ impl Checkpoint {
                     aborted.push(Aborted { producer, first, last });
                 }
             }
+            let (cleaned_to, next_horizon) = match version {
+                VERSION => (i64_of(&mut rest)?, Some(i64_of(&mut rest)?).filter(|at| *at != TimestampMs::MAX)),
+                _ => (0, None),
+            };
             let epochs = Epochs::restore(epochs)?;
-            let saved = Saved { log_start, end, place, since, epochs, producers, begun, aborted };
+            let saved =
+                Saved { log_start, end, place, since, epochs, producers, begun, aborted, cleaned_to, next_horizon };
             checkpoint.partitions.insert(key, saved);
         }
         rest.is_empty().then_some(checkpoint)
@@ -186,6 +200,8 @@ mod tests {
             producers: vec![(11, Producer { batches: [kept, kept].into(), used_at: 12 })],
             begun: vec![(13, 14)],
             aborted: vec![Aborted { producer: 15, first: 16, last: 17 }],
+            cleaned_to: 18,
+            next_horizon: (end % 2 == 0).then_some(19),
         };
         let partitions = (0..20).map(|n| ((TopicId::from_u128(n), n as i32), saved(n as i64 + 10))).collect();
         Checkpoint { lsn: 42, partitions }
@@ -194,6 +210,34 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         assert_eq!(Checkpoint::read(&example().write()), Some(example()));
+    }
+
+    /// The bytes of an older version: what came later in each partition is left out.
+    fn as_version(version: u32, saved: &Saved) -> Vec<u8> {
+        let one = Checkpoint { lsn: 42, partitions: [((TopicId::from_u128(1), 2), saved.clone())].into() };
+        let mut bytes = one.write();
+        let left_out = match version {
+            VERSION_WITHOUT_COMPACTION => 16,
+            _ => 16 + 4 + 16 * saved.begun.len() + 4 + 24 * saved.aborted.len(),
+        };
+        bytes.truncate(bytes.len() - 4 - left_out);
+        bytes[4..8].copy_from_slice(&version.to_be_bytes());
+        let crc = crc32c::crc32c(&bytes);
+        bytes.put_u32(crc);
+        bytes
+    }
+
+    #[test]
+    fn older_versions_are_read() {
+        let saved = example().partitions.into_values().next().expect("one");
+        for version in [VERSION_WITHOUT_TRANSACTIONS, VERSION_WITHOUT_COMPACTION] {
+            let read = Checkpoint::read(&as_version(version, &saved)).expect("whole");
+            let mut expected = Saved { cleaned_to: 0, next_horizon: None, ..saved.clone() };
+            if version == VERSION_WITHOUT_TRANSACTIONS {
+                (expected.begun, expected.aborted) = Default::default();
+            }
+            assert_eq!(read.partitions.into_values().collect::<Vec<_>>(), [expected]);
+        }
     }
 
     proptest! {

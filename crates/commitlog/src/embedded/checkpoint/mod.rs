@@ -66,6 +66,11 @@ pub(crate) fn checkpoint(shared: &Shared) -> Result<()> {
         return Err(error);
     }
     dirty.iter().flat_map(|(_, dirt)| &dirt.segments).for_each(|segment| segment.settle());
+    for partition in &partitions {
+        if let Some(saved) = checkpoint.partitions.get(&(partition.topic_id, partition.name.partition)) {
+            partition.note_checkpoint(saved.place.segment);
+        }
+    }
     shared.checkpoint_bytes.store(written, Ordering::Relaxed);
     shared.wal.free_before(lsn, spare_files_max(&shared.settings));
     Ok(())
@@ -104,6 +109,7 @@ fn save(partition: &Partition) -> Option<Saved> {
         return None;
     }
     let since = partition.active_since();
+    let (cleaned_to, next_horizon) = partition.compaction.lock().saved();
     let core = partition.core.lock();
     let is_fresh = core.log_end == 0 && core.epochs.current() == 0;
     (!is_fresh).then(|| {
@@ -117,6 +123,8 @@ fn save(partition: &Partition) -> Option<Saved> {
             producers: core.producers.before(core.high_watermark).collect(),
             begun,
             aborted,
+            cleaned_to,
+            next_horizon,
         }
     })
 }

@@ -4,14 +4,15 @@ use bytes::Bytes;
 use model::{
     Error, Result, TimestampMs,
     error::codes::{
-        BATCH_CORRUPT, BATCH_INVALID, BATCH_LARGER_THAN_SEGMENT, BATCH_TOO_LARGE, TIMESTAMP_INVALID,
-        TRANSACTION_NOT_OPEN,
+        BATCH_CORRUPT, BATCH_INVALID, BATCH_LARGER_THAN_SEGMENT, BATCH_TOO_LARGE, RECORD_WITHOUT_KEY,
+        TIMESTAMP_INVALID, TRANSACTION_NOT_OPEN,
     },
 };
 
+use super::compaction::KEYS_BLOCK_BYTES_MAX;
 use crate::{
     log::Append,
-    record::{Batch, Codec, HEADER_BYTES, Header, Marker, NO_TIMESTAMP, Records},
+    record::{Batch, Codec, HEADER_BYTES, Header, Marker, NO_TIMESTAMP, Record, Records, decompress},
     topic::TopicConfig,
 };
 
@@ -74,8 +75,16 @@ pub(crate) fn check_batch(bytes: &Bytes, how: Append, config: &TopicConfig, now:
             header.producer_id, header.base_sequence, header.producer_epoch
         )));
     }
+    if header.delete_horizon().is_some() {
+        return Err(invalid("only compaction gives delete horizons".to_owned()));
+    }
     let records = bytes.slice(HEADER_BYTES..);
-    if header.codec()? == Codec::None {
+    if config.cleanup.compact && !header.is_control() {
+        // Compaction will look into it: what it cannot read would stay for ever.
+        let block = decompress(header.codec()?, &records, KEYS_BLOCK_BYTES_MAX)?;
+        check_records(&header, &block)?;
+        check_keys(&header, &block)?;
+    } else if header.codec()? == Codec::None {
         check_records(&header, &records)?;
     }
     if config.log_append_time {
@@ -104,6 +113,17 @@ fn check_records(header: &Header, block: &[u8]) -> Result<()> {
         expected += 1;
     }
     Ok(())
+}
+
+/// Compaction tells records apart by their keys.
+fn check_keys(header: &Header, block: &[u8]) -> Result<()> {
+    let lacks_key = |record: &Result<Record<'_>>| record.as_ref().is_ok_and(|record| record.key.is_none());
+    match Records::new(header, block).position(|record| lacks_key(&record)) {
+        None => Ok(()),
+        Some(index) => Err(Error::new(RECORD_WITHOUT_KEY, "a record of a compacted topic has no key")
+            .detail(format!("record {index} of the batch"))
+            .hint("compaction keeps the last record of each key, so every record needs one")),
+    }
 }
 
 fn check_times(header: &Header, bytes: &Bytes, config: &TopicConfig, now: TimestampMs) -> Result<()> {

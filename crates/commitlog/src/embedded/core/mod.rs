@@ -1,6 +1,7 @@
 //! What a partition decides, without touching a file or a clock.
 
 mod admission;
+pub(crate) mod compaction;
 mod epochs;
 mod in_place;
 mod producers;
@@ -106,6 +107,11 @@ impl Core {
         core
     }
 
+    /// A partition that has never been written to.
+    pub(crate) fn fresh() -> Self {
+        Self::new(0, 0, Place::default(), Epochs::first(), Producers::default(), Transactions::default())
+    }
+
     pub(crate) fn bounds(&self) -> Bounds {
         Bounds {
             log_start: self.log_start,
@@ -162,7 +168,9 @@ impl Core {
         self.producers.note(header, now);
         match marker {
             Some(marker) => self.transactions.end(header.producer_id, header.base_offset, marker),
-            None if header.is_transactional() => self.transactions.write(header.producer_id, header.base_offset),
+            None if header.is_transactional() && !header.is_control() => {
+                self.transactions.write(header.producer_id, header.base_offset)
+            }
             None => {}
         }
     }
@@ -279,6 +287,12 @@ impl Core {
     /// Nothing is on its way.
     pub(crate) fn is_quiet(&self) -> bool {
         self.in_flight == 0
+    }
+
+    /// What comes next goes to a new segment, which begins where everything ends.
+    pub(crate) fn begin_segment(&mut self, base_offset: Offset) {
+        assert_eq!(self.high_watermark, base_offset, "nothing is on its way to the segment before");
+        self.place = Place { segment: base_offset, position: 0 };
     }
 
     fn assert_ordered(&self) {

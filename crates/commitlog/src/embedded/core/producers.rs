@@ -149,6 +149,14 @@ impl Producers {
         })
     }
 
+    /// The last offset of the last batch before `end` of each producer.
+    pub(crate) fn last_offsets(&self, end: Offset) -> HashMap<ProducerId, Offset> {
+        let last = |producer: &Producer| {
+            producer.batches.iter().rev().map(|kept| kept.last_offset).find(|last_offset| *last_offset < end)
+        };
+        self.0.iter().filter_map(|(&pid, producer)| Some((pid, last(producer)?))).collect()
+    }
+
     pub(crate) fn restore(&mut self, pid: ProducerId, producer: Producer) {
         self.0.insert(pid, producer);
     }

@@ -101,6 +101,14 @@ impl Transactions {
         self.aborted.drain(..gone);
     }
 
+    /// No record of these is left: nobody needs to know that they were aborted. Readers that did would wait in vain for a
+    /// marker that may be gone, too.
+    pub(crate) fn forget(&mut self, gone: &[Aborted]) {
+        if !gone.is_empty() {
+            self.aborted.retain(|aborted| !gone.contains(aborted));
+        }
+    }
+
     /// As it was, or will be, when everything before `end` is durable and nothing else has come.
     pub(crate) fn before(&self, end: Offset) -> (Vec<(Offset, ProducerId)>, Vec<Aborted>) {
         (self.begun.range(..end).map(|(&first, begun)| (first, begun.producer)).collect(), self.aborted.clone())

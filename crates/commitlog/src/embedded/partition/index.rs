@@ -4,7 +4,8 @@
 //! file:   "LHIX" │ version u32 │ base offset i64 │ entry*
 //! entry:  relative offset u32 │ position u32 │ largest timestamp before it i64
 //! ```
-//! An entry stands for the batch that begins at `position`; there is one about every 4 KiB, the first for the first batch.
+//! An entry stands for the batch that begins at `position`; there is one about every 4 KiB, the first for the first batch
+//! (which compaction may have left behind the segment's base offset).
 //! Of a sealed segment the last entry stands for the end: its position is the file's length. Both numbers rise strictly
 //! (of the end entry too). The file is advisory: entries that break the rules are ignored, missing ones are found again by
 //! reading the segment.
@@ -121,7 +122,7 @@ impl Saved {
         let mut entries: Vec<Entry> = Vec::with_capacity(bytes.len() / ENTRY_BYTES as usize);
         for entry in bytes.as_chunks().0.iter().map(decode) {
             let follows = match entries.last() {
-                None => (entry.relative, entry.position) == (0, 0),
+                None => entry.position == 0,
                 Some(last) => {
                     entry.relative > last.relative
                         && entry.position > last.position

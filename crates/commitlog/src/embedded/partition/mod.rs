@@ -3,6 +3,7 @@
 //! Three locks, always taken in this order: `files` (whoever changes files; held over I/O, by the log's own threads and
 //! readers that load), `segments` (the list; short), `core` (decisions; short, never over I/O).
 
+mod compacted;
 mod index;
 mod read;
 mod scan;
@@ -12,7 +13,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -21,9 +22,13 @@ use model::{Error, Offset, PartitionId, Result, TimestampMs, TopicId, TopicParti
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::Notify;
 
+pub(crate) use compacted::{CompactedWriter, Compaction};
 pub(crate) use segment::{OpenFiles, Segment, Stored};
 
-use super::{core::Core, layout};
+use super::{
+    core::Core,
+    layout::{self, SegmentName},
+};
 use crate::{
     log::Subscription,
     record::{HEADER_BYTES, Header, Marker},
@@ -49,6 +54,29 @@ pub(crate) struct Partition {
     bytes: AtomicU64,
     /// Stands for the age of segments that were there when the log was opened.
     since: TimestampMs,
+    /// What compaction has done.
+    pub(crate) compaction: Mutex<Compaction>,
+    /// Segments before the one with this base offset are on disk by the last checkpoint: recovery does not look into them.
+    checkpointed: AtomicI64,
+    /// How often segments were replaced, or what was known of their transactions.
+    replaced: AtomicU64,
+}
+
+/// What a partition begins with.
+pub(crate) struct Start {
+    pub(crate) core: Core,
+    /// See [`Partition::since`].
+    pub(crate) since: TimestampMs,
+    pub(crate) compaction: Compaction,
+    /// See [`Partition::checkpointed`].
+    pub(crate) checkpointed: Offset,
+}
+
+impl Start {
+    /// Of one that has never been written to.
+    pub(crate) fn fresh(since: TimestampMs) -> Self {
+        Self { core: Core::fresh(), since, compaction: Compaction::default(), checkpointed: 0 }
+    }
 }
 
 /// What the holder of the lock on files needs to know.
@@ -91,9 +119,9 @@ impl Partition {
         topic: &Arc<RwLock<Arc<Topic>>>,
         topic_dir: &std::path::Path,
         number: PartitionId,
-        core: Core,
-        since: TimestampMs,
+        start: Start,
     ) -> Self {
+        let Start { core, since, compaction, checkpointed } = start;
         let now = topic.read().clone();
         Self {
             name: TopicPartition::new(now.name.clone(), number),
@@ -110,6 +138,9 @@ impl Partition {
             holds: Mutex::default(),
             bytes: AtomicU64::new(0),
             since,
+            compaction: Mutex::new(compaction),
+            checkpointed: AtomicI64::new(checkpointed),
+            replaced: AtomicU64::new(0),
         }
     }
 
@@ -204,18 +235,25 @@ impl Partition {
 
     fn list(&self, open: &OpenFiles) -> Result<Vec<Arc<Segment>>> {
         let failed = |error| Error::io(format!("cannot list {}", self.dir.display()), &error);
-        let mut segments = Vec::new();
-        for name in open.disk.list(&self.dir).map_err(failed)? {
-            let Some(base) = layout::segment_base(&name) else { continue };
-            let path = layout::segment(&self.dir, base);
+        let names = open.disk.list(&self.dir).map_err(failed)?;
+        let current = layout::current_segments(names.iter().filter_map(|name| SegmentName::parse(name)).collect());
+        for over in names.iter().filter(|name| layout::is_left_over(name, &current)) {
+            tracing::debug!(partition = %self.name, file = over, "removed: compaction has left it over");
+            open.disk.remove_file(&self.dir.join(over)).map_err(failed)?;
+        }
+        let mut segments = Vec::with_capacity(current.len());
+        let mut turn = 0;
+        for name in current {
+            let path = name.path(&self.dir);
             let len = open
                 .disk
                 .open(&path, world::OpenMode::Read)
                 .and_then(|file| file.len())
                 .map_err(|error| Error::io(format!("cannot open {}", path.display()), &error))?;
-            segments.push(Arc::new(Segment::existing(&self.dir, base, self.since, len)));
+            turn = turn.max(name.compacted.map_or(0, |compacted| compacted.turn));
+            segments.push(Arc::new(Segment::existing(&self.dir, name, self.since, len)));
         }
-        segments.sort_by_key(|segment| segment.base_offset);
+        self.compaction.lock().turn = turn;
         Ok(segments)
     }
 
@@ -276,7 +314,7 @@ impl Partition {
     ) -> Result<Arc<Segment>> {
         let last = self.active_segment();
         if let Some(last) = &last {
-            let too_old = now.saturating_sub(last.created_ms) >= config.segment_ms;
+            let too_old = now.saturating_sub(last.created_ms) >= config.segment_ms_max();
             let full = last.len() + batch.size() as u64 > config.segment_bytes
                 || batch.next_offset - last.base_offset > i64::from(i32::MAX);
             if last.len() == 0 || !(files.roll || too_old || full) {
@@ -438,6 +476,8 @@ impl Partition {
         }
         files.new_names = true;
         files.loaded = true;
+        // The segment that was being written was empty, and its name is lost: what lies before it stays as it is.
+        files.roll |= kept.last().is_some_and(|last| last.base_offset < place.segment);
         let first = kept.first().map(|segment| segment.base_offset);
         self.set_segments(kept);
         let mut core = self.core.lock();

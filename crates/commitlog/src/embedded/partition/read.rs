@@ -1,6 +1,6 @@
 //! Reading a partition: by offset and by time.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
 use model::{Error, Offset, Result, TimestampMs, error::codes::OFFSET_OUT_OF_RANGE};
@@ -24,6 +24,29 @@ impl Partition {
         isolation: Isolation,
         may_block: bool,
     ) -> Result<Option<Slice>> {
+        self.undisturbed(|| self.read_once(open, from, bytes_max, isolation, may_block))
+    }
+
+    /// Looks again if compaction has replaced segments meanwhile: what was found may be of before, and what is known of its
+    /// transactions of after.
+    fn undisturbed<T>(&self, look: impl Fn() -> Result<T>) -> Result<T> {
+        loop {
+            let before = self.replaced.load(Ordering::Acquire);
+            let found = look();
+            if self.replaced.load(Ordering::Acquire) == before {
+                return found;
+            }
+        }
+    }
+
+    fn read_once(
+        &self,
+        open: &OpenFiles,
+        from: Offset,
+        bytes_max: usize,
+        isolation: Isolation,
+        may_block: bool,
+    ) -> Result<Option<Slice>> {
         let bounds = self.core.lock().bounds();
         if from < bounds.log_start || from > bounds.log_end {
             return Err(self.out_of_range(from, &bounds));
@@ -36,16 +59,22 @@ impl Partition {
         if !self.make_loaded(open, may_block)? {
             return Ok(None);
         }
-        let (segment, next_base) = self.segment_at(from)?;
-        let Some(position) = segment.locate(open, from, may_block)? else { return Ok(None) };
-        let len = segment.len();
-        if position >= len {
-            // No batch of this file reaches `from`, yet the offset exists.
-            return match next_base {
-                Some(next) if next <= from => Ok(Some(nothing)),
-                _ => Err(corrupt(segment.path(), len, format!("the records from offset {from} on are missing"))),
-            };
-        }
+        let mut at = from;
+        let (segment, position, len) = loop {
+            let (segment, next_base) = self.segment_at(at)?;
+            let Some(position) = segment.locate(open, at, may_block)? else { return Ok(None) };
+            let len = segment.len();
+            if position < len {
+                break (segment, position, len);
+            }
+            // No batch of this file reaches the offset: compaction took it, or it is missing.
+            match next_base {
+                Some(next) if segment.compacted.is_some() && next < end => at = next,
+                _ => {
+                    return Err(corrupt(segment.path(), len, format!("the records from offset {from} on are missing")));
+                }
+            }
+        };
         let file = segment.file(open)?;
         let mut want = bytes_max.max(HEADER_BYTES).min((len - position) as usize);
         if !may_block && !file.is_cached(position, want) {
@@ -120,6 +149,10 @@ impl Partition {
 
     /// See [`crate::Log::offset_at`]; may wait for the device.
     pub(crate) fn offset_at(&self, open: &OpenFiles, time: TimeQuery) -> Result<Option<OffsetAt>> {
+        self.undisturbed(|| self.offset_at_once(open, time))
+    }
+
+    fn offset_at_once(&self, open: &OpenFiles, time: TimeQuery) -> Result<Option<OffsetAt>> {
         let (bounds, epochs) = {
             let core = self.core.lock();
             (core.bounds(), core.epochs.clone())
@@ -178,7 +211,8 @@ impl Segment {
             if header.max_timestamp < time || header.last_offset() < bounds.log_start {
                 continue;
             }
-            if header.is_log_append_time() {
+            let is_whole = header.count == header.last_offset_delta + 1;
+            if header.is_log_append_time() && is_whole {
                 return Ok(Some((header.base_offset.max(bounds.log_start), header.max_timestamp)));
             }
             let batch = Batch { header, bytes: self.batch(open, position, &header)? };

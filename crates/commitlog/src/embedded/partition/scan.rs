@@ -11,7 +11,7 @@ use crate::record::{HEADER_BYTES, Header};
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// Reads batches from `position` on; large ones are skipped over, not read, unless asked for.
-pub(super) struct Scan<'a> {
+pub(crate) struct Scan<'a> {
     file: Arc<dyn DiskFile>,
     name: &'a std::path::Path,
     end: u64,
@@ -26,7 +26,7 @@ impl<'a> Scan<'a> {
     }
 
     /// Position and header of the next batch; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<(u64, Header)>> {
+    pub(crate) fn next(&mut self) -> Result<Option<(u64, Header)>> {
         if self.position >= self.end {
             return Ok(None);
         }
@@ -43,7 +43,7 @@ impl<'a> Scan<'a> {
     }
 
     /// All bytes of a batch that [`Scan::next`] returned.
-    pub(super) fn batch(&mut self, position: u64, header: &Header) -> Result<&[u8]> {
+    pub(crate) fn batch(&mut self, position: u64, header: &Header) -> Result<&[u8]> {
         self.bytes(position, header.size())
     }
 

@@ -19,7 +19,10 @@ use super::{
     scan::{Scan, corrupt},
 };
 use crate::{
-    embedded::{core::Place, layout},
+    embedded::{
+        core::Place,
+        layout::{self, Compacted, SegmentName},
+    },
     record::{HEADER_BYTES, Header},
 };
 
@@ -59,6 +62,8 @@ impl Stored {
 
 pub(crate) struct Segment {
     pub(crate) base_offset: Offset,
+    /// Compaction wrote it, in this turn, for the offsets up to this end: there are holes.
+    pub(crate) compacted: Option<Compacted>,
     /// When its first batch was written, by the node's clock.
     pub(crate) created_ms: TimestampMs,
     path: PathBuf,
@@ -104,10 +109,15 @@ struct Ends {
 impl Segment {
     /// A new one, without a file yet.
     pub(super) fn new(partition_dir: &Path, base_offset: Offset, created_ms: TimestampMs) -> Self {
+        Self::named(partition_dir, SegmentName::plain(base_offset), created_ms)
+    }
+
+    fn named(partition_dir: &Path, name: SegmentName, created_ms: TimestampMs) -> Self {
         Self {
-            base_offset,
+            base_offset: name.base,
+            compacted: name.compacted,
             created_ms,
-            path: layout::segment(partition_dir, base_offset),
+            path: name.path(partition_dir),
             file: Mutex::new(None),
             used: AtomicBool::new(true),
             len: AtomicU64::new(0),
@@ -120,8 +130,8 @@ impl Segment {
     }
 
     /// One that is there, with `len` bytes of batches.
-    pub(super) fn existing(partition_dir: &Path, base_offset: Offset, created_ms: TimestampMs, len: u64) -> Self {
-        let segment = Self::new(partition_dir, base_offset, created_ms);
+    pub(super) fn existing(partition_dir: &Path, name: SegmentName, created_ms: TimestampMs, len: u64) -> Self {
+        let segment = Self::named(partition_dir, name, created_ms);
         segment.len.store(len, Ordering::Release);
         *segment.index.write() = Index::Unknown;
         segment
@@ -369,7 +379,7 @@ impl Segment {
 
     /// Position of the first batch that ends after `offset`; the end of the segment if there is none. `None`: only by
     /// waiting for the device, and `may_block` is false.
-    pub(super) fn locate(self: &Arc<Self>, open: &OpenFiles, offset: Offset, may_block: bool) -> Result<Option<u64>> {
+    pub(crate) fn locate(self: &Arc<Self>, open: &OpenFiles, offset: Offset, may_block: bool) -> Result<Option<u64>> {
         if offset <= self.base_offset {
             return Ok(Some(0));
         }
@@ -463,6 +473,15 @@ impl Segment {
         Ok((max >= 0).then_some(max))
     }
 
+    /// Time of its first batch; when it was begun, if that has none.
+    pub(crate) fn oldest_ms(self: &Arc<Self>, open: &OpenFiles) -> Result<TimestampMs> {
+        let first = self.scan_from(open, 0, self.len())?.next()?;
+        Ok(first.map_or(self.created_ms, |(_, header)| match header.max_timestamp {
+            time @ 0.. => time,
+            _ => self.created_ms,
+        }))
+    }
+
     /// All bytes of one batch.
     pub(super) fn batch(self: &Arc<Self>, open: &OpenFiles, position: u64, header: &Header) -> Result<bytes::Bytes> {
         let mut bytes = Vec::new();
@@ -471,7 +490,7 @@ impl Segment {
     }
 
     /// A walk over its batches from `position` to the end of the file, known to be good or not.
-    pub(super) fn scan_from(self: &Arc<Self>, open: &OpenFiles, position: u64, end: u64) -> Result<Scan<'_>> {
+    pub(crate) fn scan_from(self: &Arc<Self>, open: &OpenFiles, position: u64, end: u64) -> Result<Scan<'_>> {
         Ok(Scan::new(self.file(open)?, &self.path, position, end))
     }
 

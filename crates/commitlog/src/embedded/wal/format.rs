@@ -22,6 +22,10 @@ use crate::{embedded::layout::FORMAT_VERSION, record::HEADER_BYTES};
 /// Number of an entry.
 pub(crate) type Lsn = u64;
 
+/// Entries of the write-ahead log written before a start can never be taken for entries written after it: numbers
+/// jump by more than anyone can have used up in between.
+pub(crate) const LSN_JUMP: Lsn = 1 << 32;
+
 pub(super) const FILE_HEADER_BYTES: usize = 64;
 pub(super) const ENTRY_HEADER_BYTES: usize = 48;
 const MAGIC: &[u8; 4] = b"LHWL";

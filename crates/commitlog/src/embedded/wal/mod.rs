@@ -5,5 +5,5 @@ mod format;
 mod replay;
 
 pub(crate) use files::{Wal, WalFiles, Write};
-pub(crate) use format::Lsn;
+pub(crate) use format::{LSN_JUMP, Lsn};
 pub(crate) use replay::{Logged, replay};

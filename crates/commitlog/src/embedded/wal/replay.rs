@@ -6,7 +6,7 @@ use bytes::Bytes;
 use model::{Error, Result, error::codes::CORRUPT};
 use world::{Disk, DiskFile, OpenMode};
 
-use super::format::{ENTRY_HEADER_BYTES, Entry, FILE_HEADER_BYTES, FileHeader, Kind, Lsn};
+use super::format::{ENTRY_HEADER_BYTES, Entry, FILE_HEADER_BYTES, FileHeader, Kind, LSN_JUMP, Lsn};
 use crate::{
     embedded::layout,
     record::{HEADER_BYTES, Header},
@@ -56,8 +56,10 @@ pub(crate) fn replay(
         let (end, whole) =
             read_file(file, |logged, lsn| if lsn >= from && lsn < void_from { each(logged) } else { Ok(()) })?;
         let until = files.get(at + 1).map_or(end, |later| later.header.first_lsn);
-        // A file was begun only when all entries of the one before were durable, or void.
-        if end < until.min(void_from) && !whole && until > from {
+        // A file was begun only when all entries of the one before were durable, or void; or by a later start, which took in
+        // all that there was.
+        let is_of_later_start = until >= end.saturating_add(LSN_JUMP);
+        if end < until.min(void_from) && !whole && until > from && !is_of_later_start {
             return Err(Error::new(CORRUPT, "the write-ahead log is damaged").detail(format!(
                 "{} ends at entry {end}, the next file begins with {until}",
                 layout::wal_file(dir, file.number).display()

@@ -82,6 +82,8 @@ pub(super) struct Member {
 /// An offset, what is durable of it and what is on its way.
 pub(super) struct OffsetEntry {
     pub(super) durable: Option<CommittedOffset>,
+    /// With which write that came.
+    pub(super) at: WriteId,
     pub(super) pending: Option<(WriteId, CommittedOffset)>,
     /// Writes before this one belong to an entry that was deleted.
     pub(super) born: WriteId,
@@ -256,6 +258,7 @@ impl Group {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn snapshot(&self) -> Vec<(Bytes, Bytes)> {
         let mut records = Vec::with_capacity(self.offsets.len() + 1);
         if self.stored {

@@ -192,13 +192,18 @@ impl Out {
         self.effects.push(Effect::Answer { reply, answer });
     }
 
+    /// Numbers rise in the order of the records they stand for, replayed ones included.
+    fn next_write_id(&mut self) -> WriteId {
+        self.next_write += 1;
+        WriteId(self.next_write - 1)
+    }
+
     fn write(&mut self, records: Vec<(Bytes, Option<Bytes>)>, write: Write) -> WriteId {
         self.write_in(None, records, write)
     }
 
     fn write_in(&mut self, producer: Option<Identity>, records: Vec<(Bytes, Option<Bytes>)>, write: Write) -> WriteId {
-        let id = WriteId(self.next_write);
-        self.next_write += 1;
+        let id = self.next_write_id();
         self.writes.insert(id, write);
         self.effects.push(Effect::Write { id, producer, records });
         id
@@ -314,7 +319,7 @@ impl GroupCoordinator {
             }
             Write::TransactionalCommit { group, reply, mut results, offsets, producer } => {
                 if durable {
-                    self.transactional_commit_written(&group, offsets, producer);
+                    self.transactional_commit_written(&group, id, offsets, producer);
                 } else {
                     results.iter_mut().filter(|r| r.is_ok()).for_each(|r| *r = Err(GroupError::NotAvailable));
                 }
@@ -388,6 +393,7 @@ impl GroupCoordinator {
     }
 
     /// Records that say all there is to say, as of the writes asked for so far.
+    #[cfg(test)]
     pub fn snapshot(&self) -> Vec<(Bytes, Bytes)> {
         self.groups.values().flat_map(Group::snapshot).collect()
     }

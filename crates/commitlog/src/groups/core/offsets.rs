@@ -1,6 +1,6 @@
 //! Committed offsets: written, shown once durable, forgotten in time.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use bytes::Bytes;
 use model::PartitionId;
@@ -34,7 +34,7 @@ impl GroupCoordinator {
                 let entry = group
                     .offsets
                     .entry((committed.topic.clone(), committed.partition))
-                    .or_insert_with(|| OffsetEntry { durable: None, pending: None, born: id });
+                    .or_insert_with(|| OffsetEntry { durable: None, at: id, pending: None, born: id });
                 entry.pending = Some((id, committed.offset.clone()));
             }
             let written = self.out.write(lines, Write::Commit { group: name.clone(), reply, results, offsets });
@@ -83,7 +83,7 @@ impl GroupCoordinator {
             let key = (committed.topic.clone(), committed.partition);
             let Some(entry) = group.offsets.get_mut(&key).filter(|entry| entry.born <= id) else { continue };
             if durable {
-                entry.durable = Some(committed.offset.clone());
+                (entry.durable, entry.at) = (Some(committed.offset.clone()), id);
             }
             if entry.pending.as_ref().is_some_and(|(pending, _)| *pending == id) {
                 entry.pending = None;
@@ -106,6 +106,7 @@ impl GroupCoordinator {
             return self.out.answer(reply, Answer::Done(Err(error)));
         }
         let group = self.remove_group(&name.into()).expect("found above");
+        self.forget_open(|place| *place.0 == *name);
         self.out.write(group.tombstones(), Write::Deletion { reply, answer: Answer::Done(Ok(())) });
     }
 
@@ -119,7 +120,7 @@ impl GroupCoordinator {
             return self.out.answer(reply, Answer::Done(Err(GroupError::GroupNotEmpty)));
         }
         let subscribed = subscribed.unwrap_or_default();
-        let (mut results, mut lines) = (Vec::new(), Vec::new());
+        let (mut results, mut lines, mut gone) = (Vec::new(), Vec::new(), HashSet::new());
         for (topic, partition) in partitions {
             if subscribed.contains(&topic) {
                 results.push(Err(GroupError::SubscribedToTopic));
@@ -127,8 +128,10 @@ impl GroupCoordinator {
             }
             results.push(Ok(()));
             lines.push((records::offset_key(&name, &topic, partition), None));
-            group.offsets.remove(&(topic, partition));
+            group.offsets.remove(&(topic.clone(), partition));
+            gone.insert((topic, partition));
         }
+        self.forget_open(|(group, topic, partition)| *group == name && gone.contains(&(topic.clone(), *partition)));
         if lines.is_empty() {
             self.out.answer(reply, Answer::Each(results));
         } else {
@@ -138,6 +141,7 @@ impl GroupCoordinator {
     }
 
     pub(super) fn forget_topic(&mut self, topic: &Arc<str>) {
+        self.forget_open(|place| place.1 == *topic);
         let names: Vec<_> = self.groups.keys().cloned().collect();
         for name in names {
             self.remove_offsets(&name, |key, _| key.0 == *topic);
@@ -153,9 +157,11 @@ impl GroupCoordinator {
         for name in names {
             let Some(group) = self.groups.get(&name) else { continue };
             let subscribed = group.subscribed_topics();
+            let awaited = self.open_of(&name);
             let (state, since, committer_only) = (group.state, group.state_since_ms, group.protocol_type.is_none());
             let expired = |key: &(Arc<str>, PartitionId), entry: &OffsetEntry| {
-                let Some(offset) = entry.durable.as_ref().filter(|_| entry.pending.is_none()) else { return false };
+                let is_awaited = entry.pending.is_some() || awaited.contains(key);
+                let Some(offset) = entry.durable.as_ref().filter(|_| !is_awaited) else { return false };
                 match state {
                     GroupState::Empty if committer_only => over(offset.committed_ms),
                     GroupState::Empty => over(since.max(offset.committed_ms)),
@@ -200,7 +206,9 @@ impl GroupCoordinator {
         value: Option<&[u8]>,
     ) -> bool {
         let name: Arc<str> = group.into();
+        let at = self.out.next_write_id();
         let Some(value) = value else {
+            self.forget_open(|place| *place == (name.clone(), topic.clone(), partition));
             if let Some(group) = self.groups.get_mut(&name) {
                 group.offsets.remove(&(topic, partition));
                 self.rearm(&name);
@@ -209,7 +217,7 @@ impl GroupCoordinator {
         };
         let Some(offset) = records::parse_offset(value) else { return false };
         let group = self.groups.entry(name.clone()).or_insert_with(|| Group::new(name, offset.committed_ms));
-        let entry = OffsetEntry { durable: Some(offset), pending: None, born: WriteId(0) };
+        let entry = OffsetEntry { durable: Some(offset), at, pending: None, born: WriteId(0) };
         group.offsets.insert((topic, partition), entry);
         true
     }

@@ -432,6 +432,48 @@ fn groups_live_on_after_a_restart() {
     }
 }
 
+/// The last record of an offset counts, whenever its transaction ends: so it does once compaction has taken the others.
+#[test]
+fn of_an_offset_the_last_record_counts_not_the_last_marker() {
+    let producer = Identity { producer: 7, epoch: 0 };
+    let transactional = |bench: &mut Bench, offset| {
+        let offsets = vec![OffsetToCommit { topic: "t".into(), offset, ..OffsetToCommit::default() }];
+        let request = CommitRequest { who: outsider(), offsets };
+        bench.ask(|reply| Event::CommitInTransaction { reply, request, producer });
+    };
+    let end = |bench: &mut Bench| bench.step(Event::TransactionEnded { producer: 7, marker: Marker::Commit });
+
+    let mut bench = Bench::new();
+    transactional(&mut bench, 5);
+    bench.commit(outsider(), 9);
+    end(&mut bench);
+    assert_eq!(bench.offset(), Some(9), "written later");
+    transactional(&mut bench, 11);
+    end(&mut bench);
+    assert_eq!(bench.offset(), Some(11));
+
+    // Replayed whole, and without the records that later ones have replaced.
+    let (first, second) = (bench.log[0].clone(), bench.log[1].clone());
+    for is_compacted in [false, true] {
+        let mut after = Bench::new();
+        if !is_compacted {
+            after.core.replay_in_transaction(producer, &first.0, first.1.as_deref());
+        }
+        after.core.replay(&second.0, second.1.as_deref());
+        after.core.replay_marker(7, Marker::Commit);
+        assert_eq!(after.offset(), Some(9));
+    }
+
+    // What was deleted is not brought back by a marker; what a transaction may change does not expire meanwhile.
+    transactional(&mut bench, 12);
+    bench.pass(Duration::from_secs(30 * 24 * 3600));
+    assert_eq!(bench.offset(), Some(11));
+    let partitions = vec![("t".into(), 0)];
+    bench.ask(|reply| Event::DeleteOffsets { reply, group: "g".into(), partitions });
+    end(&mut bench);
+    assert_eq!(bench.offset(), None);
+}
+
 #[test]
 fn offsets_of_abandoned_groups_go_after_a_week() {
     let mut bench = Bench::new();

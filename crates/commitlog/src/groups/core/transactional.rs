@@ -1,11 +1,10 @@
 //! Offsets committed in transactions: durable at once, shown when the transaction commits (KIP-98, KIP-447).
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
-use bytes::Bytes;
 use model::{PartitionId, ProducerId};
 
 use super::{
@@ -24,8 +23,12 @@ pub(super) type Open = HashMap<ProducerId, OpenOffsets>;
 /// What a producer's open transaction will commit.
 pub(super) struct OpenOffsets {
     epoch: i16,
-    offsets: BTreeMap<(Arc<str>, Arc<str>, PartitionId), CommittedOffset>,
+    /// And with which write each came.
+    offsets: BTreeMap<Place, (WriteId, CommittedOffset)>,
 }
+
+/// Group, topic and partition of an offset.
+pub(super) type Place = (Arc<str>, Arc<str>, PartitionId);
 
 impl GroupCoordinator {
     pub(super) fn commit_in_transaction(&mut self, reply: ReplyId, request: CommitRequest, producer: Identity) {
@@ -53,35 +56,40 @@ impl GroupCoordinator {
     pub(super) fn transactional_commit_written(
         &mut self,
         group: &Arc<str>,
+        id: WriteId,
         offsets: Vec<Committed>,
         producer: Identity,
     ) {
         for Committed { topic, partition, offset } in offsets {
-            self.keep_open(producer, (group.clone(), topic, partition), offset);
+            self.keep_open(producer, (group.clone(), topic, partition), id, offset);
         }
     }
 
-    fn keep_open(&mut self, producer: Identity, place: (Arc<str>, Arc<str>, PartitionId), offset: CommittedOffset) {
+    fn keep_open(&mut self, producer: Identity, place: Place, id: WriteId, offset: CommittedOffset) {
         let open = self
             .open
             .entry(producer.producer)
             .or_insert_with(|| OpenOffsets { epoch: producer.epoch, offsets: BTreeMap::new() });
         open.epoch = producer.epoch;
-        open.offsets.insert(place, offset);
+        open.offsets.insert(place, (id, offset));
     }
 
-    /// The marker of a producer's transaction is durable.
+    /// The marker of a producer's transaction is durable. Of each offset the last record counts, not the last marker: so it does
+    /// after compaction, and in Kafka (`CommitRecordMetadataAndOffset.olderThan`).
     pub(super) fn end_transaction(&mut self, producer: ProducerId, marker: Marker) {
         let Some(open) = self.open.remove(&producer).filter(|_| marker == Marker::Commit) else { return };
-        for ((name, topic, partition), offset) in open.offsets {
+        for ((name, topic, partition), (id, offset)) in open.offsets {
             let now_ms = offset.committed_ms;
             let group = self.groups.entry(name.clone()).or_insert_with(|| Group::new(name.clone(), now_ms));
             let entry = group.offsets.entry((topic, partition)).or_insert_with(|| OffsetEntry {
                 durable: None,
+                at: id,
                 pending: None,
                 born: WriteId(0),
             });
-            entry.durable = Some(offset);
+            if entry.durable.is_none() || entry.at < id {
+                (entry.durable, entry.at) = (Some(offset), id);
+            }
             self.rearm(&name);
         }
     }
@@ -92,16 +100,15 @@ impl GroupCoordinator {
         self.open.values().any(|open| open.offsets.contains_key(&place))
     }
 
-    /// As [`Self::snapshot`], of open transactions.
-    pub fn open_snapshot(&self) -> Vec<(Identity, Vec<(Bytes, Bytes)>)> {
-        let lines = |open: &OpenOffsets| {
-            let line = |((group, topic, partition), offset): (&(Arc<str>, Arc<str>, PartitionId), &CommittedOffset)| {
-                (records::offset_key(group, topic, *partition), records::offset_value(offset))
-            };
-            open.offsets.iter().map(line).collect()
-        };
-        let identity = |(&producer, open): (&ProducerId, &OpenOffsets)| Identity { producer, epoch: open.epoch };
-        self.open.iter().map(|entry| (identity(entry), lines(entry.1))).collect()
+    /// Offsets of a group that open transactions may change.
+    pub(super) fn open_of(&self, group: &Arc<str>) -> HashSet<(Arc<str>, PartitionId)> {
+        let places = self.open.values().flat_map(|open| open.offsets.keys()).filter(|place| place.0 == *group);
+        places.map(|(_, topic, partition)| (topic.clone(), *partition)).collect()
+    }
+
+    /// These offsets have been deleted, and what open transactions wrote of them before.
+    pub(super) fn forget_open(&mut self, is_gone: impl Fn(&Place) -> bool) {
+        self.open.values_mut().for_each(|open| open.offsets.retain(|place, _| !is_gone(place)));
     }
 
     // ── replay ──
@@ -110,7 +117,8 @@ impl GroupCoordinator {
     pub fn replay_in_transaction(&mut self, producer: Identity, key: &[u8], value: Option<&[u8]>) -> bool {
         let Some(records::Key::Offset { group, topic, partition }) = records::parse_key(key) else { return false };
         let Some(offset) = value.and_then(records::parse_offset) else { return false };
-        self.keep_open(producer, (group.into(), topic.into(), partition), offset);
+        let id = self.out.next_write_id();
+        self.keep_open(producer, (group.into(), topic.into(), partition), id, offset);
         true
     }
 

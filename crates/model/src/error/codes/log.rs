@@ -36,6 +36,10 @@ codes! {
         "The batch's checksum is right, but its records do not decompress or do not follow the format, so the producer wrote it wrong. The detail says where. Other batches of the partition are not affected.";
     TRANSACTION_NOT_OPEN = "LH0118" InvalidTxnState "a batch does not fit its producer's transaction"
         "A producer with an open transaction in a partition writes nothing outside of it there, and a batch of a transaction comes from a producer. Nothing was appended. Abort the transaction and begin again; if it happens every time, the client is wrong.";
+    RECORD_WITHOUT_KEY = "LH0119" InvalidRecord "a record of a compacted topic has no key"
+        "The topic's `cleanup.policy` is `compact`: of each key the last record is kept, so a record without a key would be lost. Nothing of the batch was appended. Give every record a key, or use a topic whose `cleanup.policy` is `delete`.";
+    DELETE_NOT_ALLOWED = "LH0120" PolicyViolation "the topic's policy does not allow to delete records"
+        "`DeleteRecords` moves the start of a partition, and a topic whose `cleanup.policy` is `compact` alone keeps the last record of every key, however old. Write a tombstone (a record without a value) for each key that shall go, or set the policy to `compact,delete`.";
     GROUP_NOT_FOUND = "LH0150" GroupIdNotFound "there is no such group"
         "The group has no members and no committed offsets, or never had. Groups appear with their first member or commit and go seven days after the last one left. `ListGroups` (for example `kafka-consumer-groups --list`) shows those that exist.";
     GROUP_NOT_EMPTY = "LH0151" GroupNotEmpty "the group still has members"
