@@ -9,15 +9,15 @@ use std::{
 use bytes::Bytes;
 use commitlog::{
     Append, Appended, Topic,
-    record::Header,
+    record::{Batch, Header, Records},
     transactions::{Identity, TransactionError},
 };
 use futures::future::BoxFuture;
 use kafka_protocol::messages::{
     ProduceRequest, ProduceResponse, TopicName as WireTopic,
-    produce_response::{PartitionProduceResponse, TopicProduceResponse},
+    produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse},
 };
-use model::{Result, TopicPartition};
+use model::{Result, TopicPartition, error::codes::RECORD_WITHOUT_KEY};
 use uuid::Uuid;
 
 use super::{code, errors, place, text};
@@ -36,6 +36,10 @@ const HEADER_BYTES: usize = 61;
 const CODEC_MASK: u8 = 0b111;
 const CODEC_ZSTD: u8 = 4;
 const TRANSACTIONAL: u8 = 1 << 4;
+/// From this version on answers tell which records are wrong.
+const RECORD_ERRORS_FROM: i16 = 8;
+/// Largest block that is looked into for that; the log does not look into larger ones either.
+const BLOCK_BYTES_MAX: usize = 64 << 20;
 /// First version that is the second transaction protocol (KIP-890), and first that names topics by id (KIP-516).
 const TRANSACTIONS_V2_FROM: i16 = 12;
 const TOPIC_IDS_FROM: i16 = 13;
@@ -64,7 +68,16 @@ struct TopicAppends {
 
 enum PartitionAppend {
     Refused(i16, &'static str),
-    Going { append: BoxFuture<'static, Result<Appended>>, counters: Arc<TopicCounters>, records: u64, bytes: u64 },
+    Going(Going),
+}
+
+struct Going {
+    append: BoxFuture<'static, Result<Appended>>,
+    counters: Arc<TopicCounters>,
+    records: u64,
+    bytes: u64,
+    /// The batch, where the answer says which of its records have no key.
+    keyed: Option<Bytes>,
 }
 
 impl<'a> Wanted<'a> {
@@ -134,10 +147,12 @@ pub(crate) async fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answ
                         Err(refusal) => refused(refusal),
                         Ok(records) => {
                             let bytes = batch.len() as u64;
+                            let keyed = topic.config.cleanup.compact.then(|| batch.clone());
                             match append(&context, &place, batch, not_added) {
                                 Err(refusal) => refused(refusal),
                                 Ok(append) => {
-                                    PartitionAppend::Going { append, counters: counters.clone(), records, bytes }
+                                    let counters = counters.clone();
+                                    PartitionAppend::Going(Going { append, counters, records, bytes, keyed })
                                 }
                             }
                         }
@@ -248,6 +263,19 @@ pub(crate) fn check(batch: &[u8], version: i16) -> Result<u64, (i16, &'static st
     Ok(u64::from(u32::from_be_bytes(count)))
 }
 
+/// The records of a batch that have no key (KIP-467).
+fn without_key(batch: &Bytes) -> Vec<BatchIndexAndErrorMessage> {
+    let Ok(batch) = Batch::parse(batch) else { return Vec::new() };
+    let Ok(block) = batch.decompress(BLOCK_BYTES_MAX) else { return Vec::new() };
+    let refusal = |index| {
+        BatchIndexAndErrorMessage::default()
+            .with_batch_index(index)
+            .with_batch_index_error_message(Some("a record of a compacted topic needs a key".into()))
+    };
+    let records = (0..).zip(Records::new(&batch.header, &block));
+    records.filter(|(_, record)| record.as_ref().is_ok_and(|r| r.key.is_none())).map(|(at, _)| refusal(at)).collect()
+}
+
 async fn finish(context: Context, acks: i16, appends: Vec<TopicAppends>) -> Outcome {
     let stats = &context.shared.stats;
     let mut failed = None;
@@ -260,7 +288,7 @@ async fn finish(context: Context, acks: i16, appends: Vec<TopicAppends>) -> Outc
                 PartitionAppend::Refused(code, why) => {
                     response.with_error_code(code).with_base_offset(-1).with_error_message(Some(why.into()))
                 }
-                PartitionAppend::Going { append, counters, records, bytes } => match append.await {
+                PartitionAppend::Going(Going { append, counters, records, bytes, keyed }) => match append.await {
                     Ok(appended) => {
                         if !appended.duplicate {
                             stats.batches_in.fetch_add(1, Relaxed);
@@ -274,10 +302,15 @@ async fn finish(context: Context, acks: i16, appends: Vec<TopicAppends>) -> Outc
                             .with_log_append_time_ms(appended.log_append_time)
                             .with_log_start_offset(appended.log_start)
                     }
-                    Err(error) => response
-                        .with_error_code(code(&error))
-                        .with_base_offset(-1)
-                        .with_error_message(Some(text(&error.to_string()))),
+                    Err(error) => {
+                        let refused =
+                            keyed.filter(|_| context.version >= RECORD_ERRORS_FROM && error.is(RECORD_WITHOUT_KEY));
+                        response
+                            .with_error_code(code(&error))
+                            .with_base_offset(-1)
+                            .with_error_message(Some(text(&error.to_string())))
+                            .with_record_errors(refused.map(|batch| without_key(&batch)).unwrap_or_default())
+                    }
                 },
             };
             if response.error_code != 0 {

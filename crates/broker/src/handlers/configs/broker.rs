@@ -53,8 +53,12 @@ const GROUPS: [Row<GroupSettings>; 6] = [
 ];
 
 /// What topics without a setting of their own get: the broker's name for it and the topic's.
-const TOPICS: [(&str, &str); 8] = [
+const TOPICS: [(&str, &str); 12] = [
     ("compression.type", "compression.type"),
+    ("log.cleaner.delete.retention.ms", "delete.retention.ms"),
+    ("log.cleaner.max.compaction.lag.ms", "max.compaction.lag.ms"),
+    ("log.cleaner.min.cleanable.ratio", "min.cleanable.dirty.ratio"),
+    ("log.cleaner.min.compaction.lag.ms", "min.compaction.lag.ms"),
     ("log.cleanup.policy", "cleanup.policy"),
     ("log.message.timestamp.type", "message.timestamp.type"),
     ("log.retention.bytes", "retention.bytes"),
@@ -76,6 +80,7 @@ pub(super) fn settings(context: &Context) -> Vec<Described> {
         set("advertised.listeners", &address, Text, "What clients are told to connect to."),
         set("broker.id", &node, Int, "There is one broker."),
         fixed("default.replication.factor", "1", Int, "One node keeps each partition."),
+        fixed("log.cleaner.enable", "true", Boolean, "Topics whose policy says so are compacted."),
         fixed("delete.topic.enable", "true", Boolean, "Topics can be deleted."),
         set("listeners", &address, List, "Where the door listens."),
         set("node.id", &node, Int, "There is one broker."),
