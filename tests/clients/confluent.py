@@ -267,6 +267,56 @@ def admin():
     check(topic not in client.list_topics(timeout=10).topics, "topic deleted")
 
 
+def read_from_start(topic):
+    """Everything a committed reader sees: (offset, key, value)."""
+    consumer = Consumer({**BASE, "group.id": name("reader"), "enable.partition.eof": True, "check.crcs": True})
+    consumer.assign([TopicPartition(topic, 0, 0)])
+    got = []
+    while True:
+        message = consumer.poll(10)
+        check(message is not None, f"{topic}: no answer")
+        if message.error():
+            check(message.error().name() == "_PARTITION_EOF", f"{topic}: {message.error()}")
+            consumer.close()
+            return got
+        got.append((message.offset(), message.key(), message.value()))
+
+
+def compaction():
+    """As librdkafka's test 0077: what is left after a while is the last value of each key, and tombstones go."""
+    topic = name("compacted")
+    config = {"cleanup.policy": "compact", "segment.ms": "2000", "delete.retention.ms": "3000"}
+    client = AdminClient(BASE)
+    client.create_topics([NewTopic(topic, 1, 1, config=config)])[topic].result(10)
+    expected, failed = {}, []
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"]:
+        producer = Producer({**BASE, "enable.idempotence": True, "compression.type": codec})
+        for i in range(2000):
+            key, value = f"key {i % 50}".encode(), f"{codec} {i}".encode()
+            producer.produce(topic, value, key=key, on_delivery=lambda e, m: e and failed.append(e))
+            expected[key] = value
+        for i in range(0, 50, 5):
+            producer.produce(topic, None, key=f"key {i}".encode(), on_delivery=lambda e, m: e and failed.append(e))
+            del expected[f"key {i}".encode()]
+        check(producer.flush(30) == 0 and not failed, f"delivery: {failed[:1]}")
+    producer.produce(topic, b"no key", on_delivery=lambda e, m: e and failed.append(e))
+    producer.flush(30)
+    check([e.name() for e in failed] == ["INVALID_RECORD"], f"without a key: {failed}")
+
+    def is_compacted():
+        got = read_from_start(topic)
+        last = {}
+        for _, key, value in got:
+            last[key] = value
+        check({k: v for k, v in last.items() if v is not None} == expected, "the last values are what they were")
+        check([o for o, _, _ in got] == sorted(o for o, _, _ in got), "offsets rise")
+        time.sleep(1)
+        return len(got) == len(expected)
+
+    # A node first brings the records to the topic's table.
+    until(300, "all of it is compacted, tombstones are gone", is_compacted)
+
+
 if __name__ == "__main__":
     tests = [codecs, headers_and_nulls, idempotence, large_records, seek_by_time, wakes_at_once, commits, admin]
-    run(__file__, tests + [cooperative, static_members, rebalance_after_kill], member)
+    run(__file__, tests + [cooperative, static_members, rebalance_after_kill, compaction], member)
