@@ -303,10 +303,11 @@ async fn policies_can_be_changed() {
 
     set("compact,delete").await;
     house.fill(100, 5).await;
-    house.compact().await;
+    // Before new records move into the same segments.
     house.log.retain().await.expect("retain");
     let start = house.log.bounds(&at).expect("bounds").log_start;
     assert!(start >= 90, "what is old goes, compacted or not: {start}");
+    house.compact().await;
     assert_eq!(house.log.delete_records(&at, 150).await.expect("allowed"), 150);
     let left = house.seen().await;
     assert!(left.iter().all(|seen| seen.offset >= 150) && !left.is_empty());
@@ -505,6 +506,33 @@ async fn a_batch_with_more_keys_than_memory_is_compacted_all_the_same() {
     let after = house.seen().await;
     keeps_the_last_value_per_key(&before, &after).expect("LOG-6");
     assert_eq!(after.len(), 100);
+}
+
+/// By itself, in the background, and no faster than it may.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_runs_by_itself_within_its_budget() {
+    let settings = LogSettings {
+        compaction_interval: Duration::from_millis(10),
+        compaction_bytes_per_second: 4 << 20,
+        checkpoint_bytes: 1 << 30,
+        ..settings()
+    };
+    let house = House::with(settings, &[("min.compaction.lag.ms", "1000"), ("segment.bytes", "65536")]).await;
+    house.fill(8000, 10).await;
+    let before = house.seen().await;
+    house.log.checkpoint().await.expect("checkpoint");
+    let started = std::sync::Arc::new(world::SystemClock::new());
+    house.clock.advance(Duration::from_secs(1));
+    while house.log.compaction().runs == 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (took, stats) = (started.monotonic(), house.log.compaction());
+    let least = Duration::from_secs_f64((stats.bytes_read + stats.bytes_written) as f64 / f64::from(4 << 20));
+    assert!(stats.bytes_read > 2_000_000 && took >= least.mul_f64(0.7), "{took:?} for {} bytes", stats.bytes_read);
+    let after = house.seen().await;
+    keeps_the_last_value_per_key(&before, &after).expect("LOG-6");
+    assert!(after.len() < 1000);
+    house.log.close().await.expect("a run ends when the log does");
 }
 
 /// Damage is left for readers to hear of: nothing of it gets a good checksum.

@@ -2,6 +2,7 @@
 //! writes, and puts new segments in the place of old ones, within a budget of memory and of bytes a second.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU64, Ordering::Relaxed},
@@ -45,11 +46,17 @@ enum Ran {
     Stopped,
 }
 
-/// Runs until told to stop.
+/// Runs until told to stop. It looks into what strangers wrote, and nobody waits for it: if it panics, appends and reads go on.
 pub(crate) fn run(shared: &Shared) {
     while shared.compactor.wait(shared.settings.compaction_interval) {
-        if let Err(error) = compact(shared, true) {
-            tracing::error!(%error, "compaction failed and will be tried again");
+        // What a run changes it changes at once, under locks that a panic lets go.
+        match catch_unwind(AssertUnwindSafe(|| compact(shared, true))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "compaction failed and will be tried again"),
+            Err(_) => {
+                shared.compaction.failures.fetch_add(1, Relaxed);
+                tracing::error!("compaction has panicked, which is a mistake of Lakehead; it will be tried again");
+            }
         }
     }
 }
