@@ -101,7 +101,7 @@ impl Frames {
     async fn dispatch_all(mut self, client: Arc<Client>) -> Result<(), End> {
         while let Some((frame, permit)) = self.next().await? {
             self.shared.stats.bytes_in.fetch_add(frame.len() as u64 + 4, Relaxed);
-            let answer = match crate::dispatch::dispatch(&self.shared, &client, frame) {
+            let answer = match crate::dispatch::dispatch(&self.shared, &client, frame).await {
                 Ok(answer) => answer,
                 Err(refused) => {
                     self.shared.stats.bad_requests.fetch_add(1, Relaxed);

@@ -58,8 +58,9 @@ pub(crate) struct Context {
     pub(crate) client_id: String,
 }
 
-/// Starts a request. `Err`: nothing in the protocol can answer it, and the connection must close.
-pub(crate) fn dispatch(
+/// Starts a request; the next of its connection is read when this returns. `Err`: nothing in the protocol can answer it, and
+/// the connection must close.
+pub(crate) async fn dispatch(
     shared: &Arc<Shared>,
     client: &Arc<Client>,
     mut frame: Bytes,
@@ -84,7 +85,7 @@ pub(crate) fn dispatch(
     let context =
         Context { shared: shared.clone(), client: client.clone(), version, correlation: header.correlation, client_id };
     match key {
-        ApiKey::Produce => return produce::produce(context, &body).map_err(malformed),
+        ApiKey::Produce => return produce::produce(context, &body).await.map_err(malformed),
         ApiKey::Fetch => return fetch::fetch(context, &body).map_err(malformed),
         _ => shape::check(key, version, &body).map(drop).map_err(malformed)?,
     }
@@ -134,6 +135,7 @@ pub(crate) fn dispatch(
         ApiKey::AddOffsetsToTxn => to!(transactions::add_offsets, kafka::AddOffsetsToTxnRequest),
         ApiKey::EndTxn => to!(transactions::end, kafka::EndTxnRequest),
         ApiKey::TxnOffsetCommit => to!(transactions::commit_offsets, kafka::TxnOffsetCommitRequest),
+        ApiKey::DescribeProducers => to!(transactions::describe_producers, kafka::DescribeProducersRequest),
         ApiKey::DescribeTransactions => to!(transactions::describe, kafka::DescribeTransactionsRequest),
         ApiKey::ListTransactions => to!(transactions::list, kafka::ListTransactionsRequest),
         ApiKey::DescribeLogDirs => to!(admin::describe_log_dirs, kafka::DescribeLogDirsRequest),

@@ -99,8 +99,9 @@ fn shape(key: ApiKey) -> Option<Shape> {
         ApiKey::EndTxn => shape![3; all(TEXT), all(I64), all(I16), all(BOOL)],
         ApiKey::TxnOffsetCommit => shape![3; all(TEXT), all(TEXT), all(I64), all(I16), from(3, I32), from(3, TEXT),
             from(3, TEXT), all(list![all(TEXT), all(list![all(I32), all(I64), from(2, I32), all(TEXT)])])],
+        ApiKey::DescribeProducers => shape![0; all(list![all(TEXT), all(I32S)])],
         ApiKey::DescribeTransactions => shape![0; all(TEXTS)],
-        ApiKey::ListTransactions => shape![0; all(TEXTS), all(Kind::Values(&I64)), from(1, I64)],
+        ApiKey::ListTransactions => shape![0; all(TEXTS), all(Kind::Values(&I64)), from(1, I64), from(2, TEXT)],
         ApiKey::OffsetForLeaderEpoch => {
             shape![4; from(3, I32), all(list![all(TEXT), all(list![all(I32), all(I32), all(I32)])])]
         }

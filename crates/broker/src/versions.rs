@@ -18,8 +18,11 @@ const fn offer(key: ApiKey, min: i16, max: i16) -> Offer {
     Offer { key, min, max, served_from: min }
 }
 
-/// Minimums follow Kafka 4.x (KIP-896), maximums Kafka 4.1. Security is not here, so it is not offered. Transactions are those of the first protocol: without the feature `transaction.version` nobody may use EndTxn and
-/// TxnOffsetCommit 5 (KIP-890).
+/// The feature that tells clients to speak the second transaction protocol (KIP-890): Produce 12, EndTxn 5 and TxnOffsetCommit
+/// 5 *are* that protocol.
+pub(crate) const TRANSACTION_VERSION: (&str, i16) = ("transaction.version", 2);
+
+/// Minimums follow Kafka 4.x (KIP-896), maximums Kafka 4.1. Security is not here, so it is not offered.
 pub(crate) const OFFERS: &[Offer] = &[
     // librdkafka ≤ 2.8 compresses only if Produce version 0 is on offer (KAFKA-18659); nobody sends it.
     Offer { key: ApiKey::Produce, min: 0, max: 13, served_from: 3 },
@@ -43,8 +46,8 @@ pub(crate) const OFFERS: &[Offer] = &[
     offer(ApiKey::OffsetForLeaderEpoch, 2, 4),
     offer(ApiKey::AddPartitionsToTxn, 0, 3),
     offer(ApiKey::AddOffsetsToTxn, 0, 4),
-    offer(ApiKey::EndTxn, 0, 4),
-    offer(ApiKey::TxnOffsetCommit, 0, 4),
+    offer(ApiKey::EndTxn, 0, 5),
+    offer(ApiKey::TxnOffsetCommit, 0, 5),
     offer(ApiKey::DescribeConfigs, 1, 4),
     offer(ApiKey::AlterConfigs, 0, 2),
     offer(ApiKey::DescribeLogDirs, 1, 4),
@@ -54,8 +57,9 @@ pub(crate) const OFFERS: &[Offer] = &[
     offer(ApiKey::IncrementalAlterConfigs, 0, 1),
     offer(ApiKey::OffsetDelete, 0, 0),
     offer(ApiKey::DescribeCluster, 0, 2),
+    offer(ApiKey::DescribeProducers, 0, 0),
     offer(ApiKey::DescribeTransactions, 0, 0),
-    offer(ApiKey::ListTransactions, 0, 1),
+    offer(ApiKey::ListTransactions, 0, 2),
     offer(ApiKey::ConsumerGroupHeartbeat, 0, 1),
     offer(ApiKey::ConsumerGroupDescribe, 0, 1),
     offer(ApiKey::ListConfigResources, 0, 1),

@@ -154,8 +154,12 @@ async fn every_version_on_offer_is_answered_in_its_own_format() {
                     txn_offset_commit_request::TxnOffsetCommitRequestPartition::default(),
                 ]),
             ]),
+        DescribeProducersRequest: |_| DescribeProducersRequest::default().with_topics(vec![
+            describe_producers_request::TopicRequest::default().with_name(topic_name("t")).with_partition_indexes(vec![0, 9]),
+        ]),
         DescribeTransactionsRequest: |_| DescribeTransactionsRequest::default().with_transactional_ids(vec![TransactionalId(name("x"))]),
-        ListTransactionsRequest: |_| ListTransactionsRequest::default().with_state_filters(vec![name("Ongoing")]),
+        ListTransactionsRequest: |_| ListTransactionsRequest::default().with_state_filters(vec![name("Ongoing")])
+            .with_transactional_id_pattern(None),
         OffsetForLeaderEpochRequest: |_| OffsetForLeaderEpochRequest::default().with_topics(vec![
             offset_for_leader_epoch_request::OffsetForLeaderTopic::default().with_topic(topic_name("t")).with_partitions(vec![
                 offset_for_leader_epoch_request::OffsetForLeaderPartition::default().with_current_leader_epoch(-1),
@@ -389,7 +393,7 @@ async fn what_lakehead_keeps_itself_is_not_a_clients_to_make() {
 async fn what_is_not_offered_closes_the_connection() {
     let dir = tempfile::tempdir().expect("directory");
     let server = serve(dir.path()).await;
-    for (key, version) in [(0i16, 2i16), (1, 3), (3, 99), (24, 4), (26, 5), (28, 5), (68, 1), (999, 0), (-1, 0)] {
+    for (key, version) in [(0i16, 2i16), (1, 3), (3, 99), (24, 4), (26, 6), (28, 6), (68, 1), (999, 0), (-1, 0)] {
         let mut client = server.client().await;
         let mut request = BytesMut::new();
         request.put_i32(10);

@@ -13,8 +13,8 @@ pub mod transactions;
 
 pub use embedded::{EmbeddedLog, LogSettings};
 pub use log::{
-    Aborted, Append, Appended, Bounds, EpochEnd, Isolation, Log, OffsetAt, Slice, Subscription, TimeQuery, TopicSpec,
-    partitions, wait_beyond,
+    Aborted, ActiveProducer, Append, Appended, Bounds, EpochEnd, Isolation, Log, OffsetAt, Slice, Subscription,
+    TimeQuery, TopicSpec, partitions, wait_beyond,
 };
 pub use partitioner::partition_of;
 pub use topic::{ConfigEntry, ConfigType, Topic, TopicConfig};

@@ -88,6 +88,9 @@ pub trait Log: Send + Sync + 'static {
     /// says it again after a start, before retention first runs. DeleteRecords by a user is not held.
     fn hold(&self, of: &TopicPartition, holder: &'static str, from: Option<Offset>);
 
+    /// Idempotent producers that the partition remembers, by id.
+    fn producers(&self, of: &TopicPartition) -> Result<Vec<ActiveProducer>>;
+
     /// Bytes of the partition on disk.
     fn size(&self, of: &TopicPartition) -> Result<u64>;
 
@@ -199,6 +202,19 @@ pub struct Aborted {
     pub first: Offset,
     /// Of its marker.
     pub last: Offset,
+}
+
+/// An idempotent producer that a partition remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ActiveProducer {
+    pub id: ProducerId,
+    pub epoch: i16,
+    /// Of its last record; −1 if it has only begun a new epoch.
+    pub last_sequence: i32,
+    /// When it last wrote, by the node's clock.
+    pub used_at: TimestampMs,
+    /// The first record of its open transaction.
+    pub open_from: Option<Offset>,
 }
 
 /// Where a partition begins and ends. `log_start ≤ last_stable ≤ high_watermark ≤ log_end`.

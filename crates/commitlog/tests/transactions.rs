@@ -3,11 +3,11 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use commitlog::{
-    EmbeddedLog, Log, LogSettings,
+    EmbeddedLog, LogSettings,
     groups::{CommitRequest, Groups, MemberRef, OffsetToCommit},
     log::wait_beyond,
     record::Marker,
-    transactions::{Identity, TransactionError, TransactionSettings, Transactions},
+    transactions::{Identity, Protocol, TransactionError, TransactionSettings, Transactions},
 };
 use model::TopicPartition;
 use testkit::{
@@ -80,13 +80,13 @@ async fn partitions_and_offsets_count_together_or_not_at_all() {
         let shown = node.offset("g");
         assert!(node.groups.is_unstable("g", "from", 0));
         assert_ne!(shown, Some(10 + round as i64), "shown only when it commits");
-        node.transactions.end("copy", who, how).await.expect("end");
+        node.transactions.end("copy", who, how, Protocol::V1).await.expect("end");
         assert!(!node.groups.is_unstable("g", "from", 0));
         assert_eq!(node.offset("g") == Some(10 + round as i64), how == Marker::Commit);
         // The answer to the first was lost.
-        node.transactions.end("copy", who, how).await.expect("the same again");
+        node.transactions.end("copy", who, how, Protocol::V1).await.expect("the same again");
     }
-    let other = node.transactions.end("copy", who, Marker::Abort).await;
+    let other = node.transactions.end("copy", who, Marker::Abort, Protocol::V1).await;
     assert_eq!(other, Err(TransactionError::StateInvalid));
     for at in [&a, &b] {
         assert_eq!(node.values(at).await, ["0", "2"]);
@@ -108,12 +108,12 @@ async fn a_new_producer_ends_and_fences_the_old_one() {
     let late = transactional(old.producer, old.epoch, 1, "late");
     assert_eq!(node.transactions.append(&at, late.clone(), old).err(), Some(TransactionError::StateInvalid));
     append(&*node.log, &at, late).await.expect_err("the log itself knows");
-    assert_eq!(node.transactions.end("id", old, Marker::Commit).await, Err(TransactionError::Fenced));
+    assert_eq!(node.transactions.end("id", old, Marker::Commit, Protocol::V1).await, Err(TransactionError::Fenced));
     let partitions = BTreeSet::from([at.clone()]);
     assert_eq!(node.transactions.add("id", old, partitions).await, Err(TransactionError::Fenced));
     node.add("id", new, &at).await;
     node.write(new, &at, 0, "new").await;
-    node.transactions.end("id", new, Marker::Commit).await.expect("commit");
+    node.transactions.end("id", new, Marker::Commit, Protocol::V1).await.expect("commit");
     assert_eq!(node.values(&at).await, ["new"]);
     for (timeout, id, error) in [
         (0, "id", TransactionError::TimeoutInvalid),
@@ -123,8 +123,14 @@ async fn a_new_producer_ends_and_fences_the_old_one() {
         assert_eq!(node.transactions.init(id, timeout, None).await, Err(error));
     }
     let stranger = Identity { producer: 999, epoch: 0 };
-    assert_eq!(node.transactions.end("nobody", stranger, Marker::Commit).await, Err(TransactionError::MappingInvalid));
-    assert_eq!(node.transactions.end("id", stranger, Marker::Commit).await, Err(TransactionError::MappingInvalid));
+    assert_eq!(
+        node.transactions.end("nobody", stranger, Marker::Commit, Protocol::V1).await,
+        Err(TransactionError::MappingInvalid)
+    );
+    assert_eq!(
+        node.transactions.end("id", stranger, Marker::Commit, Protocol::V1).await,
+        Err(TransactionError::MappingInvalid)
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -138,7 +144,7 @@ async fn what_takes_too_long_is_aborted_and_its_producer_fenced() {
     let bounds = wait_beyond(&*node.log, &at, 0, Duration::from_secs(60)).await.expect("bounds");
     assert_eq!(bounds.last_stable, 2, "the marker came");
     assert!(node.values(&at).await.is_empty());
-    assert_eq!(node.transactions.end("slow", who, Marker::Commit).await, Err(TransactionError::Fenced));
+    assert_eq!(node.transactions.end("slow", who, Marker::Commit, Protocol::V1).await, Err(TransactionError::Fenced));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -176,24 +182,29 @@ async fn a_transactional_copy_survives_power_cuts() {
                 }
             }
             let source = node.values(&from).await;
-            let who = node.init("copy").await;
+            let mut who = node.init("copy").await;
+            // With the second protocol each end raises the epoch, and sequences begin again.
+            let (protocol, mut begun) = (if round % 2 == 0 { Protocol::V1 } else { Protocol::V2 }, 0);
             let mut next = node.offset("g").unwrap_or(0);
             assert_eq!(node.values(&to).await, source[..next as usize], "seed {seed} round {round}");
-            for (sequence, n) in (0..10 + (seed + round) % 3).enumerate() {
+            for (step, n) in (0..10 + (seed + round) % 3).enumerate() {
                 if next as usize >= source.len() {
                     break;
                 }
                 node.add("copy", who, &to).await;
-                node.write(who, &to, sequence as i32, &source[next as usize]).await;
+                node.write(who, &to, (step - begun) as i32, &source[next as usize]).await;
                 node.commit_offset("copy", who, "g", next + 1).await;
                 if (n + seed) % 4 == 3 {
-                    node.transactions.end("copy", who, Marker::Abort).await.expect("abort");
+                    who = node.transactions.end("copy", who, Marker::Abort, protocol).await.expect("abort");
                 } else if n == 9 && seed % 3 == 0 {
                     // Cut while it is open.
                     break;
                 } else {
-                    node.transactions.end("copy", who, Marker::Commit).await.expect("commit");
+                    who = node.transactions.end("copy", who, Marker::Commit, protocol).await.expect("commit");
                     next += 1;
+                }
+                if protocol == Protocol::V2 {
+                    begun = step + 1;
                 }
             }
             if seed % 2 == 0 {

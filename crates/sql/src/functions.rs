@@ -71,7 +71,7 @@ pub(crate) fn single_row(value: Expr, rows: Expr) -> Expr {
                 }
             }
         };
-        simple("single_row", 2, |types| Ok(types[0].clone()), single)
+        Simple::new("single_row", Some(2), |types| Ok(types[0].clone()), single).keeping().udf()
     });
     UDF.call(vec![value, rows])
 }

@@ -7,7 +7,7 @@ use kafka_protocol::{
     messages::{
         ApiKey, ApiVersionsRequest, ApiVersionsResponse, BrokerId, DescribeClusterRequest, DescribeClusterResponse,
         DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, MetadataRequest, MetadataResponse,
-        api_versions_response::ApiVersion,
+        api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey},
         describe_cluster_response::DescribeClusterBroker,
         describe_topic_partitions_response::{
             Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
@@ -22,7 +22,7 @@ use super::{check_unprotected, code, errors, text, wire_topic};
 use crate::{
     NODE_ID,
     dispatch::{Context, Outcome, encode_as},
-    versions::OFFERS,
+    versions::{OFFERS, TRANSACTION_VERSION},
 };
 
 pub(crate) async fn api_versions(context: &Context, request: ApiVersionsRequest) -> ApiVersionsResponse {
@@ -33,7 +33,21 @@ pub(crate) async fn api_versions(context: &Context, request: ApiVersionsRequest)
         }
         context.client.introduce(name, version);
     }
-    offers(0)
+    features(offers(0), context.version)
+}
+
+/// What this broker can do beyond single requests, and that it does. Before version 4 a range from 0 is not understood
+/// (KIP-1022), so it is left out.
+fn features(response: ApiVersionsResponse, version: i16) -> ApiVersionsResponse {
+    let (name, level) = TRANSACTION_VERSION;
+    let name = StrBytes::from_static_str(name);
+    let supported = SupportedFeatureKey::default().with_name(name.clone()).with_max_version(level);
+    let finalized =
+        FinalizedFeatureKey::default().with_name(name).with_max_version_level(level).with_min_version_level(level);
+    response
+        .with_supported_features(if version >= 4 { vec![supported] } else { Vec::new() })
+        .with_finalized_features_epoch(0)
+        .with_finalized_features(vec![finalized])
 }
 
 /// `[a-zA-Z0-9]([a-zA-Z0-9\-.]*[a-zA-Z0-9])?`, with an end so that it can be kept.

@@ -26,6 +26,7 @@ pub(crate) mod errors {
     pub(crate) const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
     pub(crate) const NOT_LEADER_OR_FOLLOWER: i16 = 6;
     pub(crate) const INVALID_TOPIC: i16 = 17;
+    pub(crate) const NOT_ENOUGH_REPLICAS: i16 = 19;
     pub(crate) const INVALID_REQUIRED_ACKS: i16 = 21;
     pub(crate) const INCONSISTENT_GROUP_PROTOCOL: i16 = 23;
     pub(crate) const INVALID_GROUP_ID: i16 = 24;
@@ -51,6 +52,7 @@ pub(crate) mod errors {
     pub(crate) const FETCH_SESSION_TOPIC_ID_ERROR: i16 = 106;
     pub(crate) const MISMATCHED_ENDPOINT_TYPE: i16 = 114;
     pub(crate) const TRANSACTION_ABORTABLE: i16 = 120;
+    pub(crate) const INVALID_REGULAR_EXPRESSION: i16 = 128;
 }
 
 /// The protocol's isolation level.

@@ -1,13 +1,14 @@
 //! Produce: batches from the frame to the log, untouched.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
 };
 
 use bytes::Bytes;
 use commitlog::{
-    Append, Appended,
+    Append, Appended, Topic,
     record::Header,
     transactions::{Identity, TransactionError},
 };
@@ -35,9 +36,14 @@ const HEADER_BYTES: usize = 61;
 const CODEC_MASK: u8 = 0b111;
 const CODEC_ZSTD: u8 = 4;
 const TRANSACTIONAL: u8 = 1 << 4;
+/// First version that is the second transaction protocol (KIP-890), and first that names topics by id (KIP-516).
+const TRANSACTIONS_V2_FROM: i16 = 12;
+const TOPIC_IDS_FROM: i16 = 13;
 
 /// The request as read: nothing of it is appended before all of it is.
 pub(crate) struct Wanted<'a> {
+    /// Empty if null.
+    transactional_id: &'a str,
     acks: i16,
     pub(crate) topics: Vec<WantedTopic<'a>>,
 }
@@ -65,14 +71,17 @@ impl<'a> Wanted<'a> {
     pub(crate) fn parse(body: &'a Bytes, version: i16) -> Read<Self> {
         let compact = version >= 9;
         let mut reader = Reader::new(body);
-        let _transactional_id = reader.text(compact)?; // The batches say which transaction they belong to.
+        let transactional_id = reader.text(compact)?.unwrap_or("");
         let acks = reader.i16()?;
         let _timeout_ms = reader.i32()?; // The disk is as fast as it is; there are no replicas to wait for.
         let mut things = 0;
         let mut topics = Vec::new();
         for _ in 0..reader.count(compact, 2)? {
-            let (name, id) =
-                if version >= 13 { ("", reader.uuid()?) } else { (reader.text(compact)?.unwrap_or(""), Uuid::nil()) };
+            let (name, id) = if version >= TOPIC_IDS_FROM {
+                ("", reader.uuid()?)
+            } else {
+                (reader.text(compact)?.unwrap_or(""), Uuid::nil())
+            };
             let count = reader.count(compact, 5)?;
             things += count + 1;
             if things > PARTITIONS_MAX {
@@ -93,22 +102,25 @@ impl<'a> Wanted<'a> {
         if compact {
             reader.tags()?;
         }
-        Ok(Self { acks, topics })
+        Ok(Self { transactional_id, acks, topics })
     }
 }
 
-/// Appends fix their place in the log before this returns; the future waits until they are durable.
-pub(crate) fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answering>>> {
+/// Appends fix their place in the log before this returns; the future it gives waits until they are durable.
+pub(crate) async fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answering>>> {
     let version = context.version;
-    let Wanted { acks, topics } = Wanted::parse(body, version)?;
+    let wanted = Wanted::parse(body, version)?;
+    let not_added = if version >= TRANSACTIONS_V2_FROM { add_partitions(&context, &wanted).await } else { Ok(()) };
+    let Wanted { acks, topics, .. } = wanted;
     let refusal = if !(-1..=1).contains(&acks) {
         Some((errors::INVALID_REQUIRED_ACKS, "acks is none of -1, 0 and 1"))
     } else {
         None
     };
     let mut appends = Vec::with_capacity(topics.len());
-    for WantedTopic { name, id, partitions } in topics {
-        let topic = if version >= 13 { context.shared.log.topic_by_id(id) } else { context.shared.log.topic(name) };
+    for wanted in topics {
+        let topic = topic(&context, &wanted);
+        let WantedTopic { name, id, partitions } = wanted;
         let counters = topic.as_ref().map(|t| context.shared.stats.topic(&t.name));
         let start = |(index, batch): (i32, Option<Bytes>)| {
             let append = match (&topic, &counters, batch) {
@@ -122,7 +134,7 @@ pub(crate) fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answering>
                         Err(refusal) => refused(refusal),
                         Ok(records) => {
                             let bytes = batch.len() as u64;
-                            match append(&context, &place, batch) {
+                            match append(&context, &place, batch, not_added) {
                                 Err(refusal) => refused(refusal),
                                 Ok(append) => {
                                     PartitionAppend::Going { append, counters: counters.clone(), records, bytes }
@@ -132,7 +144,9 @@ pub(crate) fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answering>
                     },
                 },
                 (Some(_), _, _) => refused((errors::INVALID_RECORD, "there are no records")),
-                (None, _, _) if version >= 13 => refused((errors::UNKNOWN_TOPIC_ID, "there is no topic with this id")),
+                (None, _, _) if version >= TOPIC_IDS_FROM => {
+                    refused((errors::UNKNOWN_TOPIC_ID, "there is no topic with this id"))
+                }
                 (None, _, _) => refused((errors::UNKNOWN_TOPIC_OR_PARTITION, "there is no such topic")),
             };
             (index, append)
@@ -143,24 +157,78 @@ pub(crate) fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answering>
     Ok(Box::pin(finish(context, acks, appends)))
 }
 
+/// With the second transaction protocol what is written to a partition adds it to the transaction (KIP-890). This waits for the
+/// disk, once per partition and transaction, before anything of the request is appended and before the next one is read: a
+/// producer's batches must not overtake each other.
+async fn add_partitions(context: &Context, wanted: &Wanted<'_>) -> Result<(), TransactionError> {
+    let mut partitions: BTreeMap<Identity, BTreeSet<TopicPartition>> = BTreeMap::new();
+    for wanted in &wanted.topics {
+        let Some(topic) = topic(context, wanted).filter(|topic| !topic.name.is_protected()) else { continue };
+        for (index, batch) in &wanted.partitions {
+            let who = batch.as_ref().and_then(|batch| transaction_of(batch));
+            if let (Some(who), Some(place)) = (who, place(&topic, *index)) {
+                partitions.entry(who).or_default().insert(place);
+            }
+        }
+    }
+    let transactions = &context.shared.transactions;
+    for (who, partitions) in partitions {
+        let missing = transactions.missing(who, partitions);
+        if !missing.is_empty() {
+            transactions.add(wanted.transactional_id, who, missing).await?;
+        }
+    }
+    Ok(())
+}
+
+/// `not_added`: what came of adding partitions to the transaction.
 fn append(
     context: &Context,
     to: &TopicPartition,
     batch: Bytes,
+    not_added: Result<(), TransactionError>,
 ) -> Result<BoxFuture<'static, Result<Appended>>, (i16, &'static str)> {
-    let is_transactional = batch[ATTRIBUTES_AT + 1] & TRANSACTIONAL != 0;
-    let Some(header) = Header::parse(&batch).ok().filter(|_| is_transactional) else {
+    let Some(who) = transaction_of(&batch) else {
         // The log refuses what is no batch.
         return Ok(context.shared.log.append(to, batch, Append::default()));
     };
-    let who = Identity { producer: header.producer_id, epoch: header.producer_epoch };
-    context.shared.transactions.append(to, batch, who).map_err(|error| match error {
-        TransactionError::EpochOld => (errors::INVALID_PRODUCER_EPOCH, "a newer producer has taken over"),
-        _ if context.version >= 11 => {
+    let appended = not_added.and_then(|()| context.shared.transactions.append(to, batch, who));
+    appended.map_err(|error| match error {
+        TransactionError::EpochOld | TransactionError::Fenced => {
+            (errors::INVALID_PRODUCER_EPOCH, "a newer producer has taken over")
+        }
+        TransactionError::StateInvalid if context.version >= 11 => {
             (errors::TRANSACTION_ABORTABLE, "the partition is not in an open transaction of the producer")
         }
+        // Only the second protocol asks the coordinator here.
+        TransactionError::MappingInvalid if context.version >= TRANSACTIONS_V2_FROM => {
+            (error.kafka_code(), "the producer id does not belong to the transactional id")
+        }
+        TransactionError::Concurrent => {
+            (error.kafka_code(), "the producer's transaction before is being completed: try again")
+        }
+        TransactionError::NotAvailable => {
+            // Clients try again after this one (KIP-890), and not after what the coordinator itself would say.
+            (errors::NOT_ENOUGH_REPLICAS, "the transaction coordinator cannot write its records")
+        }
+        TransactionError::TooMany => (error.kafka_code(), "the transaction has as many partitions as it may have"),
         _ => (errors::INVALID_TXN_STATE, "the partition is not in an open transaction of the producer"),
     })
+}
+
+/// Who writes a batch, if it belongs to a transaction.
+fn transaction_of(batch: &[u8]) -> Option<Identity> {
+    let is_transactional = batch.get(ATTRIBUTES_AT + 1)? & TRANSACTIONAL != 0;
+    let header = if is_transactional { Header::parse(batch).ok() } else { None };
+    header.map(|header| Identity { producer: header.producer_id, epoch: header.producer_epoch })
+}
+
+/// The topic that is wanted, by id if it has no name.
+fn topic(context: &Context, wanted: &WantedTopic<'_>) -> Option<Arc<Topic>> {
+    match context.version >= TOPIC_IDS_FROM {
+        true => context.shared.log.topic_by_id(wanted.id),
+        false => context.shared.log.topic(wanted.name),
+    }
 }
 
 fn refused((code, why): (i16, &'static str)) -> PartitionAppend {

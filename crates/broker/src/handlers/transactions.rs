@@ -3,23 +3,26 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use commitlog::{
+    ActiveProducer,
     groups::{CommitRequest, MemberRef, OffsetToCommit},
     record::Marker,
-    transactions::{Identity, TransactionError, TransactionSummary},
+    transactions::{Identity, Protocol, TransactionError, TransactionSummary},
 };
 use kafka_protocol::{
     messages::{
         AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest, AddPartitionsToTxnResponse,
-        DescribeTransactionsRequest, DescribeTransactionsResponse, EndTxnRequest, EndTxnResponse,
-        InitProducerIdRequest, InitProducerIdResponse, ListTransactionsRequest, ListTransactionsResponse, ProducerId,
-        TransactionalId, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+        DescribeProducersRequest, DescribeProducersResponse, DescribeTransactionsRequest, DescribeTransactionsResponse,
+        EndTxnRequest, EndTxnResponse, InitProducerIdRequest, InitProducerIdResponse, ListTransactionsRequest,
+        ListTransactionsResponse, ProducerId, TransactionalId, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
         add_partitions_to_txn_response::{AddPartitionsToTxnPartitionResult, AddPartitionsToTxnTopicResult},
+        describe_producers_response::{PartitionResponse, ProducerState, TopicResponse},
         describe_transactions_response::{TopicData, TransactionState},
         list_transactions_response::TransactionState as ListedTransaction,
         txn_offset_commit_response::{TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic},
     },
     protocol::StrBytes,
 };
+use regex::{Regex, RegexBuilder};
 
 use super::{code, errors, groups::result_code, partition_of, text, wire_topic};
 use crate::dispatch::Context;
@@ -36,6 +39,9 @@ const STATES: [&str; 8] = [
     "PrepareEpochFence",
 ];
 
+/// Memory of a compiled pattern.
+const PATTERN_BYTES_MAX: usize = 1 << 20;
+
 /// Clients of versions before `fenced_from` do not know PRODUCER_FENCED and take INVALID_PRODUCER_EPOCH for it (KIP-588).
 fn refusal(error: TransactionError, version: i16, fenced_from: i16) -> i16 {
     match error {
@@ -44,6 +50,11 @@ fn refusal(error: TransactionError, version: i16, fenced_from: i16) -> i16 {
         }
         error => error.kafka_code(),
     }
+}
+
+/// EndTxn and TxnOffsetCommit 5 are the second protocol.
+fn protocol(version: i16) -> Protocol {
+    if version >= 5 { Protocol::V2 } else { Protocol::V1 }
 }
 
 pub(crate) async fn init_producer_id(context: &Context, request: InitProducerIdRequest) -> InitProducerIdResponse {
@@ -121,8 +132,13 @@ pub(crate) async fn add_offsets(context: &Context, request: AddOffsetsToTxnReque
 pub(crate) async fn end(context: &Context, request: EndTxnRequest) -> EndTxnResponse {
     let who = Identity { producer: *request.producer_id, epoch: request.producer_epoch };
     let how = if request.committed { Marker::Commit } else { Marker::Abort };
-    let ended = context.shared.transactions.end(&request.transactional_id, who, how).await;
-    EndTxnResponse::default().with_error_code(ended.map_or_else(|error| refusal(error, context.version, 2), |()| 0))
+    let protocol = protocol(context.version);
+    match context.shared.transactions.end(&request.transactional_id, who, how, protocol).await {
+        Ok(Identity { producer, epoch }) => {
+            EndTxnResponse::default().with_producer_id(ProducerId(producer)).with_producer_epoch(epoch)
+        }
+        Err(error) => EndTxnResponse::default().with_error_code(refusal(error, context.version, 2)),
+    }
 }
 
 pub(crate) async fn commit_offsets(context: &Context, request: TxnOffsetCommitRequest) -> TxnOffsetCommitResponse {
@@ -152,7 +168,15 @@ pub(crate) async fn commit_offsets(context: &Context, request: TxnOffsetCommitRe
     };
     let who = Identity { producer: *request.producer_id, epoch: request.producer_epoch };
     let commit = CommitRequest { who: member, offsets };
-    let results = context.shared.transactions.commit_offsets(&request.transactional_id, who, commit).await;
+    let transactions = &context.shared.transactions;
+    let added = match protocol(context.version) {
+        Protocol::V1 => Ok(()),
+        Protocol::V2 => transactions.add_offsets(&request.transactional_id, who).await,
+    };
+    let results = match added {
+        Ok(()) => transactions.commit_offsets(&request.transactional_id, who, commit).await,
+        Err(error) => Err(error),
+    };
     let (mut results, refused) = match results {
         Ok(results) => (results.into_iter(), None),
         Err(TransactionError::StateInvalid) if context.version >= 4 => {
@@ -203,7 +227,43 @@ fn described(id: TransactionalId, found: &TransactionSummary) -> TransactionStat
         .with_topics(topics.collect())
 }
 
+/// Producers that are remembered in partitions: how an open transaction that holds readers back is found (KIP-664).
+pub(crate) async fn describe_producers(
+    context: &Context,
+    request: DescribeProducersRequest,
+) -> DescribeProducersResponse {
+    let topics = request.topics.into_iter().map(|topic| {
+        let one = |number: &i32| {
+            let row = PartitionResponse::default().with_partition_index(*number);
+            let Some((_, place)) = partition_of(context, &topic.name, *number) else {
+                return row.with_error_code(errors::UNKNOWN_TOPIC_OR_PARTITION);
+            };
+            match context.shared.log.producers(&place) {
+                Ok(producers) => row.with_active_producers(producers.into_iter().map(producer_state).collect()),
+                Err(error) => row.with_error_code(code(&error)),
+            }
+        };
+        let partitions = topic.partition_indexes.iter().map(one).collect();
+        TopicResponse::default().with_name(topic.name).with_partitions(partitions)
+    });
+    DescribeProducersResponse::default().with_topics(topics.collect())
+}
+
+fn producer_state(producer: ActiveProducer) -> ProducerState {
+    ProducerState::default()
+        .with_producer_id(ProducerId(producer.id))
+        .with_producer_epoch(i32::from(producer.epoch))
+        .with_last_sequence(producer.last_sequence)
+        .with_last_timestamp(producer.used_at)
+        .with_coordinator_epoch(-1)
+        .with_current_txn_start_offset(producer.open_from.unwrap_or(-1))
+}
+
 pub(crate) async fn list(context: &Context, request: ListTransactionsRequest) -> ListTransactionsResponse {
+    let pattern = request.transactional_id_pattern.as_ref().filter(|pattern| !pattern.is_empty());
+    let Ok(pattern) = pattern.map(|pattern| whole(pattern)).transpose() else {
+        return ListTransactionsResponse::default().with_error_code(errors::INVALID_REGULAR_EXPRESSION);
+    };
     let unknown = request.state_filters.iter().filter(|state| !STATES.contains(&state.as_str())).cloned().collect();
     let now = context.shared.world.clock.now_ms();
     let is_wanted = |found: &TransactionSummary| {
@@ -213,7 +273,8 @@ pub(crate) async fn list(context: &Context, request: ListTransactionsRequest) ->
             || request.producer_id_filters.iter().any(|id| **id == found.identity.producer);
         let runs_long = request.duration_filter < 0
             || (found.started_ms >= 0 && now.saturating_sub(found.started_ms) > request.duration_filter);
-        of_state && of_producer && runs_long
+        let is_like = pattern.as_ref().is_none_or(|pattern| pattern.is_match(&found.id));
+        of_state && of_producer && runs_long && is_like
     };
     let listed = context.shared.transactions.list().into_iter().filter(is_wanted).map(|found| {
         ListedTransaction::default()
@@ -222,4 +283,9 @@ pub(crate) async fn list(context: &Context, request: ListTransactionsRequest) ->
             .with_transaction_state(StrBytes::from_static_str(found.state.name()))
     });
     ListTransactionsResponse::default().with_transaction_states(listed.collect()).with_unknown_state_filters(unknown)
+}
+
+/// Ids match a pattern as a whole (KIP-1152).
+fn whole(pattern: &str) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(&format!("^(?:{pattern})$")).size_limit(PATTERN_BYTES_MAX).build()
 }

@@ -61,7 +61,8 @@ use self::{
     shared::{Shared, no_topic},
 };
 use crate::log::{
-    Append, Appended, Bounds, EpochEnd, Isolation, Log, OffsetAt, Slice, Subscription, TimeQuery, Topic, TopicSpec,
+    ActiveProducer, Append, Appended, Bounds, EpochEnd, Isolation, Log, OffsetAt, Slice, Subscription, TimeQuery,
+    Topic, TopicSpec,
 };
 
 /// Appends are refused at this many times the budget for bytes in flight.
@@ -348,6 +349,10 @@ impl Log for EmbeddedLog {
         if let Ok(partition) = self.shared.partition(of) {
             partition.hold(holder, from);
         }
+    }
+
+    fn producers(&self, of: &TopicPartition) -> Result<Vec<ActiveProducer>> {
+        Ok(self.shared.partition(of)?.core.lock().active_producers())
     }
 
     fn size(&self, of: &TopicPartition) -> Result<u64> {

@@ -15,7 +15,7 @@ use world::{TaskKind, World};
 
 use super::{
     TRANSACTIONS_TOPIC,
-    core::{self, End, Init, State, Transaction},
+    core::{self, End, Init, Protocol, State, Transaction},
     records,
     types::{Identity, TransactionError, TransactionSettings, TransactionSummary},
 };
@@ -141,7 +141,7 @@ impl Transactions {
         loop {
             let current = slot.now.lock().clone();
             let fresh = match core::needs_new_id(current.as_ref()) {
-                true => self.log.new_producer_id().await.map_err(|error| not_available(&error))?,
+                true => self.fresh().await?,
                 false => -1,
             };
             match core::init(current.as_ref(), claims, timeout_ms, fresh, self.now())? {
@@ -182,17 +182,41 @@ impl Transactions {
         self.add(id, who, BTreeSet::from([self.offsets.clone()])).await
     }
 
+    /// Those of `partitions` that are not in the open transaction of `who`: [`Self::add`] them before writing to them.
+    pub fn missing(&self, who: Identity, mut partitions: BTreeSet<TopicPartition>) -> BTreeSet<TopicPartition> {
+        if let Some(open) = self.open.read().get(&who.producer)
+            && open.epoch == who.epoch
+        {
+            partitions.retain(|partition| !open.partitions.contains(partition));
+        }
+        partitions
+    }
+
     /// Commits or aborts. On return the decision is durable, and its markers are unless the disk refuses them for the moment.
-    pub async fn end(&self, id: &str, who: Identity, how: Marker) -> Result<(), TransactionError> {
+    /// Returns who the producer is from now on.
+    pub async fn end(
+        &self,
+        id: &str,
+        who: Identity,
+        how: Marker,
+        protocol: Protocol,
+    ) -> Result<Identity, TransactionError> {
         let slot = self.slot(id)?;
         let turn = self.turn(&slot).await?;
         let current = slot.now.lock().clone().ok_or(TransactionError::MappingInvalid)?;
-        match core::end(&current, who, how, self.now())? {
-            End::Already => Ok(()),
-            End::Prepare(decided) => match self.decide(&slot, turn, decided).await {
-                Ok(_) | Err(TransactionError::Concurrent) => Ok(()),
-                Err(error) => Err(error),
-            },
+        let fresh = match protocol == Protocol::V2 && core::needs_new_id(Some(&current)) {
+            true => self.fresh().await?,
+            false => -1,
+        };
+        match core::end(&current, who, how, protocol, fresh, self.now())? {
+            End::Already(identity) => Ok(identity),
+            End::Prepare(decided) => {
+                let identity = core::complete(&decided, how, self.now()).identity;
+                match self.decide(&slot, turn, decided).await {
+                    Ok(_) | Err(TransactionError::Concurrent) => Ok(identity),
+                    Err(error) => Err(error),
+                }
+            }
         }
     }
 
@@ -253,6 +277,10 @@ impl Transactions {
 
     fn now(&self) -> i64 {
         self.world.clock.now_ms()
+    }
+
+    async fn fresh(&self) -> Result<ProducerId, TransactionError> {
+        self.log.new_producer_id().await.map_err(|error| not_available(&error))
     }
 
     fn slot(&self, id: &str) -> Result<Arc<Slot>, TransactionError> {

@@ -33,12 +33,24 @@ impl State {
     }
 }
 
+/// Which of Kafka's two transaction protocols a producer speaks (its feature `transaction.version`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// Partitions are added by a request of their own, and a producer keeps its epoch (KIP-98).
+    V1,
+    /// Partitions are added by what is written to them, and each end raises the epoch, so that nothing late can join the
+    /// producer's next transaction (KIP-890).
+    V2,
+}
+
 /// What is known of a transactional id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
     pub identity: Identity,
     /// Who it was before, should the answer that said otherwise have been lost.
     pub before: Option<Identity>,
+    /// Who it will be once all markers are written, because `identity` has no epoch left.
+    pub next: Option<ProducerId>,
     pub timeout_ms: i32,
     pub state: State,
     pub partitions: BTreeSet<TopicPartition>,
@@ -63,12 +75,12 @@ pub enum Init {
 pub enum End {
     /// Write this, then the markers.
     Prepare(Transaction),
-    /// It ended so already.
-    Already,
+    /// It ended so already, and its producer has been this since.
+    Already(Identity),
 }
 
 /// The largest epoch that is given to a producer; the next one is for fencing it.
-const EPOCH_MAX: i16 = i16::MAX - 1;
+pub(super) const EPOCH_MAX: i16 = i16::MAX - 1;
 
 /// Whether [`init`] needs a new producer id for `current`.
 pub fn needs_new_id(current: Option<&Transaction>) -> bool {
@@ -87,6 +99,7 @@ pub fn init(
     let empty = |identity, before| Transaction {
         identity,
         before,
+        next: None,
         timeout_ms,
         state: State::Empty,
         partitions: BTreeSet::new(),
@@ -124,6 +137,7 @@ pub fn abort(current: &Transaction, now: TimestampMs) -> Transaction {
     Transaction {
         identity: Identity { epoch, ..current.identity },
         before: None,
+        next: None,
         state: State::Prepared(Marker::Abort),
         updated_ms: now,
         ..current.clone()
@@ -150,22 +164,85 @@ pub fn add(
     Ok(Some(Transaction { partitions, updated_ms: now, ..begun }))
 }
 
-/// The producer commits or aborts.
-pub fn end(current: &Transaction, who: Identity, how: Marker, now: TimestampMs) -> Result<End, TransactionError> {
+/// The producer commits or aborts. `fresh`: an id nobody has had, if [`needs_new_id`].
+pub fn end(
+    current: &Transaction,
+    who: Identity,
+    how: Marker,
+    protocol: Protocol,
+    fresh: ProducerId,
+    now: TimestampMs,
+) -> Result<End, TransactionError> {
+    match protocol {
+        Protocol::V1 => end_v1(current, who, how, now),
+        Protocol::V2 => end_v2(current, who, how, fresh, now),
+    }
+}
+
+fn end_v1(current: &Transaction, who: Identity, how: Marker, now: TimestampMs) -> Result<End, TransactionError> {
     check_identity(current, who)?;
     match current.state {
         State::Ongoing => {
             Ok(End::Prepare(Transaction { state: State::Prepared(how), updated_ms: now, ..current.clone() }))
         }
         State::Prepared(other) if other == how => Err(TransactionError::Concurrent),
-        State::Complete(other) if other == how => Ok(End::Already),
+        State::Complete(other) if other == how => Ok(End::Already(current.identity)),
         State::Empty | State::Prepared(_) | State::Complete(_) => Err(TransactionError::StateInvalid),
+    }
+}
+
+/// The epoch tells a repeated question from the next one: it is the one before. A transaction without partitions can be
+/// aborted, because its producer cannot know whether its writes arrived.
+fn end_v2(
+    current: &Transaction,
+    who: Identity,
+    how: Marker,
+    fresh: ProducerId,
+    now: TimestampMs,
+) -> Result<End, TransactionError> {
+    let is_repeated = is_before(current, who);
+    if !is_repeated {
+        check_identity(current, who)?;
+    }
+    match (current.state, is_repeated) {
+        (State::Ongoing, false) => Ok(End::Prepare(decide(current, how, fresh, now))),
+        (State::Empty | State::Complete(_), false) if how == Marker::Abort => {
+            Ok(End::Prepare(Transaction { started_ms: now, ..decide(current, how, fresh, now) }))
+        }
+        (State::Prepared(other), true) if other == how => Err(TransactionError::Concurrent),
+        (State::Complete(other), true) if other == how => Ok(End::Already(current.identity)),
+        (State::Prepared(_) | State::Complete(_), true) | (State::Empty | State::Complete(_), false) => {
+            Err(TransactionError::StateInvalid)
+        }
+        (State::Empty | State::Ongoing, true) | (State::Prepared(_), false) => Err(TransactionError::Fenced),
+    }
+}
+
+/// Whether `who` is what the producer was before its epoch last rose.
+fn is_before(current: &Transaction, who: Identity) -> bool {
+    let raised = Identity { epoch: who.epoch.saturating_add(1), ..who };
+    let was_last = who.epoch == EPOCH_MAX && current.identity.epoch == 0 && current.before == Some(who);
+    (raised == current.identity && raised != who) || was_last
+}
+
+/// Markers carry the raised epoch: whatever is still under way with the old one comes too late for the log.
+fn decide(current: &Transaction, how: Marker, fresh: ProducerId, now: TimestampMs) -> Transaction {
+    let epoch = current.identity.epoch.saturating_add(1);
+    Transaction {
+        identity: Identity { epoch, ..current.identity },
+        before: Some(current.identity),
+        next: needs_new_id(Some(current)).then_some(fresh),
+        state: State::Prepared(how),
+        updated_ms: now,
+        ..current.clone()
     }
 }
 
 /// Every partition has its marker.
 pub fn complete(current: &Transaction, how: Marker, now: TimestampMs) -> Transaction {
     Transaction {
+        identity: current.next.map_or(current.identity, |producer| Identity { producer, epoch: 0 }),
+        next: None,
         state: State::Complete(how),
         partitions: BTreeSet::new(),
         started_ms: -1,
@@ -248,7 +325,7 @@ mod tests {
         let Ok(Init::AbortFirst(aborting)) = init(Some(&open), None, 500, -1, 9) else { panic!("abort first") };
         assert_eq!(aborting.state, State::Prepared(Marker::Abort));
         assert_eq!((aborting.identity.epoch, &aborting.partitions), (1, &open.partitions));
-        assert_eq!(end(&aborting, ONE, Marker::Commit, 9), Err(TransactionError::Fenced));
+        assert_eq!(end_v1(&aborting, ONE, Marker::Commit, 9), Err(TransactionError::Fenced));
         assert_eq!(init(Some(&aborting), None, 500, -1, 9), Err(TransactionError::Concurrent));
         let Ok(Init::Become(next)) = init(Some(&complete(&aborting, Marker::Abort, 9)), None, 500, -1, 9) else {
             panic!("a start")
@@ -266,7 +343,7 @@ mod tests {
         assert_eq!(add(&open, ONE, &partitions(&[1]), 6), Ok(None));
         let more = add(&open, ONE, &partitions(&[2]), 6).expect("added").expect("new");
         assert_eq!((&more.partitions, more.started_ms), (&partitions(&[1, 2]), 5));
-        let Ok(End::Prepare(decided)) = end(&more, ONE, Marker::Commit, 7) else { panic!("prepared") };
+        let Ok(End::Prepare(decided)) = end_v1(&more, ONE, Marker::Commit, 7) else { panic!("prepared") };
         assert_eq!(add(&decided, ONE, &partitions(&[3]), 8), Err(TransactionError::Concurrent));
         let done = complete(&decided, Marker::Commit, 8);
         let next = add(&done, ONE, &partitions(&[3]), 9).expect("added").expect("new");
@@ -275,13 +352,77 @@ mod tests {
 
     #[test]
     fn an_end_is_told_again_but_never_changed() {
-        assert_eq!(end(&started(), ONE, Marker::Commit, 1), Err(TransactionError::StateInvalid));
-        let Ok(End::Prepare(decided)) = end(&ongoing(), ONE, Marker::Commit, 7) else { panic!("prepared") };
-        assert_eq!(end(&decided, ONE, Marker::Commit, 8), Err(TransactionError::Concurrent));
-        assert_eq!(end(&decided, ONE, Marker::Abort, 8), Err(TransactionError::StateInvalid));
+        assert_eq!(end_v1(&started(), ONE, Marker::Commit, 1), Err(TransactionError::StateInvalid));
+        let Ok(End::Prepare(decided)) = end_v1(&ongoing(), ONE, Marker::Commit, 7) else { panic!("prepared") };
+        assert_eq!(end_v1(&decided, ONE, Marker::Commit, 8), Err(TransactionError::Concurrent));
+        assert_eq!(end_v1(&decided, ONE, Marker::Abort, 8), Err(TransactionError::StateInvalid));
         let done = complete(&decided, Marker::Commit, 8);
-        assert_eq!(end(&done, ONE, Marker::Commit, 9), Ok(End::Already));
-        assert_eq!(end(&done, ONE, Marker::Abort, 9), Err(TransactionError::StateInvalid));
+        assert_eq!(end_v1(&done, ONE, Marker::Commit, 9), Ok(End::Already(ONE)));
+        assert_eq!(end_v1(&done, ONE, Marker::Abort, 9), Err(TransactionError::StateInvalid));
+    }
+
+    /// KIP-890's table, row by row.
+    #[test]
+    fn with_the_second_protocol_the_epoch_tells_a_repeated_end_from_the_next() {
+        use Marker::{Abort, Commit};
+        let ended = |how| {
+            let Ok(End::Prepare(decided)) = end_v2(&ongoing(), ONE, how, -1, 7) else { panic!("prepared") };
+            assert_eq!((decided.identity.epoch, decided.before, decided.next), (1, Some(ONE), None));
+            assert_eq!(add(&decided, decided.identity, &partitions(&[1]), 7), Err(TransactionError::Concurrent));
+            assert_eq!(end_v2(&decided, ONE, how, -1, 8), Err(TransactionError::Concurrent));
+            assert_eq!(end_v2(&decided, decided.identity, how, -1, 8), Err(TransactionError::Fenced));
+            complete(&decided, how, 8)
+        };
+        let raised = Identity { epoch: 1, ..ONE };
+        let is_empty_abort = |ended: Result<End, TransactionError>, from: Identity| {
+            let Ok(End::Prepare(decided)) = ended else { panic!("{ended:?}") };
+            assert_eq!(decided.identity, Identity { epoch: from.epoch + 1, ..from });
+            assert_eq!((decided.state, decided.partitions.len()), (State::Prepared(Abort), 0));
+        };
+        let first = epoch(&started(), 1);
+        assert_eq!(end_v2(&first, ONE, Abort, -1, 9), Err(TransactionError::Fenced));
+        assert_eq!(end_v2(&first, ONE, Commit, -1, 9), Err(TransactionError::Fenced));
+        is_empty_abort(end_v2(&first, raised, Abort, -1, 9), raised);
+        assert_eq!(end_v2(&first, raised, Commit, -1, 9), Err(TransactionError::StateInvalid));
+
+        let aborted = ended(Abort);
+        assert_eq!(end_v2(&aborted, ONE, Abort, -1, 9), Ok(End::Already(raised)));
+        assert_eq!(end_v2(&aborted, ONE, Commit, -1, 9), Err(TransactionError::StateInvalid));
+        is_empty_abort(end_v2(&aborted, raised, Abort, -1, 9), raised);
+        assert_eq!(end_v2(&aborted, raised, Commit, -1, 9), Err(TransactionError::StateInvalid));
+
+        let committed = ended(Commit);
+        assert_eq!(end_v2(&committed, ONE, Commit, -1, 9), Ok(End::Already(raised)));
+        assert_eq!(end_v2(&committed, ONE, Abort, -1, 9), Err(TransactionError::StateInvalid));
+        is_empty_abort(end_v2(&committed, raised, Abort, -1, 9), raised);
+        assert_eq!(end_v2(&committed, raised, Commit, -1, 9), Err(TransactionError::StateInvalid));
+
+        let next = add(&committed, raised, &partitions(&[2]), 10).expect("added").expect("new");
+        assert_eq!(end_v2(&next, ONE, Commit, -1, 11), Err(TransactionError::Fenced));
+        let stranger = Identity { producer: 99, epoch: 1 };
+        assert_eq!(end_v2(&next, stranger, Commit, -1, 11), Err(TransactionError::MappingInvalid));
+    }
+
+    #[test]
+    fn a_producer_whose_epochs_are_used_up_goes_on_with_a_new_id() {
+        let last = epoch(&ongoing(), EPOCH_MAX);
+        let Ok(End::Prepare(decided)) = end_v2(&last, last.identity, Marker::Commit, 8, 7) else { panic!("prepared") };
+        assert_eq!((decided.identity.epoch, decided.next), (i16::MAX, Some(8)));
+        assert_eq!(end_v2(&decided, last.identity, Marker::Commit, -1, 8), Err(TransactionError::Concurrent));
+        let done = complete(&decided, Marker::Commit, 8);
+        let fresh = Identity { producer: 8, epoch: 0 };
+        assert_eq!((done.identity, done.next), (fresh, None));
+        assert_eq!(end_v2(&done, last.identity, Marker::Commit, -1, 9), Ok(End::Already(fresh)));
+        assert_eq!(end_v2(&done, ONE, Marker::Commit, -1, 9), Err(TransactionError::MappingInvalid));
+    }
+
+    #[test]
+    fn a_producer_that_was_too_slow_learns_its_new_epoch_by_aborting() {
+        let aborted = complete(&abort(&ongoing(), 9), Marker::Abort, 9);
+        let raised = Identity { epoch: 1, ..ONE };
+        assert_eq!(end_v2(&aborted, ONE, Marker::Commit, -1, 9), Err(TransactionError::StateInvalid));
+        assert_eq!(end_v2(&aborted, ONE, Marker::Abort, -1, 9), Ok(End::Already(raised)));
+        assert_eq!(end_v1(&aborted, ONE, Marker::Abort, 9), Err(TransactionError::Fenced));
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Transactions: batches in several partitions, and offsets of groups, that count together or not at all (KIP-98, KIP-360,
-//! KIP-447).
+//! KIP-447, KIP-890).
 //!
 //! Two halves. [`core`] decides: pure functions from what a producer's transaction is to what it becomes. [`Transactions`]
 //! performs: it appends each new state to `__transaction_state` before anyone is told of it, keeps batches out that belong to
@@ -20,6 +20,7 @@ mod types;
 
 pub use self::{
     coordinator::Transactions,
+    core::Protocol,
     types::{Identity, TransactionError, TransactionSettings, TransactionSummary},
 };
 

@@ -3,11 +3,14 @@
 //! ```text
 //! key    int16 version 0, transactional id: string
 //! value  null: forgotten
-//!        int16 version 0, producer id int64, epoch int16, timeout in ms int32, state int8, partitions, changed int64, begun int64
+//!        int16 version 1, producer id int64, epoch int16, timeout in ms int32, state int8, partitions, changed int64, begun int64,
+//!        tags
 //!        state       0 empty, 1 ongoing, 2 prepare commit, 3 prepare abort, 4 complete commit, 5 complete abort
-//!        partitions  array or null of { topic: string, array of partition: int32 }
+//!        partitions  array or null of { topic: string, array of partition: int32, tags }
+//!        tags        0: the producer id before this one, whose epochs are used up; 1: the one after it
 //! ```
-//! Strings have an int16 length, arrays an int32; −1 is null.
+//! A key's string has an int16 length. In values lengths are compact (varint of length + 1, 0 is null), and tags are a varint
+//! count of { varint tag, varint size, bytes }. Values of version 0, with lengths of int16 and int32 and no tags, are read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,30 +18,35 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use model::{TopicName, TopicPartition};
 
 use super::{
-    core::{State, Transaction},
+    core::{EPOCH_MAX, State, Transaction},
     types::Identity,
 };
 use crate::record::Marker;
 
-const VERSION: i16 = 0;
+const KEY_VERSION: i16 = 0;
+/// Version 0 has neither compact lengths nor tags.
+const VALUE_VERSION: i16 = 1;
+const TAG_BEFORE: u32 = 0;
+const TAG_NEXT: u32 = 1;
 
 /// `id` is not longer than a string of the protocol can be.
 pub fn key(id: &str) -> Bytes {
     let mut out = BytesMut::with_capacity(4 + id.len());
-    out.put_i16(VERSION);
-    put_string(&mut out, id);
+    out.put_i16(KEY_VERSION);
+    out.put_i16(id.len() as i16);
+    out.put_slice(id.as_bytes());
     out.freeze()
 }
 
 /// `None`: a key of a version we do not know.
 pub fn parse_key(mut key: &[u8]) -> Option<String> {
     let input = &mut key;
-    (input.try_get_i16().ok()? == VERSION).then(|| get_string(input))?
+    (input.try_get_i16().ok()? == KEY_VERSION).then(|| get_string(input, false))?
 }
 
 pub fn value(transaction: &Transaction) -> Bytes {
     let mut out = BytesMut::with_capacity(64);
-    out.put_i16(VERSION);
+    out.put_i16(VALUE_VERSION);
     out.put_i64(transaction.identity.producer);
     out.put_i16(transaction.identity.epoch);
     out.put_i32(transaction.timeout_ms);
@@ -54,23 +62,35 @@ pub fn value(transaction: &Transaction) -> Bytes {
     for partition in &transaction.partitions {
         topics.entry(&partition.topic).or_default().push(partition.partition);
     }
-    out.put_i32(topics.len() as i32);
+    put_varint(&mut out, topics.len() as u32 + 1);
     for (topic, partitions) in topics {
-        put_string(&mut out, topic);
-        out.put_i32(partitions.len() as i32);
+        put_varint(&mut out, topic.len() as u32 + 1);
+        out.put_slice(topic.as_bytes());
+        put_varint(&mut out, partitions.len() as u32 + 1);
         partitions.iter().for_each(|partition| out.put_i32(*partition));
+        put_varint(&mut out, 0);
     }
     out.put_i64(transaction.updated_ms);
     out.put_i64(transaction.started_ms);
+    let before = transaction.before.map(|before| before.producer).filter(|id| *id != transaction.identity.producer);
+    let tags = [(TAG_BEFORE, before), (TAG_NEXT, transaction.next)];
+    put_varint(&mut out, tags.iter().flat_map(|(_, id)| id).count() as u32);
+    for (tag, id) in tags.into_iter().filter_map(|(tag, id)| Some((tag, id?))) {
+        put_varint(&mut out, tag);
+        put_varint(&mut out, size_of::<i64>() as u32);
+        out.put_i64(id);
+    }
     out.freeze()
 }
 
-/// `None`: not a value of this version.
+/// `None`: not a value of a version we know.
 pub fn parse_value(mut value: &[u8]) -> Option<Transaction> {
     let input = &mut value;
-    if input.try_get_i16().ok()? != VERSION {
-        return None;
-    }
+    let is_compact = match input.try_get_i16().ok()? {
+        0 => false,
+        VALUE_VERSION => true,
+        _ => return None,
+    };
     let identity = Identity { producer: input.try_get_i64().ok()?, epoch: input.try_get_i16().ok()? };
     let timeout_ms = input.try_get_i32().ok()?;
     let state = match input.try_get_i8().ok()? {
@@ -83,26 +103,66 @@ pub fn parse_value(mut value: &[u8]) -> Option<Transaction> {
         _ => return None,
     };
     let mut partitions = BTreeSet::new();
-    for _ in 0..input.try_get_i32().ok()? {
-        let topic = TopicName::new(&get_string(input)?).ok()?;
-        for _ in 0..input.try_get_i32().ok()? {
+    for _ in 0..get_length(input, is_compact, 4)?.unwrap_or(0) {
+        let topic = TopicName::new(&get_string(input, is_compact)?).ok()?;
+        for _ in 0..get_length(input, is_compact, 4)?? {
             partitions.insert(TopicPartition::new(topic.clone(), input.try_get_i32().ok()?));
+        }
+        if is_compact {
+            get_tags(input)?;
         }
     }
     let (updated_ms, started_ms) = (input.try_get_i64().ok()?, input.try_get_i64().ok()?);
-    Some(Transaction { identity, before: None, timeout_ms, state, partitions, started_ms, updated_ms })
+    let tags = if is_compact { get_tags(input)? } else { BTreeMap::new() };
+    let id = |tag| tags.get(&tag).copied().and_then(|mut bytes: &[u8]| bytes.try_get_i64().ok()).filter(|id| *id >= 0);
+    let before = id(TAG_BEFORE).map(|producer| Identity { producer, epoch: EPOCH_MAX });
+    Some(Transaction { identity, before, next: id(TAG_NEXT), timeout_ms, state, partitions, started_ms, updated_ms })
 }
 
-fn put_string(out: &mut BytesMut, text: &str) {
-    out.put_i16(text.len() as i16);
-    out.put_slice(text.as_bytes());
+fn put_varint(out: &mut BytesMut, mut value: u32) {
+    while value >= 0x80 {
+        out.put_u8(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.put_u8(value as u8);
 }
 
-fn get_string(input: &mut &[u8]) -> Option<String> {
-    let length = usize::try_from(input.try_get_i16().ok()?).ok()?;
+fn get_varint(input: &mut &[u8]) -> Option<u32> {
+    let mut value = 0;
+    for shift in (0..32).step_by(7) {
+        let byte = input.try_get_u8().ok()?;
+        value |= u32::from(byte & 0x7f).checked_shl(shift)?;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// The length of an array or, with `bytes` 2, a string; `Some(None)` is null.
+fn get_length(input: &mut &[u8], is_compact: bool, bytes: usize) -> Option<Option<usize>> {
+    Some(match is_compact {
+        true => get_varint(input)?.checked_sub(1).map(|length| length as usize),
+        false => usize::try_from(input.try_get_int(bytes).ok()?).ok(),
+    })
+}
+
+fn get_string(input: &mut &[u8], is_compact: bool) -> Option<String> {
+    let length = get_length(input, is_compact, 2)??;
     let (text, rest) = input.split_at_checked(length)?;
     *input = rest;
     String::from_utf8(text.to_vec()).ok()
+}
+
+fn get_tags<'a>(input: &mut &'a [u8]) -> Option<BTreeMap<u32, &'a [u8]>> {
+    let mut tags = BTreeMap::new();
+    for _ in 0..get_varint(input)? {
+        let (tag, size) = (get_varint(input)?, get_varint(input)? as usize);
+        let (bytes, rest) = input.split_at_checked(size)?;
+        *input = rest;
+        tags.insert(tag, bytes);
+    }
+    Some(tags)
 }
 
 #[cfg(test)]
@@ -120,14 +180,42 @@ mod tests {
             let transaction = Transaction {
                 identity: Identity { producer: 7, epoch: 3 },
                 before: None,
+                next: None,
                 timeout_ms: 60_000,
                 state,
                 partitions: [at("a", 0), at("a", 5), at("b", 1)].into(),
                 started_ms: 12,
                 updated_ms: 34,
             };
-            assert_eq!(parse_value(&value(&transaction)), Some(transaction));
+            assert_eq!(parse_value(&value(&transaction)), Some(transaction.clone()));
+            let rotating = Transaction { next: Some(8), ..transaction.clone() };
+            assert_eq!(parse_value(&value(&rotating)), Some(rotating));
+            let before = Some(Identity { producer: 6, epoch: EPOCH_MAX });
+            let rotated = Transaction { before, ..transaction };
+            assert_eq!(parse_value(&value(&rotated)), Some(rotated));
         }
+    }
+
+    /// As the first version of this program wrote it.
+    #[test]
+    fn values_of_version_0_are_read() {
+        let mut old = BytesMut::new();
+        old.put_i16(0);
+        old.put_i64(7);
+        old.put_i16(3);
+        old.put_i32(60_000);
+        old.put_i8(1);
+        old.put_i32(1);
+        old.put_slice(b"\0\x01t");
+        old.put_i32(2);
+        old.put_i32(0);
+        old.put_i32(5);
+        old.put_i64(34);
+        old.put_i64(12);
+        let read = parse_value(&old).expect("a value");
+        assert_eq!((read.identity, read.state), (Identity { producer: 7, epoch: 3 }, State::Ongoing));
+        assert_eq!(read.partitions.iter().map(|at| at.partition).collect::<Vec<_>>(), [0, 5]);
+        assert_eq!((read.updated_ms, read.started_ms), (34, 12));
     }
 
     proptest! {

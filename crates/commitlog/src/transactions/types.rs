@@ -34,7 +34,7 @@ impl Default for TransactionSettings {
 }
 
 /// Producer id and epoch: who may write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {
     pub producer: ProducerId,
     pub epoch: i16,

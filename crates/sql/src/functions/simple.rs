@@ -19,7 +19,17 @@ pub(super) struct Simple {
     signature: Signature,
     returns: fn(&[DataType]) -> Result<DataType>,
     run: fn(&ScalarFunctionArgs) -> Result<ColumnarValue>,
-    gives: Option<&'static str>,
+    gives: Gives,
+}
+
+/// What the text of a result is.
+#[derive(Debug)]
+enum Gives {
+    Text,
+    /// Text of this type.
+    Named(&'static str),
+    /// What the first argument is.
+    Same,
 }
 
 impl Simple {
@@ -34,12 +44,18 @@ impl Simple {
             Some(args) => Signature::any(args, Volatility::Immutable),
             None => Signature::variadic_any(Volatility::Immutable),
         };
-        Self { name, signature, returns, run, gives: None }
+        Self { name, signature, returns, run, gives: Gives::Text }
     }
 
     /// Its result is text that reads as `type_name`.
     pub(super) fn giving(mut self, type_name: &'static str) -> Self {
-        self.gives = Some(type_name);
+        self.gives = Gives::Named(type_name);
+        self
+    }
+
+    /// Its result is its first argument, with whatever is known of it.
+    pub(super) fn keeping(mut self) -> Self {
+        self.gives = Gives::Same;
         self
     }
 
@@ -93,8 +109,9 @@ impl ScalarUDFImpl for Simple {
         let types: Vec<_> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
         let field = Field::new(self.name, (self.returns)(&types)?, true);
         Ok(Arc::new(match self.gives {
-            Some(type_name) => field.with_metadata(HashMap::from([(TYPE_MARK.to_owned(), type_name.to_owned())])),
-            None => field,
+            Gives::Named(name) => field.with_metadata(HashMap::from([(TYPE_MARK.to_owned(), name.to_owned())])),
+            Gives::Same => field.with_metadata(args.arg_fields[0].metadata().clone()),
+            Gives::Text => field,
         }))
     }
 

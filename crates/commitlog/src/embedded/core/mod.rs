@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use model::{Error, Offset, Result, TimestampMs, error::codes::TRANSACTION_NOT_OPEN};
 
 use crate::{
-    log::Bounds,
+    log::{ActiveProducer, Bounds},
     record::{Header, Marker},
 };
 
@@ -250,6 +250,14 @@ impl Core {
     pub(crate) fn repeat(&mut self, end: Offset, tell: Repeat) {
         let at = self.repeats.partition_point(|(other, _)| *other <= end);
         self.repeats.insert(at, (end, tell));
+    }
+
+    /// Producers that are remembered, by id.
+    pub(crate) fn active_producers(&self) -> Vec<ActiveProducer> {
+        let mut active: Vec<_> = self.producers.last().collect();
+        active.iter_mut().for_each(|producer| producer.open_from = self.transactions.open_from(producer.id));
+        active.sort_unstable_by_key(|producer| producer.id);
+        active
     }
 
     /// Forgets producers that have been idle since `before` and have nothing open.

@@ -10,7 +10,10 @@ use model::{
     error::codes::{PRODUCER_EPOCH_OLD, SEQUENCE_DUPLICATE, SEQUENCE_OUT_OF_ORDER},
 };
 
-use crate::record::{Header, NO_SEQUENCE, add_sequence};
+use crate::{
+    log::ActiveProducer,
+    record::{Header, NO_SEQUENCE, add_sequence},
+};
 
 /// Batches of a producer that are recognised when they come again.
 const WINDOW: usize = 5;
@@ -124,6 +127,15 @@ impl Producers {
     /// Forgets producers that have been idle since `before`, unless they are needed.
     pub(crate) fn expire(&mut self, before: TimestampMs, is_needed: impl Fn(ProducerId) -> bool) {
         self.0.retain(|&pid, producer| producer.used_at >= before || is_needed(pid));
+    }
+
+    /// What each wrote last.
+    pub(crate) fn last(&self) -> impl Iterator<Item = ActiveProducer> + '_ {
+        self.0.iter().filter_map(|(&id, producer)| {
+            let last = producer.batches.back()?;
+            let (epoch, last_sequence) = (last.epoch, last.last_sequence);
+            Some(ActiveProducer { id, epoch, last_sequence, used_at: producer.used_at, open_from: None })
+        })
     }
 
     /// Those with batches before `end`, and these batches, newest five.

@@ -35,6 +35,11 @@ impl Transactions {
         self.open.contains_key(&producer)
     }
 
+    /// The first offset of what `producer` has open.
+    pub(crate) fn open_from(&self, producer: ProducerId) -> Option<Offset> {
+        self.open.get(&producer).copied()
+    }
+
     /// A transactional batch of `producer` was given this offset.
     pub(crate) fn write(&mut self, producer: ProducerId, at: Offset) {
         self.open.entry(producer).or_insert_with(|| {

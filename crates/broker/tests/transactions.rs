@@ -1,0 +1,224 @@
+//! Transactions over the wire: what the second protocol (KIP-890) changes, and what admins see of them (KIP-664).
+
+mod common;
+
+use bytes::Bytes;
+use commitlog::record::{BatchBuilder, Codec};
+use common::{Client, produce, serve, topic_name};
+use kafka_protocol::{
+    messages::{
+        ApiVersionsRequest, DescribeProducersRequest, EndTxnRequest, EndTxnResponse, FetchRequest, GroupId,
+        InitProducerIdRequest, ListTransactionsRequest, OffsetFetchRequest, ProducerId, TopicName, TransactionalId,
+        TxnOffsetCommitRequest, describe_producers_request,
+        fetch_request::{FetchPartition, FetchTopic},
+        offset_fetch_request, txn_offset_commit_request,
+    },
+    protocol::StrBytes,
+};
+
+const NONE: i16 = 0;
+const INVALID_PRODUCER_EPOCH: i16 = 47;
+const INVALID_TXN_STATE: i16 = 48;
+const INVALID_PRODUCER_ID_MAPPING: i16 = 49;
+const PRODUCER_FENCED: i16 = 90;
+const TRANSACTION_ABORTABLE: i16 = 120;
+const INVALID_REGULAR_EXPRESSION: i16 = 128;
+
+/// Who a producer is.
+type Identity = (i64, i16);
+
+fn id(text: &'static str) -> TransactionalId {
+    TransactionalId(StrBytes::from_static_str(text))
+}
+
+async fn init(client: &mut Client, name: &'static str) -> Identity {
+    let request =
+        InitProducerIdRequest::default().with_transactional_id(Some(id(name))).with_transaction_timeout_ms(60_000);
+    let response = client.ask(5, &request).await;
+    assert_eq!(response.error_code, NONE);
+    (*response.producer_id, response.producer_epoch)
+}
+
+fn batch((producer, epoch): Identity, sequence: i32, value: &str) -> Bytes {
+    let mut batch = BatchBuilder::new(Codec::None).producer(producer, epoch, sequence).transactional();
+    batch.push(world::World::real().clock.now_ms(), None, Some(value.as_bytes()), &[]);
+    batch.build()
+}
+
+/// The error code of one batch to partition 0 of `t`.
+async fn write(client: &mut Client, version: i16, name: &'static str, who: Identity, sequence: i32) -> i16 {
+    let request = produce("t", batch(who, sequence, "v"), -1).with_transactional_id(Some(id(name)));
+    client.ask(version, &request).await.responses[0].partition_responses[0].error_code
+}
+
+async fn end(client: &mut Client, version: i16, name: &'static str, who: Identity, commit: bool) -> EndTxnResponse {
+    let request = EndTxnRequest::default()
+        .with_transactional_id(id(name))
+        .with_producer_id(ProducerId(who.0))
+        .with_producer_epoch(who.1)
+        .with_committed(commit);
+    client.ask(version, &request).await
+}
+
+fn became(response: &EndTxnResponse) -> Identity {
+    assert_eq!(response.error_code, NONE);
+    (*response.producer_id, response.producer_epoch)
+}
+
+/// End of what committed readers of partition 0 of `t` see.
+async fn last_stable(client: &mut Client) -> i64 {
+    let partition = FetchPartition::default().with_partition_max_bytes(1 << 20);
+    let topic = FetchTopic::default().with_topic(topic_name("t")).with_partitions(vec![partition]);
+    let request = FetchRequest::default().with_isolation_level(1).with_max_bytes(1 << 20).with_topics(vec![topic]);
+    client.ask(11, &request).await.responses[0].partitions[0].last_stable_offset
+}
+
+#[tokio::test]
+async fn the_second_protocol_is_announced_to_those_who_can_read_it() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    let request =
+        || ApiVersionsRequest::default().with_client_software_name("t".into()).with_client_software_version("1".into());
+    for (version, supported) in [(3, 0), (4, 1)] {
+        let response = client.ask(version, &request()).await;
+        let finalized = &response.finalized_features[0];
+        assert_eq!((&*finalized.name, finalized.max_version_level), ("transaction.version", 2));
+        assert!(response.finalized_features_epoch >= 0, "clients ignore features of an unknown epoch");
+        assert_eq!(response.supported_features.len(), supported, "v{version}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn writing_adds_the_partition_and_each_end_raises_the_epoch() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 1).await;
+    let first = init(&mut client, "x").await;
+    assert_eq!(
+        write(&mut client, 11, "x", first, 0).await,
+        TRANSACTION_ABORTABLE,
+        "the first protocol asks to be told"
+    );
+    assert_eq!(write(&mut client, 12, "x", first, 0).await, NONE);
+    assert_eq!(write(&mut client, 12, "x", first, 1).await, NONE);
+    assert_eq!(last_stable(&mut client).await, 0);
+    let second = became(&end(&mut client, 5, "x", first, true).await);
+    assert_eq!(second, (first.0, first.1 + 1));
+    assert_eq!(last_stable(&mut client).await, 3, "two records and a marker");
+    // The answer was lost.
+    assert_eq!(became(&end(&mut client, 5, "x", first, true).await), second);
+    assert_eq!(end(&mut client, 5, "x", first, false).await.error_code, INVALID_TXN_STATE);
+    // KIP-890: what was under way when the transaction ended is not part of the next one.
+    assert_eq!(write(&mut client, 12, "x", first, 2).await, INVALID_PRODUCER_EPOCH);
+    assert_eq!(write(&mut client, 12, "x", second, 0).await, NONE);
+    assert_eq!(write(&mut client, 12, "x", first, 2).await, INVALID_PRODUCER_EPOCH);
+    assert_eq!(end(&mut client, 5, "x", first, true).await.error_code, PRODUCER_FENCED);
+    let third = became(&end(&mut client, 5, "x", second, false).await);
+    // Nothing was written: only an abort makes sense, because the producer cannot know.
+    assert_eq!(end(&mut client, 5, "x", third, true).await.error_code, INVALID_TXN_STATE);
+    let fourth = became(&end(&mut client, 5, "x", third, false).await);
+    assert_eq!(fourth.1, third.1 + 1);
+    // The same id with the first protocol.
+    assert_eq!(end(&mut client, 4, "x", third, true).await.error_code, PRODUCER_FENCED);
+    assert_eq!(write(&mut client, 12, "y", fourth, 0).await, INVALID_PRODUCER_ID_MAPPING);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn batches_in_flight_keep_their_order_while_the_first_adds_the_partition() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 1).await;
+    let mut who = init(&mut client, "x").await;
+    for _ in 0..5 {
+        for sequence in 0..5 {
+            let request = produce("t", batch(who, sequence, "v"), -1).with_transactional_id(Some(id("x")));
+            client.send(12, &request).await;
+        }
+        for sequence in 0..5 {
+            let response = client.receive::<kafka_protocol::messages::ProduceRequest>(12).await;
+            assert_eq!(response.responses[0].partition_responses[0].error_code, NONE, "batch {sequence}");
+        }
+        who = became(&end(&mut client, 5, "x", who, true).await);
+    }
+    assert_eq!(last_stable(&mut client).await, 30);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn offsets_join_by_being_committed() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 1).await;
+    let who = init(&mut client, "x").await;
+    let group = || GroupId(StrBytes::from_static_str("g"));
+    let commit = |who: Identity| {
+        let partition = txn_offset_commit_request::TxnOffsetCommitRequestPartition::default().with_committed_offset(7);
+        let topic = txn_offset_commit_request::TxnOffsetCommitRequestTopic::default()
+            .with_name(topic_name("t"))
+            .with_partitions(vec![partition]);
+        TxnOffsetCommitRequest::default()
+            .with_transactional_id(id("x"))
+            .with_group_id(group())
+            .with_producer_id(ProducerId(who.0))
+            .with_producer_epoch(who.1)
+            .with_generation_id(-1)
+            .with_topics(vec![topic])
+    };
+    let committed = |client: Client| async move {
+        let mut client = client;
+        let wanted = offset_fetch_request::OffsetFetchRequestGroup::default().with_group_id(group()).with_topics(None);
+        let response = client.ask(8, &OffsetFetchRequest::default().with_groups(vec![wanted])).await;
+        let offset = response.groups[0].topics.first().map(|topic| topic.partitions[0].committed_offset);
+        (client, offset)
+    };
+    let code = client.ask(4, &commit(who)).await.topics[0].partitions[0].error_code;
+    assert_eq!(code, TRANSACTION_ABORTABLE, "the first protocol asks to be told");
+    assert_eq!(client.ask(5, &commit(who)).await.topics[0].partitions[0].error_code, NONE);
+    let (mut client, offset) = committed(client).await;
+    assert_eq!(offset, None);
+    let next = became(&end(&mut client, 5, "x", who, true).await);
+    let (mut client, offset) = committed(client).await;
+    assert_eq!(offset, Some(7));
+    assert_eq!(client.ask(5, &commit(who)).await.topics[0].partitions[0].error_code, INVALID_PRODUCER_EPOCH);
+    assert_eq!(client.ask(5, &commit(next)).await.topics[0].partitions[0].error_code, NONE);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn admins_see_who_writes_and_find_ids_by_pattern() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 1).await;
+    let who = init(&mut client, "orders-1").await;
+    init(&mut client, "billing-1").await;
+    assert_eq!(write(&mut client, 12, "orders-1", who, 0).await, NONE);
+    let describe = DescribeProducersRequest::default().with_topics(vec![
+        describe_producers_request::TopicRequest::default()
+            .with_name(TopicName(StrBytes::from_static_str("t")))
+            .with_partition_indexes(vec![0, 1]),
+    ]);
+    let response = client.ask(0, &describe).await;
+    let [known, unknown] = &response.topics[0].partitions[..] else { panic!("two partitions") };
+    assert_eq!(unknown.error_code, 3);
+    let producer = &known.active_producers[0];
+    assert_eq!((*producer.producer_id, producer.producer_epoch), (who.0, i32::from(who.1)));
+    assert_eq!((producer.last_sequence, producer.current_txn_start_offset), (0, 0));
+    end(&mut client, 5, "orders-1", who, true).await;
+    let response = client.ask(0, &describe).await;
+    assert_eq!(response.topics[0].partitions[0].active_producers[0].current_txn_start_offset, -1);
+
+    for (pattern, found) in [("orders-.*", 1), ("orders", 0), (".*-1", 2), ("", 2)] {
+        let request = ListTransactionsRequest::default().with_transactional_id_pattern(Some(pattern.into()));
+        assert_eq!(client.ask(2, &request).await.transaction_states.len(), found, "{pattern}");
+    }
+    let request = ListTransactionsRequest::default().with_transactional_id_pattern(Some("(".into()));
+    assert_eq!(client.ask(2, &request).await.error_code, INVALID_REGULAR_EXPRESSION);
+    server.stop().await;
+}
