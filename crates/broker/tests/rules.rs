@@ -328,3 +328,41 @@ async fn every_api_on_offer_refuses_somebody_without_rights_or_shows_nothing() {
     assert_eq!(eve.ask(8, &commit).await.topics[0].partitions[0].error_code, 0);
     server.stop().await;
 }
+
+/// Produce 12 adds partitions to a transaction (KIP-890): to nobody else's.
+#[tokio::test]
+async fn a_write_that_is_refused_adds_nothing_to_a_transaction() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve_guarded(dir.path(), guarded()).await;
+    let mut root = server.root().await;
+    make_user(&mut root, "eve", "e").await;
+    root.create_topic("t", 1).await;
+    root.create_topic("u", 1).await;
+    make_rules(&mut root, vec![rule(TOPIC, "u", LITERAL, "User:eve", WRITE, ALLOW)]).await;
+    let id = TransactionalId(text("x"));
+    let init =
+        InitProducerIdRequest::default().with_transactional_id(Some(id.clone())).with_transaction_timeout_ms(9000);
+    let identity = root.ask(5, &init).await;
+    assert_eq!(identity.error_code, 0);
+    let mut eve = server.client_of("eve", "e").await;
+    let batch = || {
+        let mut batch = batch(&["forged"]).to_vec();
+        batch[22] |= 1 << 4;
+        batch[43..51].copy_from_slice(&identity.producer_id.to_be_bytes());
+        batch[51..53].copy_from_slice(&identity.producer_epoch.to_be_bytes());
+        batch[53..57].copy_from_slice(&0_i32.to_be_bytes());
+        let crc = crc32c::crc32c(&batch[21..]);
+        batch[17..21].copy_from_slice(&crc.to_be_bytes());
+        bytes::Bytes::from(batch)
+    };
+    let write = |topic: &str| produce(topic, batch(), -1).with_transactional_id(Some(id.clone()));
+    let code = |answer: ProduceResponse| answer.responses[0].partition_responses[0].error_code;
+    assert_eq!(code(eve.ask(12, &write("u")).await), 53, "the id is not hers");
+    make_rules(&mut root, vec![rule(5, "x", LITERAL, "User:eve", WRITE, ALLOW)]).await;
+    assert_eq!(code(eve.ask(12, &write("t")).await), 29, "the topic is not hers");
+    let describe = DescribeTransactionsRequest::default().with_transactional_ids(vec![id.clone()]);
+    assert_eq!(root.ask(0, &describe).await.transaction_states[0].topics, []);
+    assert_eq!(code(eve.ask(12, &write("u")).await), 0, "both are");
+    assert_eq!(root.ask(0, &describe).await.transaction_states[0].topics.len(), 1);
+    server.stop().await;
+}
