@@ -128,6 +128,35 @@ async fn writing_adds_the_partition_and_each_end_raises_the_epoch() {
 }
 
 #[tokio::test]
+async fn a_producer_that_was_replaced_is_told_so_whatever_its_successor_does() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 1).await;
+    let old = init(&mut client, "x").await;
+    assert_eq!(write(&mut client, 12, "x", old, 0).await, NONE);
+    let new = init(&mut client, "x").await;
+    assert_eq!(new.0, old.0);
+    for version in [9, 11, 12] {
+        assert_eq!(
+            write(&mut client, version, "x", old, 1).await,
+            INVALID_PRODUCER_EPOCH,
+            "nothing is open, v{version}"
+        );
+    }
+    assert_eq!(write(&mut client, 12, "x", new, 0).await, NONE);
+    assert_eq!(write(&mut client, 9, "x", old, 1).await, INVALID_PRODUCER_EPOCH);
+    assert_eq!(end(&mut client, 3, "x", new, true).await.error_code, NONE);
+    assert_eq!(write(&mut client, 9, "x", old, 1).await, INVALID_PRODUCER_EPOCH);
+    assert_eq!(write(&mut client, 9, "x", new, 1).await, INVALID_TXN_STATE);
+    server.stop().await;
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    assert_eq!(write(&mut client, 9, "x", old, 1).await, INVALID_PRODUCER_EPOCH, "after a restart");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn batches_in_flight_keep_their_order_while_the_first_adds_the_partition() {
     let dir = tempfile::tempdir().expect("directory");
     let server = serve(dir.path()).await;

@@ -50,8 +50,8 @@ pub struct Transactions {
     /// Where groups keep their offsets.
     offsets: TopicPartition,
     ids: Mutex<HashMap<Arc<str>, Arc<Slot>>>,
-    /// TXN-2: producers whose transaction takes batches. Read while a batch gets its offset, so that none gets one behind a
-    /// marker.
+    /// TXN-2: what each producer may write to, and its newest epoch. Read while a batch gets its offset, so that none gets one
+    /// behind a marker.
     open: RwLock<HashMap<ProducerId, Open>>,
     /// A deadline may have come nearer.
     timers: Notify,
@@ -68,7 +68,7 @@ struct Slot {
 
 type MyTurn = OwnedMutexGuard<()>;
 
-/// A transaction that takes batches.
+/// A producer and the partitions that take its batches; none while it has no transaction open.
 struct Open {
     epoch: i16,
     partitions: HashSet<TopicPartition>,
@@ -94,9 +94,11 @@ impl Transactions {
         let mut open = HashMap::new();
         for (id, transaction) in known {
             let id: Arc<str> = id.into();
-            if transaction.state == State::Ongoing {
-                open.insert(transaction.identity.producer, Open::new(&transaction));
-            }
+            let takes = match transaction.state {
+                State::Ongoing => Open::new(&transaction),
+                State::Empty | State::Prepared(_) | State::Complete(_) => Open::nothing(transaction.identity),
+            };
+            open.insert(transaction.identity.producer, takes);
             let slot = Slot { id: id.clone(), turn: Arc::default(), now: Mutex::new(Some(transaction)) };
             ids.insert(id, Arc::new(slot));
         }
@@ -151,6 +153,7 @@ impl Transactions {
                 Init::Become(next) => {
                     let identity = next.identity;
                     self.become_durable(&slot, next).await?;
+                    self.closed(current.map(|current| current.identity), identity);
                     return Ok(identity);
                 }
                 Init::AbortFirst(aborting) => turn = self.decide(&slot, turn, aborting).await?,
@@ -333,11 +336,14 @@ impl Transactions {
     /// on by itself, and `Concurrent` says so.
     async fn decide(&self, slot: &Arc<Slot>, turn: MyTurn, decided: Transaction) -> Result<MyTurn, TransactionError> {
         // TXN-2: from here on no batch is taken.
-        let taken = self.open.write().remove(&decided.identity.producer);
+        let producer = decided.identity.producer;
+        let taken = self.open.write().insert(producer, Open::nothing(decided.identity));
         if let Err(error) = self.become_durable(slot, decided.clone()).await {
-            if let Some(taken) = taken {
-                self.open.write().insert(decided.identity.producer, taken);
-            }
+            let mut open = self.open.write();
+            match taken {
+                Some(taken) => open.insert(producer, taken),
+                None => open.remove(&producer),
+            };
             return Err(error);
         }
         let me = self.me.upgrade().expect("somebody calls it");
@@ -372,14 +378,28 @@ impl Transactions {
         let mut pause = RETRY_MIN;
         loop {
             left = self.write_markers(left, decided.identity, how).await;
-            if left.is_empty() && self.become_durable(slot, core::complete(decided, how, self.now())).await.is_ok() {
-                return true;
+            if left.is_empty() {
+                let complete = core::complete(decided, how, self.now());
+                let identity = complete.identity;
+                if self.become_durable(slot, complete).await.is_ok() {
+                    self.closed(Some(decided.identity), identity);
+                    return true;
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (2 * pause).min(RETRY_MAX),
                 () = self.world.tasks.stopping() => return false,
             }
         }
+    }
+
+    /// A producer has no transaction open; `before` it may have been somebody else.
+    fn closed(&self, before: Option<Identity>, who: Identity) {
+        let mut open = self.open.write();
+        if let Some(before) = before.filter(|before| before.producer != who.producer) {
+            open.remove(&before.producer);
+        }
+        open.insert(who.producer, Open::nothing(who));
     }
 
     /// Those that could not be written.
@@ -468,12 +488,17 @@ impl Transactions {
             self.write(&slot.id, None).await.map_err(|error| not_available(&error))?;
             *slot.now.lock() = None;
             self.ids.lock().remove(&slot.id);
+            self.open.write().remove(&now.identity.producer);
         }
         Ok(())
     }
 }
 
 impl Open {
+    fn nothing(who: Identity) -> Self {
+        Self { epoch: who.epoch, partitions: HashSet::new() }
+    }
+
     fn new(transaction: &Transaction) -> Self {
         Self { epoch: transaction.identity.epoch, partitions: transaction.partitions.iter().cloned().collect() }
     }
