@@ -96,6 +96,10 @@ pub trait Log: Send + Sync + 'static {
         CompactionStats::default()
     }
 
+    /// Before this offset records may be gone because later ones have their keys (and earlier than [`Log::hold`] says, none).
+    /// Asked after a read, it tells whether that saw everything.
+    fn compacted_to(&self, of: &TopicPartition) -> Result<Offset>;
+
     /// Idempotent producers that the partition remembers, by id.
     fn producers(&self, of: &TopicPartition) -> Result<Vec<ActiveProducer>>;
 

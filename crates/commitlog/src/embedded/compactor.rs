@@ -203,6 +203,10 @@ fn compact_partition(shared: &Shared, partition: &Arc<Partition>, pace: &mut Pac
     let config = partition.config();
     let mut filter =
         Filter::new((&map, mapped_to), end, (rules.now, config.delete_retention_ms), last_of_producers, aborted);
+    {
+        let mut compaction = partition.compaction.lock();
+        compaction.begun_to = compaction.begun_to.max(mapped_to);
+    }
     // What nothing is known of is left alone.
     sealed.retain(|(_, candidate)| candidate.base < mapped_to);
     let mut rewriting = Rewriting { shared, partition, old: Vec::new(), end: start, bytes: 0, writer: None };

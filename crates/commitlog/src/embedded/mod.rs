@@ -378,6 +378,10 @@ impl Log for EmbeddedLog {
         compactor::stats(&self.shared)
     }
 
+    fn compacted_to(&self, of: &TopicPartition) -> Result<Offset> {
+        Ok(self.shared.partition(of)?.compaction.lock().begun_to)
+    }
+
     fn producers(&self, of: &TopicPartition) -> Result<Vec<ActiveProducer>> {
         Ok(self.shared.partition(of)?.core.lock().active_producers())
     }

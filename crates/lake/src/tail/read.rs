@@ -226,6 +226,11 @@ async fn decode_cold(
         return Err(gap(&partition.at, range.start, bounds.log_start));
     }
     let slice = parts.log.read(&partition.at, range.start, parts.settings.decode_bytes, Isolation::Committed).await?;
+    // What the table has got meanwhile compaction may have taken, and the reader looks at the table as it was.
+    let compacted_to = parts.log.compacted_to(&partition.at)?;
+    if compacted_to > range.start && partition.tail(|tail| tail.mark) > range.start {
+        return Err(gap(&partition.at, range.start, compacted_to));
+    }
     let decoder = SliceDecoder::new(topic, parts.schemas())?;
     let from = range.start;
     let (_, mut decoded) = run(decoder, partition, slice, range.clone()).await?;

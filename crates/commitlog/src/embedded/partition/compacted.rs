@@ -38,6 +38,8 @@ const PIECE_BYTES: usize = 256 << 10;
 pub(crate) struct Compaction {
     /// Everything before it has been compacted.
     pub(crate) cleaned_to: Offset,
+    /// Records before it may be gone: raised before the first of them goes.
+    pub(crate) begun_to: Offset,
     /// When the first tombstone or marker in there may go.
     pub(crate) next_horizon: Option<TimestampMs>,
     /// The last turn in which a file was written, or tried.
@@ -53,7 +55,7 @@ pub(crate) struct Compaction {
 
 impl Compaction {
     pub(crate) fn restore(cleaned_to: Offset, next_horizon: Option<TimestampMs>) -> Self {
-        Self { cleaned_to, next_horizon, ..Self::default() }
+        Self { cleaned_to, begun_to: cleaned_to, next_horizon, ..Self::default() }
     }
 
     pub(crate) fn saved(&self) -> (Offset, Option<TimestampMs>) {
