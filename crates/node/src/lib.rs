@@ -74,6 +74,7 @@ impl Node {
             let broker = roles::broker::start(&settings, &house).await?;
             addresses.kafka = Some(broker.addr);
             metrics.push(roles::broker::metrics(broker));
+            metrics.push(roles::broker::compaction_metrics(house.log.clone()));
         }
         if settings.has(Role::Gateway) {
             addresses.pg = Some(roles::pg::start(&settings, &house).await?);

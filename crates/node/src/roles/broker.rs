@@ -3,6 +3,7 @@
 use std::{fmt::Write, sync::Arc};
 
 use ::broker::{Broker, BrokerHandle, BrokerParts, BrokerSettings, StatsSnapshot};
+use commitlog::{CompactionStats, Log};
 use gateway::MetricsSource;
 use model::Result;
 
@@ -52,6 +53,33 @@ fn write(out: &mut dyn Write, stats: &StatsSnapshot) -> std::fmt::Result {
     writeln!(out, "# TYPE lakehead_kafka_requests_total counter")?;
     for (api, requests) in &stats.requests {
         writeln!(out, "lakehead_kafka_requests_total{{api=\"{api}\"}} {requests}")?;
+    }
+    Ok(())
+}
+
+/// What compaction does in the log, for `/metrics`.
+pub(crate) fn compaction_metrics(log: Arc<dyn Log>) -> MetricsSource {
+    Arc::new(move |out| {
+        let _written = write_compaction(out, &log.compaction());
+    })
+}
+
+fn write_compaction(out: &mut dyn Write, stats: &CompactionStats) -> std::fmt::Result {
+    for (name, value) in [
+        ("lakehead_log_compaction_runs_total", stats.runs),
+        ("lakehead_log_compaction_failures_total", stats.failures),
+        ("lakehead_log_compaction_read_bytes_total", stats.bytes_read),
+        ("lakehead_log_compaction_written_bytes_total", stats.bytes_written),
+        ("lakehead_log_compaction_kept_records_total", stats.records_kept),
+        ("lakehead_log_compaction_dropped_records_total", stats.records_dropped),
+    ] {
+        writeln!(out, "# TYPE {name} counter\n{name} {value}")?;
+    }
+    writeln!(out, "# TYPE lakehead_log_compaction_dirty_ratio gauge")?;
+    for partition in &stats.partitions {
+        let (topic, number) = (&partition.partition.topic, partition.partition.partition);
+        let labels = format!("topic=\"{topic}\",partition=\"{number}\"");
+        writeln!(out, "lakehead_log_compaction_dirty_ratio{{{labels}}} {}", partition.dirty_ratio)?;
     }
     Ok(())
 }
