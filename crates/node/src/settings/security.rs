@@ -122,6 +122,6 @@ impl SecurityFile {
 
 fn wrong(setting: &str, value: &str, why: &str) -> Error {
     Error::new(SETTINGS_INVALID, format!("`{setting} = {value}` in [kafka_security] is not possible"))
-        .detail(why)
+        .detail(why.to_owned())
         .hint("docs/settings.md lists what is")
 }
