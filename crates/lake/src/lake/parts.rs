@@ -5,7 +5,7 @@ use std::sync::Arc;
 use catalog::Catalog;
 use commitlog::{Log, Topic};
 use dashmap::DashMap;
-use model::{Error, Result, TopicName, error::codes};
+use model::{Error, Result, TopicName, USERS_TOPIC, error::codes};
 #[cfg(test)]
 use parking_lot::Mutex;
 use schemas::SchemaSource;
@@ -64,7 +64,8 @@ impl Parts {
 
     /// The state of a topic, by name; `None` if there is no such topic (any more).
     pub(crate) fn state(&self, topic: &str) -> Option<Arc<TopicState>> {
-        match self.log.topic(topic) {
+        // Nobody is shown salted passwords.
+        match self.log.topic(topic).filter(|topic| topic.name.as_str() != USERS_TOPIC) {
             Some(topic) => Some(self.state_of(&topic)),
             None => {
                 self.topics.remove(topic);

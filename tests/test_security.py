@@ -1,0 +1,92 @@
+"""A node that asks who somebody is: logins, rules, what is recorded of refusals, and a door that will not open unasked."""
+
+import subprocess
+
+import pytest
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    NewTopic,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+
+from conftest import BINARY, SqlError, eventually
+
+SETTINGS = """commit_interval_ms = 1000
+[kafka_security]
+protocol = "SASL_PLAINTEXT"
+mechanisms = ["SCRAM-SHA-512", "PLAIN"]
+authorizer = true
+bootstrap_user = "root"
+bootstrap_password_file = "root.password"
+"""
+
+
+@pytest.fixture
+def guarded(make_node):
+    node = make_node()
+    (node.data / "lakehead.toml").write_text(SETTINGS)
+    (node.data / "root.password").write_text("secret\n")
+    return node.start()
+
+
+def as_user(node, name, password, mechanism="SCRAM-SHA-512", **options):
+    login = {"sasl.mechanism": mechanism, "sasl.username": name, "sasl.password": password}
+    return {"bootstrap.servers": node.kafka, "security.protocol": "SASL_PLAINTEXT", **login, **options}
+
+
+def write(config, topic, value):
+    """The error of one record, if any."""
+    told = []
+    producer = Producer({**config, "message.timeout.ms": 15000})
+    producer.produce(topic, value, on_delivery=lambda error, _: told.append(error))
+    producer.flush(20)
+    return told[0] and told[0].code()
+
+
+def test_who_may_do_what_is_asked_kept_and_recorded(guarded):
+    node = guarded
+    root = AdminClient(as_user(node, "root", "secret", "PLAIN"))
+    root.create_topics([NewTopic("orders", 1, 1)])["orders"].result(30)
+    ann = UserScramCredentialUpsertion("ann", ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), b"pw")
+    root.alter_user_scram_credentials([ann])["ann"].result(30)
+    assert write(as_user(node, "root", "secret"), "orders", b'{"id": 1}') is None
+    assert write(as_user(node, "ann", "pw"), "orders", b'{"id": 2}') == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    rule = AclBinding(ResourceType.TOPIC, "ord", ResourcePatternType.PREFIXED, "User:ann", "*", AclOperation.WRITE, AclPermissionType.ALLOW)
+    root.create_acls([rule])[rule].result(30)
+    assert write(as_user(node, "ann", "pw"), "orders", b'{"id": 3}') is None
+    with pytest.raises(KafkaException):
+        AdminClient(as_user(node, "ann", "wrong", **{"socket.timeout.ms": 3000})).list_topics(timeout=3)
+
+    # Users and rules outlive the node, however it ends.
+    node.kill()
+    node.start()
+    assert write(as_user(node, "ann", "pw"), "orders", b'{"id": 4}') is None
+    assert node.sql("SELECT id FROM orders ORDER BY id") == [[1], [3], [4]]
+    consumer = Consumer(as_user(node, "ann", "pw", **{"group.id": "g"}))
+    consumer.assign([TopicPartition("orders", 0, 0)])
+    assert eventually(lambda: consumer.consume(1, 5) or None)[0].error().code() in (
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+    )
+    consumer.close()
+
+    refused = lambda: {(who, what) for who, what in node.sql("SELECT principal, resource FROM _audit")}
+    eventually(lambda: ("User:ann", "TOPIC:orders") in refused())
+    # No door shows salted passwords.
+    with pytest.raises(SqlError) as hidden:
+        node.sql("SELECT * FROM __users")
+    assert hidden.value.status == 404
+
+
+def test_a_door_that_asks_nobody_stays_on_the_loopback(tmp_path):
+    command = [BINARY, "up", "--data", str(tmp_path / "data"), "--kafka", "0.0.0.0:0", "--http", "127.0.0.1:0", "--pg", "127.0.0.1:0"]
+    refused = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 1 and "LH0601" in refused.stderr, refused.stderr
