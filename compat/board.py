@@ -55,7 +55,9 @@ def broker(asked, auto_create=True):
         )
     if "LAKEHEAD" not in common.os.environ:
         common.BINARY = str(ROOT / "target" / "debug" / "lakehead")
-    return common.Lakehead("--partitions", "4", settings=f"auto_create_topics = {str(auto_create).lower()}\n")
+    settings = f"auto_create_topics = {str(auto_create).lower()}\n"
+    settings += "[kafka_security]\nauthorizer = true\nallow_everyone_if_no_acl_found = true\n"
+    return common.Lakehead("--partitions", "4", settings=settings)
 
 
 def kafka_home():
