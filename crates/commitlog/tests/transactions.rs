@@ -106,7 +106,7 @@ async fn a_new_producer_ends_and_fences_the_old_one() {
     let new = node.init("id").await;
     assert_eq!(new, Identity { producer: old.producer, epoch: old.epoch + 2 }, "one to fence, one to begin with");
     let late = transactional(old.producer, old.epoch, 1, "late");
-    assert_eq!(node.transactions.append(&at, late.clone(), old).err(), Some(TransactionError::StateInvalid));
+    assert_eq!(node.transactions.append(&at, late.clone(), old).err(), Some(TransactionError::EpochOld));
     append(&*node.log, &at, late).await.expect_err("the log itself knows");
     assert_eq!(node.transactions.end("id", old, Marker::Commit, Protocol::V1).await, Err(TransactionError::Fenced));
     let partitions = BTreeSet::from([at.clone()]);
