@@ -411,6 +411,25 @@ async fn what_lakehead_keeps_itself_is_not_a_clients_to_make() {
 }
 
 #[tokio::test]
+async fn a_partition_is_placed_where_there_is_a_broker() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 1).await;
+    for (broker, code) in [(7, 39), (1, 0)] {
+        let assignment =
+            create_partitions_request::CreatePartitionsAssignment::default().with_broker_ids(vec![broker.into()]);
+        let topic = create_partitions_request::CreatePartitionsTopic::default()
+            .with_name(topic_name("t"))
+            .with_count(2)
+            .with_assignments(Some(vec![assignment]));
+        let answer = client.ask(3, &CreatePartitionsRequest::default().with_topics(vec![topic])).await;
+        assert_eq!(answer.results[0].error_code, code, "{:?}", answer.results[0].error_message);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn what_is_not_offered_closes_the_connection() {
     let dir = tempfile::tempdir().expect("directory");
     let server = serve(dir.path()).await;

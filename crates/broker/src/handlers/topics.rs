@@ -10,7 +10,7 @@ use kafka_protocol::{
     messages::{
         BrokerId, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
         DeleteRecordsRequest, DeleteRecordsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-        create_partitions_request::CreatePartitionsTopic,
+        create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic},
         create_partitions_response::CreatePartitionsTopicResult,
         create_topics_request::CreatableTopic,
         create_topics_response::{CreatableTopicConfigs, CreatableTopicResult},
@@ -19,7 +19,7 @@ use kafka_protocol::{
     },
     protocol::StrBytes,
 };
-use model::{Error, error::codes};
+use model::Error;
 use uuid::Uuid;
 
 use super::{check_unprotected, code, configs, errors, partition_of, text, told, wire_topic};
@@ -202,6 +202,13 @@ pub(crate) async fn create_partitions(context: &Context, request: CreatePartitio
             results.push(row.with_error_code(code));
             continue;
         }
+        let is_ours = |a: &CreatePartitionsAssignment| a.broker_ids == [BrokerId(NODE_ID)];
+        if !topic.assignments.iter().flatten().all(is_ours) {
+            let why = format!("each new partition has exactly one replica, on broker {NODE_ID}");
+            let row = row.with_error_code(errors::INVALID_REPLICA_ASSIGNMENT);
+            results.push(row.with_error_message(Some(text(&why))));
+            continue;
+        }
         let now = context.shared.log.topic(&topic.name).map_or(0, |topic| topic.partitions);
         let more = usize::try_from(topic.count.saturating_sub(now)).unwrap_or(0);
         if !request.validate_only
@@ -225,12 +232,6 @@ pub(crate) async fn create_partitions(context: &Context, request: CreatePartitio
 
 async fn grow(context: &Context, wanted: &CreatePartitionsTopic, validate_only: bool) -> Result<(), Error> {
     check_unprotected(&wanted.name)?;
-    if let Some(assignments) = &wanted.assignments
-        && assignments.iter().any(|a| a.broker_ids != [BrokerId(NODE_ID)])
-    {
-        return Err(Error::new(codes::PARTITIONS_INVALID, "each new partition has exactly one replica")
-            .detail(format!("the only broker is {NODE_ID}")));
-    }
     context.shared.log.create_partitions(&wanted.name, wanted.count, validate_only).await
 }
 
