@@ -51,7 +51,7 @@ struct State {
 
 type Inode = Arc<Mutex<File>>;
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct File {
     bytes: Vec<u8>,
     durable: Vec<u8>,
@@ -144,19 +144,19 @@ impl MemoryDisk {
     /// The disk as it is after the process was killed now: everything written is there.
     pub fn process_kill(&self) -> MemoryDisk {
         let state = self.0.lock();
-        let mut after = State { dirs: state.dirs.clone(), ..State::default() };
-        for (path, inode) in &state.names {
-            let file = inode.lock();
-            let copy = Arc::new(Mutex::new(File {
-                bytes: file.bytes.clone(),
-                durable: file.durable.clone(),
-                dirty: file.dirty.clone(),
-            }));
-            after.names.insert(path.clone(), copy.clone());
-            if state.durable_names.contains_key(path) {
-                after.durable_names.insert(path.clone(), copy);
-            }
-        }
+        let mut copies: BTreeMap<*const Mutex<File>, Inode> = BTreeMap::new();
+        let mut copy_of = |inode: &Inode| {
+            copies.entry(Arc::as_ptr(inode)).or_insert_with(|| Arc::new(Mutex::new(inode.lock().clone()))).clone()
+        };
+        let mut copied = |names: &BTreeMap<PathBuf, Inode>| -> BTreeMap<PathBuf, Inode> {
+            names.iter().map(|(path, inode)| (path.clone(), copy_of(inode))).collect()
+        };
+        let after = State {
+            names: copied(&state.names),
+            durable_names: copied(&state.durable_names),
+            dirs: state.dirs.clone(),
+            ..State::default()
+        };
         MemoryDisk(Arc::new(Mutex::new(after)))
     }
 

@@ -149,9 +149,11 @@ struct Frames<R> {
 
 impl<R: AsyncRead + Unpin> Frames<R> {
     async fn dispatch_all(mut self, client: Arc<Client>) -> Result<(), End> {
-        while let Some((frame, permit)) = self.next().await? {
-            self.shared.stats.bytes_in.fetch_add(frame.len() as u64 + 4, Relaxed);
+        loop {
+            // Before anything is read: what waits must not hold memory that others need.
             self.wait_until(client.muted_until()).await;
+            let Some((frame, permit)) = self.next().await? else { return Ok(()) };
+            self.shared.stats.bytes_in.fetch_add(frame.len() as u64 + 4, Relaxed);
             let answer = match crate::dispatch::dispatch(&self.shared, &client, frame).await {
                 Ok(answer) => answer,
                 Err(refused) => {
@@ -163,10 +165,9 @@ impl<R: AsyncRead + Unpin> Frames<R> {
                 return Ok(()); // The writing side ended and has said why.
             }
         }
-        Ok(())
     }
 
-    /// What a client over its quota sends next waits, and soon its socket is full (KIP-219).
+    /// What a client over its quota sends next stays in its socket (KIP-219).
     async fn wait_until(&self, moment: Duration) {
         let left = moment.saturating_sub(self.shared.world.clock.monotonic());
         if !left.is_zero() {

@@ -4,7 +4,7 @@ use std::{
     future::Future,
     net::SocketAddr,
     pin::Pin,
-    sync::{Arc, OnceLock, atomic::Ordering::Relaxed},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -88,11 +88,9 @@ impl Client {
     pub(crate) fn introduce(&self, name: &str, version: &str) {
         *self.software.lock() = format!("{name} {version}");
     }
-}
 
-impl Client {
     /// Nothing more is read from it before `until`, by the monotonic clock.
-    fn mute(&self, until: Duration) {
+    pub(crate) fn mute(&self, until: Duration) {
         let mut muted = self.muted_until.lock();
         *muted = until.max(*muted);
     }
@@ -113,54 +111,6 @@ pub(crate) struct Context {
     pub(crate) client_id: String,
 }
 
-/// Quotas of the client.
-impl Context {
-    fn user(&self) -> &str {
-        self.client.principal().name()
-    }
-
-    /// Counts what the client has used. It is not heard before the time this gives is over.
-    pub(crate) fn charge(&self, limit: Limit, amount: f64) -> Duration {
-        if !self.shared.quotas.limits(limit) {
-            return Duration::ZERO;
-        }
-        self.muted(self.shared.quotas.charge(limit, self.user(), &self.client_id, amount))
-    }
-
-    /// The same, unless it is too much: then nothing was used.
-    pub(crate) fn charge_or_refuse(&self, limit: Limit, amount: f64) -> Duration {
-        if !self.shared.quotas.limits(limit) {
-            return Duration::ZERO;
-        }
-        self.muted(self.shared.quotas.charge_or_refuse(limit, self.user(), &self.client_id, amount))
-    }
-
-    /// Counts partitions that are to be made or deleted. From version `refused_from` on a client is refused what is beyond its
-    /// quota and hears how long to wait; older ones only wait afterwards (KIP-599).
-    pub(crate) fn mutate(&self, partitions: usize, refused_from: i16) -> Result<(), Duration> {
-        let amount = partitions as f64;
-        if self.version < refused_from {
-            self.charge(Limit::Mutation, amount);
-            return Ok(());
-        }
-        let wait = self.shared.quotas.charge_or_wait(Limit::Mutation, self.user(), &self.client_id, amount);
-        if wait.is_zero() { Ok(()) } else { Err(self.muted(wait)) }
-    }
-
-    /// The most the client could ever get at once.
-    pub(crate) fn quota_burst(&self, limit: Limit) -> f64 {
-        self.shared.quotas.burst(limit, self.user(), &self.client_id)
-    }
-
-    fn muted(&self, wait: Duration) -> Duration {
-        if !wait.is_zero() {
-            self.shared.stats.throttled.fetch_add(1, Relaxed);
-            self.client.mute(self.shared.world.clock.monotonic() + wait);
-        }
-        wait
-    }
-}
-
 /// Starts a request; the next of its connection is read when this returns. `Err`: nothing in the protocol can answer it, and
 /// the connection must close.
 pub(crate) async fn dispatch(
@@ -168,15 +118,14 @@ pub(crate) async fn dispatch(
     client: &Arc<Client>,
     frame: Bytes,
 ) -> Result<Pin<Box<Answering>>, String> {
-    let (context, answer) = start(shared, client, frame).await?;
-    let limited = context.filter(|context| context.shared.quotas.limits(Limit::Request));
-    Ok(match limited {
-        Some(context) => Box::pin(timed(context, answer)),
+    let (timed, answer) = start(shared, client, frame).await?;
+    Ok(match timed {
+        Some(context) => Box::pin(context.timed(answer)),
         None => answer,
     })
 }
 
-/// A request under way, and what it comes from if that is known.
+/// A request under way, and where it comes from if the time it takes counts.
 type Started = (Option<Context>, Pin<Box<Answering>>);
 
 async fn start(shared: &Arc<Shared>, client: &Arc<Client>, mut frame: Bytes) -> Result<Started, String> {
@@ -205,15 +154,15 @@ async fn start(shared: &Arc<Shared>, client: &Arc<Client>, mut frame: Bytes) -> 
     let body = frame.split_off(reader.position());
     let context =
         Context { shared: shared.clone(), client: client.clone(), version, correlation: header.correlation, client_id };
-    let known = Some(context.clone());
+    let timed = shared.quotas.limits(Limit::Request).then(|| context.clone());
     match key {
-        ApiKey::Produce => return Ok((known, produce::produce(context, &body).await.map_err(malformed)?)),
-        ApiKey::Fetch => return Ok((known, fetch::fetch(context, &body).map_err(malformed)?)),
+        ApiKey::Produce => return Ok((timed, produce::produce(context, &body).await.map_err(malformed)?)),
+        ApiKey::Fetch => return Ok((timed, fetch::fetch(context, &body).map_err(malformed)?)),
         _ => shape::check(key, version, &body).map(drop).map_err(malformed)?,
     }
     match key {
-        ApiKey::SaslHandshake => return Ok((known, Box::pin(login::handshake_again(context, body)))),
-        ApiKey::SaslAuthenticate => return Ok((known, Box::pin(login::authenticate_again(context, body)))),
+        ApiKey::SaslHandshake => return Ok((timed, Box::pin(login::handshake_again(context, body)))),
+        ApiKey::SaslAuthenticate => return Ok((timed, Box::pin(login::authenticate_again(context, body)))),
         _ => {}
     }
 
@@ -275,7 +224,7 @@ async fn start(shared: &Arc<Shared>, client: &Arc<Client>, mut frame: Bytes) -> 
         ApiKey::DescribeLogDirs => to!(admin::describe_log_dirs, kafka::DescribeLogDirsRequest),
         _ => return Err(bad("request not offered", &header, "no handler".to_owned())),
     };
-    Ok((known, answer))
+    Ok((timed, answer))
 }
 
 /// What a header holds after [`Header`]; returns the client's id, empty if null.
@@ -285,22 +234,6 @@ pub(crate) fn rest_of_header(reader: &mut Reader<'_>, key: ApiKey, version: i16)
         reader.tags()?;
     }
     Ok(client_id)
-}
-
-/// Time that a request takes from others counts (`request_percentage`): the time in which it computes, not in which it waits.
-async fn timed(context: Context, mut answer: Pin<Box<Answering>>) -> Outcome {
-    let clock = context.shared.world.clock.clone();
-    let mut spent = Duration::ZERO;
-    let outcome = std::future::poll_fn(|cx| {
-        let start = clock.monotonic();
-        let polled = answer.as_mut().poll(cx);
-        spent += clock.monotonic() - start;
-        polled
-    })
-    .await;
-    // A whole second of one processor is 100 %.
-    context.charge(Limit::Request, 100.0 * spent.as_secs_f64());
-    outcome
 }
 
 pub(crate) fn ready(outcome: Outcome) -> Pin<Box<Answering>> {

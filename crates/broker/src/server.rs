@@ -24,6 +24,9 @@ use crate::{
     stats::{Stats, StatsSnapshot},
 };
 
+/// Longest time for which a connection beyond its address's quota is kept waiting.
+const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
+
 /// What the door needs.
 pub struct BrokerParts {
     pub log: Arc<dyn Log>,
@@ -139,8 +142,13 @@ fn admit(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
     let open = Open(shared.clone());
     let serve = async move {
         let open = open;
-        // Taken in, so that nobody else waits for it, but not served yet.
-        tokio::time::sleep(open.0.quotas.connect(peer.ip())).await;
+        let wait = open.0.quotas.connect(peer.ip());
+        if wait > CONNECT_WAIT_MAX {
+            // An address far beyond its quota must not fill the places of others by waiting in them.
+            open.0.stats.connections_refused.fetch_add(1, Relaxed);
+            return;
+        }
+        tokio::time::sleep(wait).await;
         connection::serve(open.0.clone(), stream, peer).await;
     };
     shared.world.tasks.spawn(TaskKind::Connection, serve);

@@ -3,6 +3,7 @@
 //! Knows nothing of SQL, Iceberg or the Kafka *wire* protocol; it does know Kafka's record batch, because batches are kept
 //! byte for byte as clients sent them.
 
+mod compact;
 pub mod compaction;
 pub mod embedded;
 pub mod groups;

@@ -168,15 +168,15 @@ impl Fetch<'_> {
     fn bytes_max(&self) -> usize {
         let left = self.context.shared.responses.available_permits().max(SMALL_RESPONSE_BYTES);
         let wanted = usize::try_from(self.request.max_bytes).unwrap_or(0);
-        // More than a quota gives at once would never be sent. The cast keeps what is beyond all limits there.
+        // What a quota gives at once: debts stay small. The cast keeps what is beyond all limits there.
         let allowed = self.context.quota_burst(Limit::Fetch) as usize;
         wanted.min(self.context.shared.settings.fetch_bytes_max).min(left).min(allowed)
     }
 
-    /// Beyond its quota a client gets no records, and hears how long to wait for them (KIP-219).
+    /// While it is beyond its quota a client gets no records, and hears how long to wait for them (KIP-219).
     fn throttle(&self, found: &mut [Found]) -> Duration {
         let bytes: usize = found.iter().map(|found| found.records.len()).sum();
-        let wait = self.context.charge_or_refuse(Limit::Fetch, bytes as f64);
+        let wait = self.context.charge_or_wait(Limit::Fetch, bytes as f64);
         if !wait.is_zero() {
             for found in found {
                 found.records = Bytes::new();

@@ -27,7 +27,7 @@ use crate::{
     NODE_ID,
     access::{self, CLUSTER, Operation},
     dispatch::Context,
-    quotas::throttle_ms,
+    quotas::{Limit, throttle_ms},
 };
 
 /// First versions that know THROTTLING_QUOTA_EXCEEDED (KIP-599).
@@ -35,9 +35,7 @@ const CREATE_REFUSED_FROM: i16 = 6;
 const DELETE_REFUSED_FROM: i16 = 5;
 const GROW_REFUSED_FROM: i16 = 3;
 
-fn over_quota() -> Option<StrBytes> {
-    Some(text("the quota `controller_mutation_rate` is used up: try again after the throttle time"))
-}
+const OVER_QUOTA: &str = "the quota `controller_mutation_rate` is used up: try again after the throttle time";
 
 pub(crate) async fn create(context: &Context, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let mut times: HashMap<_, usize> = HashMap::new();
@@ -53,23 +51,33 @@ pub(crate) async fn create(context: &Context, request: CreateTopicsRequest) -> C
             topics.push(row.with_error_code(errors::INVALID_REQUEST).with_error_message(why));
             continue;
         }
-        let partitions = match (wanted.assignments.len(), wanted.num_partitions) {
-            (0, asked) => usize::try_from(asked).unwrap_or(context.shared.settings.partitions_default as usize),
-            (assigned, _) => assigned,
+        let made = match may_make(context, &wanted, request.validate_only, &mut wait).await {
+            Ok(()) => create_one(context, &wanted, request.validate_only).await,
+            Err(refused) => Err(refused),
         };
-        if !request.validate_only
-            && let Err(longer) = context.mutate(partitions, CREATE_REFUSED_FROM)
-        {
-            wait = wait.max(longer);
-            topics.push(row.with_error_code(errors::THROTTLING_QUOTA_EXCEEDED).with_error_message(over_quota()));
-            continue;
-        }
-        topics.push(match create_one(context, &wanted, request.validate_only).await {
+        topics.push(match made {
             Ok(topic) => created(context, row, &topic, request.validate_only),
             Err((code, why)) => row.with_error_code(code).with_error_message(Some(text(&why))).with_num_partitions(-1),
         });
     }
     CreateTopicsResponse::default().with_throttle_time_ms(throttle_ms(wait)).with_topics(topics)
+}
+
+/// Counts the partitions of a topic that could be made; what is refused for another reason costs nothing.
+async fn may_make(
+    context: &Context,
+    wanted: &CreatableTopic,
+    validate_only: bool,
+    wait: &mut Duration,
+) -> Result<(), (i16, String)> {
+    if validate_only || !context.shared.quotas.limits(Limit::Mutation) {
+        return Ok(());
+    }
+    let topic = create_one(context, wanted, true).await?;
+    context.mutate(topic.partitions as usize, CREATE_REFUSED_FROM).map_err(|longer| {
+        *wait = longer.max(*wait);
+        (errors::THROTTLING_QUOTA_EXCEEDED, OVER_QUOTA.to_owned())
+    })
 }
 
 async fn create_one(
@@ -171,7 +179,10 @@ pub(crate) async fn delete(context: &Context, request: DeleteTopicsRequest) -> D
             && let Err(longer) = context.mutate(topic.partitions as usize, DELETE_REFUSED_FROM)
         {
             wait = wait.max(longer);
-            responses.push(row.with_error_code(errors::THROTTLING_QUOTA_EXCEEDED).with_error_message(over_quota()));
+            responses.push(
+                row.with_error_code(errors::THROTTLING_QUOTA_EXCEEDED)
+                    .with_error_message(Some(StrBytes::from_static_str(OVER_QUOTA))),
+            );
             continue;
         }
         let topic_id = topic.map(|topic| topic.id);
@@ -215,7 +226,10 @@ pub(crate) async fn create_partitions(context: &Context, request: CreatePartitio
             && let Err(longer) = context.mutate(more, GROW_REFUSED_FROM)
         {
             wait = wait.max(longer);
-            results.push(row.with_error_code(errors::THROTTLING_QUOTA_EXCEEDED).with_error_message(over_quota()));
+            results.push(
+                row.with_error_code(errors::THROTTLING_QUOTA_EXCEEDED)
+                    .with_error_message(Some(StrBytes::from_static_str(OVER_QUOTA))),
+            );
             continue;
         }
         let result = grow(context, &topic, request.validate_only).await;

@@ -13,6 +13,7 @@ mod rules;
 use std::{
     collections::HashMap,
     net::IpAddr,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU8, Ordering::Relaxed},
@@ -30,6 +31,7 @@ use world::World;
 use self::rate::Rate;
 pub(crate) use self::rules::{CLIENT, Entity, Filter, IP, Limit, Limits, Match, Reason, USER, Who};
 use self::rules::{Rules, Sharers};
+use crate::dispatch::{Answering, Context, Outcome};
 
 /// Most entities with limits.
 const ENTITIES_MAX: usize = 100_000;
@@ -100,19 +102,6 @@ impl Quotas {
         })
     }
 
-    /// Counts `amount`, and takes it back if it is too much: the client does not get it now.
-    pub(crate) fn charge_or_refuse(&self, limit: Limit, user: &str, client: &str, amount: f64) -> Duration {
-        let Some((sharers, allowed)) = self.find(limit, user, client) else { return Duration::ZERO };
-        self.measure(Meter::Of(limit, sharers), |rate, now| {
-            rate.record(now, amount);
-            let wait = rate.excess(now, allowed);
-            if !wait.is_zero() {
-                rate.take_back(amount);
-            }
-            wait
-        })
-    }
-
     /// The most a client could ever get at once.
     pub(crate) fn burst(&self, limit: Limit, user: &str, client: &str) -> f64 {
         self.find(limit, user, client).map_or(f64::INFINITY, |(_, allowed)| rate::burst(allowed))
@@ -177,6 +166,71 @@ impl Quotas {
         rules.set(change.entity, limits);
         self.limited.store(bits(&rules), Relaxed);
         Ok(())
+    }
+}
+
+/// Quotas of the client.
+impl Context {
+    fn user(&self) -> &str {
+        self.client.principal().name()
+    }
+
+    /// Counts what the client has used. It is not heard before the time this gives is over.
+    pub(crate) fn charge(&self, limit: Limit, amount: f64) -> Duration {
+        if !self.shared.quotas.limits(limit) {
+            return Duration::ZERO;
+        }
+        self.muted(self.shared.quotas.charge(limit, self.user(), &self.client_id, amount))
+    }
+
+    /// The same, unless what was used before is too much already: then nothing is, and the client gets nothing. Even what is
+    /// more than a quota ever gives at once comes this way, and is paid for afterwards.
+    pub(crate) fn charge_or_wait(&self, limit: Limit, amount: f64) -> Duration {
+        if !self.shared.quotas.limits(limit) {
+            return Duration::ZERO;
+        }
+        self.muted(self.shared.quotas.charge_or_wait(limit, self.user(), &self.client_id, amount))
+    }
+
+    /// Counts partitions that are to be made or deleted. From version `refused_from` on a client is refused what is beyond its
+    /// quota and hears how long to wait; older ones only wait afterwards (KIP-599).
+    pub(crate) fn mutate(&self, partitions: usize, refused_from: i16) -> Result<(), Duration> {
+        let amount = partitions as f64;
+        if self.version < refused_from {
+            self.charge(Limit::Mutation, amount);
+            return Ok(());
+        }
+        let wait = self.charge_or_wait(Limit::Mutation, amount);
+        if wait.is_zero() { Ok(()) } else { Err(wait) }
+    }
+
+    /// The most the client could ever get at once.
+    pub(crate) fn quota_burst(&self, limit: Limit) -> f64 {
+        self.shared.quotas.burst(limit, self.user(), &self.client_id)
+    }
+
+    fn muted(&self, wait: Duration) -> Duration {
+        if !wait.is_zero() {
+            self.shared.stats.throttled.fetch_add(1, Relaxed);
+            self.client.mute(self.shared.world.clock.monotonic() + wait);
+        }
+        wait
+    }
+
+    /// Time that a request takes from others counts (`request_percentage`): the time in which it computes, not in which it waits.
+    pub(crate) async fn timed(self, mut answer: Pin<Box<Answering>>) -> Outcome {
+        let clock = self.shared.world.clock.clone();
+        let mut spent = Duration::ZERO;
+        let outcome = std::future::poll_fn(|cx| {
+            let start = clock.monotonic();
+            let polled = answer.as_mut().poll(cx);
+            spent += clock.monotonic() - start;
+            polled
+        })
+        .await;
+        // A whole second of one processor is 100 %.
+        self.charge(Limit::Request, 100.0 * spent.as_secs_f64());
+        outcome
     }
 }
 

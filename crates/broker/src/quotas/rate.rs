@@ -40,13 +40,6 @@ impl Rate {
         Duration::try_from_secs_f64(used / limit - over.as_secs_f64()).unwrap_or(WAIT_MAX).min(WAIT_MAX)
     }
 
-    /// Takes back what was not used after all.
-    pub(crate) fn take_back(&mut self, amount: f64) {
-        if let Some((_, used)) = self.windows.back_mut() {
-            *used -= amount;
-        }
-    }
-
     pub(crate) fn is_idle(&mut self, now: Duration) -> bool {
         self.expire(now);
         self.windows.is_empty()
@@ -88,8 +81,6 @@ mod tests {
         assert_eq!(rate.excess(ms(0), 1000.0), Duration::ZERO);
         rate.record(ms(10), 2000.0);
         assert_eq!(rate.excess(ms(10), 1000.0), ms(2000));
-        rate.take_back(2000.0);
-        assert_eq!(rate.excess(ms(10), 1000.0), Duration::ZERO);
     }
 
     /// What matters: whoever waits as told gets the limit, over any longer time.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    io,
     path::Path,
     sync::{
         Arc,
@@ -12,7 +13,7 @@ use std::{
 use model::{Error, PartitionId, Result, TopicId, error::codes::DATA_DIR_IN_USE};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
-use world::{DiskLock, OpenMode, World};
+use world::{Disk, DiskLock, OpenMode, World};
 
 use super::{
     LogSettings, checkpoint,
@@ -51,6 +52,9 @@ pub(super) fn open(dir: &Path, settings: LogSettings, world: World) -> Result<Op
         })?;
     let meta = Meta::open(&layout, &world)?;
     let (saved, clean) = checkpoint::load(&*disk, &layout)?;
+    if !clean {
+        sync_names(&*disk, &layout).map_err(|error| Error::io("cannot bring names of files to disk", &error))?;
+    }
     let present = wal_files(&world, &layout, settings.wal_file_bytes)?;
     let wal =
         Arc::new(WalFiles::new(disk.clone(), layout.wal_dir(), settings.wal_file_bytes, present, saved.lsn + LSN_JUMP));
@@ -88,6 +92,17 @@ pub(super) fn open(dir: &Path, settings: LogSettings, world: World) -> Result<Op
     }
     let next = shared.wal.durable();
     Ok(Opened { wal: Wal::new(shared.wal.clone(), next), shared: Arc::new(shared), lock })
+}
+
+/// Brings to disk the names of what is found. A node that was killed may have made or replaced files and not come to it;
+/// what is acknowledged from now on relies on them. Segments' names are the first checkpoint's.
+fn sync_names(disk: &dyn Disk, layout: &Layout) -> io::Result<()> {
+    let topics = disk.list(&layout.topics())?.into_iter().map(|name| layout.topics().join(name));
+    [layout.dir().to_owned(), layout.wal_dir(), layout.topics()]
+        .into_iter()
+        .chain(topics)
+        .filter(|dir| disk.exists(dir))
+        .try_for_each(|dir| disk.sync_dir(&dir))
 }
 
 fn restore(saved: &Saved) -> Start {

@@ -21,7 +21,10 @@ use super::{
     core::{EPOCH_MAX, State, Transaction},
     types::Identity,
 };
-use crate::record::Marker;
+use crate::{
+    compact::{get_tags, get_varint, put_tags, put_text, put_varint, take},
+    record::Marker,
+};
 
 const KEY_VERSION: i16 = 0;
 /// Version 0 has neither compact lengths nor tags.
@@ -64,22 +67,17 @@ pub fn value(transaction: &Transaction) -> Bytes {
     }
     put_varint(&mut out, topics.len() as u32 + 1);
     for (topic, partitions) in topics {
-        put_varint(&mut out, topic.len() as u32 + 1);
-        out.put_slice(topic.as_bytes());
+        put_text(&mut out, Some(topic));
         put_varint(&mut out, partitions.len() as u32 + 1);
         partitions.iter().for_each(|partition| out.put_i32(*partition));
-        put_varint(&mut out, 0);
+        put_tags(&mut out, &[]);
     }
     out.put_i64(transaction.updated_ms);
     out.put_i64(transaction.started_ms);
     let before = transaction.before.map(|before| before.producer).filter(|id| *id != transaction.identity.producer);
-    let tags = [(TAG_BEFORE, before), (TAG_NEXT, transaction.next)];
-    put_varint(&mut out, tags.iter().flat_map(|(_, id)| id).count() as u32);
-    for (tag, id) in tags.into_iter().filter_map(|(tag, id)| Some((tag, id?))) {
-        put_varint(&mut out, tag);
-        put_varint(&mut out, size_of::<i64>() as u32);
-        out.put_i64(id);
-    }
+    let ids = [(TAG_BEFORE, before), (TAG_NEXT, transaction.next)];
+    let ids: Vec<_> = ids.into_iter().filter_map(|(tag, id)| Some((tag, id?.to_be_bytes()))).collect();
+    put_tags(&mut out, &ids.iter().map(|(tag, id)| (*tag, &id[..])).collect::<Vec<_>>());
     out.freeze()
 }
 
@@ -119,26 +117,6 @@ pub fn parse_value(mut value: &[u8]) -> Option<Transaction> {
     Some(Transaction { identity, before, next: id(TAG_NEXT), timeout_ms, state, partitions, started_ms, updated_ms })
 }
 
-fn put_varint(out: &mut BytesMut, mut value: u32) {
-    while value >= 0x80 {
-        out.put_u8(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.put_u8(value as u8);
-}
-
-fn get_varint(input: &mut &[u8]) -> Option<u32> {
-    let mut value = 0;
-    for shift in (0..32).step_by(7) {
-        let byte = input.try_get_u8().ok()?;
-        value |= u32::from(byte & 0x7f).checked_shl(shift)?;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
 /// The length of an array or, with `bytes` 2, a string; `Some(None)` is null.
 fn get_length(input: &mut &[u8], is_compact: bool, bytes: usize) -> Option<Option<usize>> {
     Some(match is_compact {
@@ -149,20 +127,7 @@ fn get_length(input: &mut &[u8], is_compact: bool, bytes: usize) -> Option<Optio
 
 fn get_string(input: &mut &[u8], is_compact: bool) -> Option<String> {
     let length = get_length(input, is_compact, 2)??;
-    let (text, rest) = input.split_at_checked(length)?;
-    *input = rest;
-    String::from_utf8(text.to_vec()).ok()
-}
-
-fn get_tags<'a>(input: &mut &'a [u8]) -> Option<BTreeMap<u32, &'a [u8]>> {
-    let mut tags = BTreeMap::new();
-    for _ in 0..get_varint(input)? {
-        let (tag, size) = (get_varint(input)?, get_varint(input)? as usize);
-        let (bytes, rest) = input.split_at_checked(size)?;
-        *input = rest;
-        tags.insert(tag, bytes);
-    }
-    Some(tags)
+    String::from_utf8(take(input, length)?.to_vec()).ok()
 }
 
 #[cfg(test)]

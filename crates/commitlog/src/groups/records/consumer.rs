@@ -22,7 +22,10 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use model::{PartitionId, TopicId};
 
 use super::{duration, get_string, millis, put_string};
-use crate::groups::types::Partitions;
+use crate::{
+    compact::{get_tags, get_text, get_varint, put_tags, put_text, put_varint},
+    groups::types::Partitions,
+};
 
 const TAG_METADATA_HASH: u32 = 0;
 const TAG_SINCE: u32 = 10_000;
@@ -105,36 +108,27 @@ pub fn epoch_value(stored: &StoredEpoch) -> Bytes {
     let mut out = BytesMut::with_capacity(32);
     out.put_i16(0);
     out.put_i32(stored.epoch);
-    put_varint(&mut out, 2);
-    for (tag, value) in [(TAG_METADATA_HASH, stored.metadata_hash), (TAG_SINCE, stored.since_ms)] {
-        put_varint(&mut out, tag);
-        put_varint(&mut out, 8);
-        out.put_i64(value);
-    }
+    let (hash, since) = (stored.metadata_hash.to_be_bytes(), stored.since_ms.to_be_bytes());
+    put_tags(&mut out, &[(TAG_METADATA_HASH, &hash), (TAG_SINCE, &since)]);
     out.freeze()
 }
 
 pub fn parse_epoch(value: &[u8]) -> Option<StoredEpoch> {
     let input = &mut version_0(value)?;
-    let mut stored = StoredEpoch { epoch: input.try_get_i32().ok()?, ..StoredEpoch::default() };
-    for _ in 0..get_varint(input)? {
-        let (tag, length) = (get_varint(input)?, get_varint(input)?);
-        let (mut field, rest) = input.split_at_checked(length as usize)?;
-        *input = rest;
-        match tag {
-            TAG_METADATA_HASH => stored.metadata_hash = field.try_get_i64().ok()?,
-            TAG_SINCE => stored.since_ms = field.try_get_i64().ok()?,
-            _ => {}
-        }
-    }
-    Some(stored)
+    let epoch = input.try_get_i32().ok()?;
+    let tags = get_tags(input)?;
+    let number = |tag| match tags.get(&tag).copied() {
+        Some(mut field) => field.try_get_i64().ok(),
+        None => Some(0),
+    };
+    Some(StoredEpoch { epoch, metadata_hash: number(TAG_METADATA_HASH)?, since_ms: number(TAG_SINCE)? })
 }
 
 pub fn target_epoch_value(epoch: i32) -> Bytes {
     let mut out = BytesMut::with_capacity(7);
     out.put_i16(0);
     out.put_i32(epoch);
-    put_varint(&mut out, 0);
+    put_tags(&mut out, &[]);
     out.freeze()
 }
 
@@ -145,32 +139,32 @@ pub fn parse_target_epoch(value: &[u8]) -> Option<i32> {
 pub fn subscription_value(stored: &StoredSubscription) -> Bytes {
     let mut out = BytesMut::with_capacity(128);
     out.put_i16(0);
-    put_compact(&mut out, stored.instance.as_deref());
-    put_compact(&mut out, stored.rack.as_deref());
-    put_compact(&mut out, Some(&stored.client_id));
-    put_compact(&mut out, Some(&stored.client_host));
+    put_text(&mut out, stored.instance.as_deref());
+    put_text(&mut out, stored.rack.as_deref());
+    put_text(&mut out, Some(&stored.client_id));
+    put_text(&mut out, Some(&stored.client_host));
     put_varint(&mut out, stored.topics.len() as u32 + 1);
     for topic in &stored.topics {
-        put_compact(&mut out, Some(topic));
+        put_text(&mut out, Some(topic));
     }
-    put_compact(&mut out, stored.regex.as_deref());
+    put_text(&mut out, stored.regex.as_deref());
     out.put_i32(millis(stored.rebalance_timeout));
-    put_compact(&mut out, stored.assignor.as_deref());
-    put_varint(&mut out, 0);
+    put_text(&mut out, stored.assignor.as_deref());
+    put_tags(&mut out, &[]);
     out.freeze()
 }
 
 pub fn parse_subscription(value: &[u8]) -> Option<StoredSubscription> {
     let input = &mut version_0(value)?;
-    let (instance, rack) = (get_compact(input)?, get_compact(input)?);
-    let (client_id, client_host) = (get_compact(input)??, get_compact(input)??);
+    let (instance, rack) = (get_text(input)?, get_text(input)?);
+    let (client_id, client_host) = (get_text(input)??, get_text(input)??);
     let mut topics = BTreeSet::new();
     for _ in 0..get_varint(input)?.saturating_sub(1) {
-        topics.insert(get_compact(input)??.into());
+        topics.insert(get_text(input)??.into());
     }
-    let regex = get_compact(input)?;
+    let regex = get_text(input)?;
     let rebalance_timeout = duration(input.try_get_i32().ok()?);
-    let assignor = get_compact(input)?;
+    let assignor = get_text(input)?;
     Some(StoredSubscription { instance, rack, client_id, client_host, topics, regex, rebalance_timeout, assignor })
 }
 
@@ -178,7 +172,7 @@ pub fn target_value(target: &Partitions) -> Bytes {
     let mut out = BytesMut::with_capacity(32 + 4 * target.len());
     out.put_i16(0);
     put_partitions(&mut out, target);
-    put_varint(&mut out, 0);
+    put_tags(&mut out, &[]);
     out.freeze()
 }
 
@@ -194,7 +188,7 @@ pub fn current_value(stored: &StoredCurrent) -> Bytes {
     out.put_i8(stored.state);
     put_partitions(&mut out, &stored.assigned);
     put_partitions(&mut out, &stored.revoking);
-    put_varint(&mut out, 0);
+    put_tags(&mut out, &[]);
     out.freeze()
 }
 
@@ -209,43 +203,8 @@ pub fn parse_current(value: &[u8]) -> Option<StoredCurrent> {
     })
 }
 
-// ── the compact encoding (KIP-482) ──
-
 fn version_0(mut value: &[u8]) -> Option<&[u8]> {
     (value.try_get_i16().ok()? == 0).then_some(value)
-}
-
-fn put_varint(out: &mut BytesMut, mut value: u32) {
-    while value >= 0x80 {
-        out.put_u8(value as u8 | 0x80);
-        value >>= 7;
-    }
-    out.put_u8(value as u8);
-}
-
-fn get_varint(input: &mut &[u8]) -> Option<u32> {
-    let mut value = 0u32;
-    for shift in (0..32).step_by(7) {
-        let byte = input.try_get_u8().ok()?;
-        value |= u32::from(byte & 0x7f) << shift;
-        if byte & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
-}
-
-fn put_compact(out: &mut BytesMut, text: Option<&str>) {
-    let Some(text) = text else { return put_varint(out, 0) };
-    put_varint(out, text.len() as u32 + 1);
-    out.put_slice(text.as_bytes());
-}
-
-fn get_compact(input: &mut &[u8]) -> Option<Option<String>> {
-    let Some(length) = get_varint(input)?.checked_sub(1) else { return Some(None) };
-    let (text, rest) = input.split_at_checked(length as usize)?;
-    *input = rest;
-    Some(Some(String::from_utf8(text.to_vec()).ok()?))
 }
 
 fn put_partitions(out: &mut BytesMut, partitions: &Partitions) {
@@ -261,7 +220,7 @@ fn put_partitions(out: &mut BytesMut, partitions: &Partitions) {
         out.put_slice(topic.as_bytes());
         put_varint(out, partitions.len() as u32 + 1);
         partitions.into_iter().for_each(|p| out.put_i32(p));
-        put_varint(out, 0);
+        put_tags(out, &[]);
     }
 }
 
@@ -272,17 +231,9 @@ fn get_partitions(input: &mut &[u8]) -> Option<Partitions> {
         for _ in 0..get_varint(input)?.saturating_sub(1) {
             partitions.insert((topic, input.try_get_i32().ok()?));
         }
-        skip_tags(input)?;
+        get_tags(input)?;
     }
     Some(partitions)
-}
-
-fn skip_tags(input: &mut &[u8]) -> Option<()> {
-    for _ in 0..get_varint(input)? {
-        let (_tag, length) = (get_varint(input)?, get_varint(input)?);
-        *input = input.split_at_checked(length as usize)?.1;
-    }
-    Some(())
 }
 
 #[cfg(test)]
