@@ -175,7 +175,7 @@ impl RegistryStore {
 
     /// `GET /schemas/types`
     pub fn types(&self) -> Vec<&'static str> {
-        vec!["JSON", "AVRO"]
+        vec!["JSON", "PROTOBUF", "AVRO"]
     }
 
     /// `GET /schemas?subjectPrefix&deleted&latestOnly`

@@ -238,7 +238,7 @@ proptest! {
     #[test]
     fn random_bytes_never_panic(payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..64), 1..8)) {
         let columns = schema(vec![("a", DataType::Int64), ("b", DataType::Utf8)]);
-        for format in [Format::Json, Format::JsonSr, Format::Avro, Format::Delimited { delimiter: b',' }] {
+        for format in [Format::Json, Format::JsonSr, Format::Avro, Format::Protobuf, Format::Delimited { delimiter: b',' }] {
             let mut decoder = Decoder::new(format, columns.clone(), DecodeOptions::default(), no_schemas()).unwrap();
             let decoded = decoder.decode(payloads.iter().map(|p| Some(p.as_slice())));
             prop_assert_eq!(decoded.batch.num_rows() + decoded.rejected.len(), payloads.len());
