@@ -188,6 +188,11 @@ impl RegistryStore {
         self.state.read().schema(id, fetch_max_id)
     }
 
+    /// `format=serialized` of whatever shows schema `id`; `None`: the usual text.
+    pub fn formatted(&self, id: i32, format: &str) -> Option<String> {
+        self.state.read().formatted(id, format)
+    }
+
     /// `GET /schemas/ids/{id}/subjects`
     pub fn schema_subjects(&self, id: i32, deleted: bool) -> Result<Vec<String>> {
         self.state.read().schema_subjects(id, deleted)

@@ -201,6 +201,11 @@ fn measure(file: &FileDescriptorProto) -> Parsed<()> {
             message.oneof_decl.iter().try_for_each(|oneof| name(oneof.name()))?;
             fields(&message.field, left)?;
             fields(&message.extension, left)?;
+            let oneofs = message.oneof_decl.len();
+            let mut indexes = message.field.iter().filter_map(|field| field.oneof_index);
+            if indexes.any(|index| usize::try_from(index).map_or(true, |index| index >= oneofs)) {
+                return Err(format!("a field of `{}` is in a oneof that is not there", message.name()));
+            }
             enums(&message.enum_type, left)?;
             messages(&message.nested_type, left, depth + 1)?;
         }

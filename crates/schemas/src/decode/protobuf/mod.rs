@@ -179,7 +179,12 @@ impl Input {
             };
             values.clear();
             values.extend(own.iter().filter(counts).map(|found| found.raw));
-            let Some(index) = step.column else { continue };
+            let Some(index) = step.column else {
+                match (&step.absent, values.is_empty()) {
+                    (Absent::Refused, true) => return Err(required().within(&step.name)),
+                    _ => continue,
+                }
+            };
             self.value(step, &values, &mut columns[index]).map_err(|fault| fault.within(&step.name))?;
         }
         plan.missing
@@ -208,7 +213,7 @@ impl Input {
             _ if values.is_empty() => match &step.absent {
                 Absent::Null => column.push_null(),
                 Absent::Default(datum) => push(&datum.borrowed(), column),
-                Absent::Refused => Err(Fault::new("it is required, and not there")),
+                Absent::Refused => Err(required()),
             },
             content => self.content(content, values, column),
         }
@@ -293,6 +298,11 @@ impl Input {
         self.depth -= 1;
         column.push_offset()
     }
+}
+
+#[cold]
+fn required() -> Fault {
+    Fault::new("it is required, and not there")
 }
 
 /// The bytes of a message's occurrences.

@@ -25,7 +25,7 @@ pub(super) struct MessagePlan {
 pub(super) struct Step {
     number: u32,
     pub(super) name: String,
-    /// None for members of a oneof that are read only because they drive out others.
+    /// None for those that are only looked for: members of a oneof, because they drive out others, and required fields.
     pub(super) column: Option<usize>,
     /// Which oneof it is a member of.
     pub(super) oneof: Option<usize>,
@@ -91,7 +91,6 @@ impl Step {
                 _ => self.accepts_message(raw),
             },
             Content::TextOfField(field) => accepts(field, raw),
-            Content::Text(kind) if !matches!(kind, Kind::Message(_)) => Scalar::of(kind).accepts(raw),
             Content::Scalar(scalar) => scalar.accepts(raw),
             _ => self.accepts_message(raw),
         }
