@@ -9,6 +9,8 @@ mod delimited;
 pub(crate) mod fault;
 pub(crate) mod json;
 mod protobuf;
+#[cfg(test)]
+mod table;
 
 use std::{collections::BTreeSet, sync::Arc};
 

@@ -1,7 +1,6 @@
 use arrow::{
     array::{Array, AsArray},
     datatypes::{DataType, Field, Float64Type, Int64Type, Schema, TimeUnit},
-    util::pretty::pretty_format_batches,
 };
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -20,7 +19,7 @@ fn decode(format: Format, columns: SchemaRef, payloads: &[&str]) -> Decoded {
 
 fn check(format: Format, columns: SchemaRef, payloads: &[&str], expected: Expect) {
     let decoded = decode(format, columns, payloads);
-    let mut shown = pretty_format_batches(&[decoded.batch]).expect("printable").to_string();
+    let mut shown = table::table(&decoded.batch);
     for rejected in decoded.rejected {
         shown.push_str(&format!("\n{}: {}", rejected.row, rejected.cause));
     }

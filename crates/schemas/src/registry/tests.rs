@@ -3,7 +3,7 @@ use std::sync::Arc;
 use model::Error;
 
 use super::*;
-use crate::Reference;
+use crate::{Reference, SchemaType};
 
 fn avro(fields: &str) -> SchemaRequest {
     let schema = format!(r#"{{"type":"record","name":"R","fields":[{fields}]}}"#);

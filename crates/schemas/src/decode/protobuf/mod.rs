@@ -16,7 +16,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use prost_reflect::{Kind, Value};
 
 use self::{
-    plan::{Absent, Content, MessagePlan, Planner, Scalar, Step},
+    plan::{Absent, Content, MessagePlan, Planner, Step},
     wire::{Datum, Raw},
 };
 use super::{

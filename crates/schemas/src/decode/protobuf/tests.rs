@@ -1,4 +1,3 @@
-use arrow::util::pretty::pretty_format_batches;
 use base64::{Engine as _, engine::general_purpose};
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -8,7 +7,11 @@ use prost_reflect::{
 use serde_json::{Map, Value, json};
 
 use super::{super::*, *};
-use crate::{Format, RegisteredSchema, SchemaType, encode::Encoder, protobuf::write_indexes};
+use crate::{
+    Format, RegisteredSchema, SchemaType,
+    encode::Encoder,
+    protobuf::{Shape, write_indexes},
+};
 
 struct Fixture {
     schema: Arc<RegisteredSchema>,
@@ -50,7 +53,7 @@ impl Fixture {
 }
 
 fn show(decoded: Decoded, expected: Expect) {
-    let mut shown = pretty_format_batches(&[decoded.batch]).expect("printable").to_string();
+    let mut shown = super::super::table::table(&decoded.batch);
     for rejected in decoded.rejected {
         shown.push_str(&format!("\n{}: {}", rejected.row, rejected.cause));
     }
