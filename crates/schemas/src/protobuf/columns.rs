@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, Schema as Columns, SchemaRef, TimeUnit};
 use model::Result;
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
-use super::Schema;
+use super::{Schema, is_group};
 use crate::avro::map_type;
 
 /// Types unfolded at most: messages used in many places of each other would unfold without end.
@@ -78,14 +78,18 @@ impl Schema {
 }
 
 fn fields(message: &MessageDescriptor, around: &mut Around) -> Vec<Field> {
-    // In the order of the text, not of the numbers.
-    declared(message).map(|field| Field::new(field.name(), field_type(&field, around), true)).collect()
+    declared(message).iter().map(|field| Field::new(field.name(), field_type(field, around), true)).collect()
 }
 
-/// The fields of a message in the order in which they are declared.
-fn declared(message: &MessageDescriptor) -> impl Iterator<Item = FieldDescriptor> {
-    let numbers = message.descriptor_proto().field.iter().filter_map(|field| u32::try_from(field.number()).ok());
-    numbers.filter_map(|number| message.get_field(number))
+/// The fields of a message in the order of its canonical text: plain ones, oneof by oneof, groups.
+fn declared(message: &MessageDescriptor) -> Vec<FieldDescriptor> {
+    let mut fields: Vec<_> = message.descriptor_proto().field.iter().collect();
+    fields.sort_by_key(|field| match field.oneof_index {
+        Some(oneof) if !field.proto3_optional() => (1, oneof, is_group(field)),
+        _ => (if is_group(field) { 2 } else { 0 }, 0, false),
+    });
+    let numbers = fields.into_iter().filter_map(|field| u32::try_from(field.number()).ok());
+    numbers.filter_map(|number| message.get_field(number)).collect()
 }
 
 fn field_type(field: &FieldDescriptor, around: &mut Around) -> DataType {

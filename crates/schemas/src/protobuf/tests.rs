@@ -1,5 +1,6 @@
 use base64::{Engine as _, engine::general_purpose};
 use expect_test::expect;
+use proptest::prelude::*;
 use prost_reflect::prost::Message;
 
 use super::*;
@@ -250,9 +251,9 @@ fn columns_follow_the_fields() {
         any VARCHAR
         none VARCHAR
         self VARCHAR
+        many ARRAY<STRUCT<z VARCHAR>>
         x VARCHAR
-        y STRUCT<z VARCHAR>
-        many ARRAY<STRUCT<z VARCHAR>>"#]]
+        y STRUCT<z VARCHAR>"#]]
     .assert_eq(&shown.join("\n"));
     assert_eq!(parse("syntax = \"proto3\"; enum E { A = 0; }").columns().expect("none").fields().len(), 0);
 }
@@ -388,4 +389,55 @@ fn a_change_in_an_imported_message_counts_where_a_field_is_made_of_it() {
     let faults = unreadable(&with("string x = 1;", true), &with("int32 x = 1;", true), ["new", "old"]);
     assert!(faults.len() == 1 && faults[0].contains("#/Base/1"), "{faults:?}");
     assert!(unreadable(&with("string x = 1;", false), &with("int32 x = 1;", false), ["new", "old"]).is_empty());
+}
+
+/// Whatever is taken keeps the laws of schemas.
+fn check_laws(schema: &Schema) {
+    let _columns = schema.columns().expect("columns");
+    for normalize in [false, true] {
+        let text = schema.canonical(normalize);
+        let again = Schema::parse(&text, &[]).unwrap_or_else(|error| panic!("{text}: {error:?}"));
+        assert_eq!(again.canonical(normalize), text);
+    }
+    let again = Schema::parse(&schema.serialized(), &[]).unwrap_or_else(|error| panic!("{schema:?}: {error:?}"));
+    assert_eq!(unreadable(schema, &again, ["new", "old"]), Vec::<String>::new());
+    assert_eq!(unreadable(schema, schema, ["new", "old"]), Vec::<String>::new());
+}
+
+#[test]
+fn whatever_is_taken_keeps_the_laws() {
+    check_laws(&parse(RICH));
+}
+
+proptest! {
+    #[test]
+    fn damaged_text_never_panics(
+        at in any::<prop::sample::Index>(),
+        cut in 0usize..12,
+        put in prop::sample::select(vec![
+            "", " ", "{", "}", ";", "\"", "=", "1", "-", "2147483648", "x", "message ", "oneof ", "group ", "map<", "reserved ",
+            "extend ", "enum ", "int32 ", "optional ", "repeated ", ".", "(", "[", "acme.", "\\", "/*", "//", "to max",
+        ]),
+    ) {
+        let at = at.index(RICH.len());
+        let end = (at + cut).min(RICH.len());
+        let text = format!("{}{put}{}", &RICH[..at], &RICH[end..]);
+        if let Ok(schema) = Schema::parse(&text, &[]) {
+            check_laws(&schema);
+        }
+    }
+
+    #[test]
+    fn damaged_serialized_files_never_panic(
+        places in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut bytes = general_purpose::STANDARD.decode(parse(RICH).serialized()).expect("Base64");
+        for (at, byte) in places {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        if let Ok(schema) = Schema::parse(&general_purpose::STANDARD.encode(&bytes), &[]) {
+            check_laws(&schema);
+        }
+    }
 }
