@@ -221,6 +221,9 @@ fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
+/// Whether a field, by its name, belongs to a column.
+type Matching<'a> = &'a dyn Fn(&str, &Field) -> bool;
+
 /// Matches fields with columns.
 #[derive(Default)]
 pub(super) struct Planner {
@@ -234,7 +237,7 @@ impl Planner {
         fields.sort_by_key(FieldDescriptor::number);
         let mut taken = vec![false; columns.len()];
         let mut targets: Vec<Option<usize>> = vec![None; fields.len()];
-        let matches: [&dyn Fn(&str, &Field) -> bool; 2] = [&|name, column| column.name() == name, &|name, column| {
+        let matches: [Matching<'_>; 2] = [&|name, column| column.name() == name, &|name, column| {
             column.name().to_lowercase() == name.to_lowercase()
         }];
         for matching in matches {
