@@ -66,12 +66,12 @@ struct Around {
 }
 
 impl Schema {
-    /// The columns of its first message; none if it has no message.
+    /// The columns of its root message (the first that no other is made of); none if it has no message.
     ///
     /// Everything is nullable, because a tombstone has no fields at all. What has no column type becomes VARCHAR with JSON
     /// text: messages that contain themselves, those without fields, and the well-known ones that are JSON.
     pub fn columns(&self) -> Result<SchemaRef> {
-        let Some(message) = self.message(&[0]) else { return Ok(Arc::new(Columns::empty())) };
+        let Some(message) = self.root() else { return Ok(Arc::new(Columns::empty())) };
         let mut around = Around { messages: vec![message.clone()], types_left: COLUMNS_MAX };
         Ok(Arc::new(Columns::new(fields(&message, &mut around))))
     }

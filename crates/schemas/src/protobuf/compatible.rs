@@ -4,7 +4,7 @@
 //! Data know fields by number, so that names, new fields, removed ones and everything about enums are free; what counts is
 //! that a number keeps its kind. Messages have the form of Confluent's verbose answers, with the field's name added.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use prost_reflect::{Cardinality, FieldDescriptor, Kind, MessageDescriptor};
 
@@ -128,9 +128,10 @@ impl Check<'_> {
 
     /// The messages of two scopes, by name.
     fn messages(&mut self, path: &mut Vec<String>, old: Vec<MessageDescriptor>, new: Vec<MessageDescriptor>) {
+        let new: HashMap<&str, &MessageDescriptor> = new.iter().map(|message| (message.name(), message)).collect();
         for old in old.iter().filter(|message| !message.is_map_entry()) {
             path.push(old.name().to_owned());
-            match new.iter().find(|new| new.name() == old.name()) {
+            match new.get(old.name()) {
                 Some(new) => self.message(path, old, new),
                 None => self.fault(Rule::MessageRemoved, path, format!("message `{}`", old.full_name())),
             }

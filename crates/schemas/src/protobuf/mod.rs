@@ -11,6 +11,8 @@ mod frame;
 mod parse;
 mod well_known;
 
+use std::collections::HashSet;
+
 use base64::{Engine as _, engine::general_purpose};
 use prost_reflect::{
     DescriptorPool, FileDescriptor, MessageDescriptor,
@@ -58,9 +60,27 @@ impl Schema {
         self.pool.get_message_by_name(&full_name)
     }
 
-    /// Full name of the first message, the one that payloads are unless they say otherwise.
-    pub fn full_name(&self) -> Option<String> {
-        self.message(&[0]).map(|message| message.full_name().to_owned())
+    /// The message that payloads are taken to be as long as none is seen: the first that no other of the file is made of,
+    /// else the first.
+    pub(crate) fn root(&self) -> Option<MessageDescriptor> {
+        let full_name = |message: &DescriptorProto| match self.file.package() {
+            "" => message.name().to_owned(),
+            package => format!("{package}.{}", message.name()),
+        };
+        let written = written_messages(&self.file.message_type, &self.file.extension);
+        let messages: Vec<_> =
+            written.filter_map(|message| self.pool.get_message_by_name(&full_name(message))).collect();
+        let mut used = HashSet::new();
+        for message in &messages {
+            let mut inside = vec![message.clone()];
+            while let Some(at) = inside.pop() {
+                let parts = at.fields().filter_map(|field| field.kind().as_message().cloned());
+                used.extend(parts.filter(|part| part != message).map(|part| part.full_name().to_owned()));
+                inside.extend(at.child_messages());
+            }
+        }
+        let root = messages.iter().find(|message| !used.contains(message.full_name()));
+        root.or(messages.first()).cloned()
     }
 
     /// The file as a serialized `FileDescriptorProto` in Base64, as `?format=serialized` asks for.

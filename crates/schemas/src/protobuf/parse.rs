@@ -24,7 +24,7 @@ const BRACKETS_MAX: usize = 64;
 /// Names are looked up scope by scope, so long ones would cost their square.
 const NAME_BYTES_MAX: usize = 512;
 /// Messages, fields, values of enums and whatever else has a name, in one file.
-const ELEMENTS_MAX: usize = 50_000;
+const ELEMENTS_MAX: usize = 20_000;
 /// Text of all imports together.
 const IMPORTED_BYTES_MAX: usize = 8 << 20;
 /// Longest chain of imports.

@@ -96,7 +96,12 @@ impl Reader {
         };
         let mut planner = Planner::default();
         let top = if self.wrapped {
-            Top::Fields(planner.message(&message, self.columns.fields(), ""))
+            let plan = planner.message(&message, self.columns.fields(), "");
+            // A row of nulls would hide that this is something else.
+            if plan.missing.len() == self.columns.fields().len() && plan.missing.len() * message.fields().len() > 0 {
+                return Err(Fault::new(format!("`{}` has no field that is a column", message.full_name())));
+            }
+            Top::Fields(plan)
         } else {
             // A decoder of bare values has exactly one column.
             let column = self.columns.field(0);

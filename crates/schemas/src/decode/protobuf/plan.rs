@@ -1,8 +1,8 @@
 //! A writer's message matched with columns, once for all payloads of it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow::datatypes::{DataType, Fields};
 use prost_reflect::{Cardinality, FieldDescriptor, Kind, MessageDescriptor};
 
 use super::{
@@ -221,9 +221,6 @@ fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
-/// Whether a field, by its name, belongs to a column.
-type Matching<'a> = &'a dyn Fn(&str, &Field) -> bool;
-
 /// Matches fields with columns.
 #[derive(Default)]
 pub(super) struct Planner {
@@ -237,13 +234,15 @@ impl Planner {
         fields.sort_by_key(FieldDescriptor::number);
         let mut taken = vec![false; columns.len()];
         let mut targets: Vec<Option<usize>> = vec![None; fields.len()];
-        let matches: [Matching<'_>; 2] = [&|name, column| column.name() == name, &|name, column| {
-            column.name().to_lowercase() == name.to_lowercase()
-        }];
-        for matching in matches {
+        // Exactly first, then whatever the case; of several such columns the first.
+        for exactly in [true, false] {
+            let spelled = |name: &str| if exactly { name.to_owned() } else { name.to_lowercase() };
+            let mut free: HashMap<String, usize> = HashMap::new();
+            for (index, column) in columns.iter().enumerate().filter(|&(index, _)| !taken[index]) {
+                free.entry(spelled(column.name())).or_insert(index);
+            }
             for (field, target) in fields.iter().zip(&mut targets).filter(|(_, target)| target.is_none()) {
-                let free = |&(index, column): &(usize, &Arc<Field>)| !taken[index] && matching(field.name(), column);
-                if let Some((index, _)) = columns.iter().enumerate().find(free) {
+                if let Some(index) = free.remove(&spelled(field.name())) {
                     taken[index] = true;
                     *target = Some(index);
                 }

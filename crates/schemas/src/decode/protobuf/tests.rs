@@ -360,7 +360,7 @@ fn the_last_value_counts_and_members_of_a_oneof_drive_each_other_out() {
 #[test]
 fn a_payload_that_is_no_message_is_left_out_with_its_cause() {
     let fixture = Fixture::new(
-        "syntax = \"proto3\"; message A { int32 x = 1; string s = 2; A a = 3; B b = 4; repeated B bs = 5; } message B { string s = 1; }",
+        "syntax = \"proto3\"; message A { int32 x = 1; string s = 2; A a = 3; B b = 4; repeated B bs = 5; } message B { string s = 1; } message C { int32 c = 1; }",
     );
     let deep = (0..200).fold(Vec::new(), |inner: Vec<u8>, _| {
         let mut out = vec![0x1a];
@@ -390,30 +390,32 @@ fn a_payload_that_is_no_message_is_left_out_with_its_cause() {
         vec![1, 2, 3],
         // Another message of the file gives what it has in common.
         framed(&[1], &[0x0a, 1, b'!']),
+        framed(&[2], &[0x08, 1]),
     ];
     show(
         fixture.decode_framed(&fixture.columns, &payloads),
         expect![[r#"
-        +---+---+---+---+----+
-        | x | s | a | b | bs |
-        +---+---+---+---+----+
-        | 5 |   |   |   | [] |
-        |   | ! |   |   |    |
-        +---+---+---+---+----+
-        1: the payload ends within a number
-        2: a number is too long
-        3: the payload ends 4 bytes too early
-        4: field `s`: not UTF-8 at byte 0
-        5: field `b.s`: not UTF-8 at byte 0
-        6: 0 is no number of a field
-        7: 7 is no wire type
-        8: a group ends that never began
-        9: the payload ends within a number
-        10: field `a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a`: the data nest too deeply
-        11: schema 7 has no message at [5]
-        12: schema 8 is not in the registry
-        13: the payload ends within the indexes of its message
-        14: expected a zero byte and a schema id at the start, found byte 0x01"#]],
+            +---+---+---+---+----+
+            | x | s | a | b | bs |
+            +---+---+---+---+----+
+            | 5 |   |   |   | [] |
+            |   | ! |   |   |    |
+            +---+---+---+---+----+
+            1: the payload ends within a number
+            2: a number is too long
+            3: the payload ends 4 bytes too early
+            4: field `s`: not UTF-8 at byte 0
+            5: field `b.s`: not UTF-8 at byte 0
+            6: 0 is no number of a field
+            7: 7 is no wire type
+            8: a group ends that never began
+            9: the payload ends within a number
+            10: field `a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a.a`: the data nest too deeply
+            11: schema 7 has no message at [5]
+            12: schema 8 is not in the registry
+            13: the payload ends within the indexes of its message
+            14: expected a zero byte and a schema id at the start, found byte 0x01
+            16: `C` has no field that is a column"#]],
     );
 }
 
