@@ -252,6 +252,21 @@ async fn every_api_on_offer_refuses_somebody_without_rights_or_shows_nothing() {
             assert!(v < 1 || a.error_code == 31);
             a.replica_election_results.iter().map(|_| 0).collect()
         };
+        AlterPartitionReassignmentsRequest, [31], |_| AlterPartitionReassignmentsRequest::default(),
+            |a: AlterPartitionReassignmentsResponse, _| vec![a.error_code];
+        ListPartitionReassignmentsRequest, [31], |_| ListPartitionReassignmentsRequest::default(),
+            |a: ListPartitionReassignmentsResponse, _| vec![a.error_code];
+        AlterReplicaLogDirsRequest, [31], |_| AlterReplicaLogDirsRequest::default().with_dirs(vec![
+            alter_replica_log_dirs_request::AlterReplicaLogDir::default().with_path(text("/lakehead")).with_topics(vec![
+                alter_replica_log_dirs_request::AlterReplicaLogDirTopic::default().with_name(topic_name("t")).with_partitions(vec![0]),
+            ]),
+        ]), |a: AlterReplicaLogDirsResponse, _| vec![a.results[0].partitions[0].error_code];
+        DescribeQuorumRequest, [31], |_| DescribeQuorumRequest::default(), |a: DescribeQuorumResponse, _| vec![a.error_code];
+        WriteTxnMarkersRequest, [31], |_| WriteTxnMarkersRequest::default().with_markers(vec![
+            write_txn_markers_request::WritableTxnMarker::default().with_topics(vec![
+                write_txn_markers_request::WritableTxnMarkerTopic::default().with_name(topic_name("t")).with_partition_indexes(vec![0]),
+            ]),
+        ]), |a: WriteTxnMarkersResponse, _| vec![a.markers[0].topics[0].partitions[0].error_code];
         InitProducerIdRequest, [53], |_| InitProducerIdRequest::default().with_transactional_id(Some(tid())).with_transaction_timeout_ms(1000),
             |a: InitProducerIdResponse, _| vec![a.error_code];
         InitProducerIdRequest, [31], |_| InitProducerIdRequest::default().with_transactional_id(None),
