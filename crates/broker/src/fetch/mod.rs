@@ -170,7 +170,7 @@ impl Fetch<'_> {
         let wanted = usize::try_from(self.request.max_bytes).unwrap_or(0);
         // What a quota gives at once: debts stay small. The cast keeps what is beyond all limits there.
         let allowed = self.context.quota_burst(Limit::Fetch) as usize;
-        wanted.min(self.context.shared.settings.fetch_bytes_max).min(left).min(allowed)
+        wanted.min(self.context.shared.dynamic.door().fetch_bytes_max).min(left).min(allowed)
     }
 
     /// While it is beyond its quota a client gets no records, and hears how long to wait for them (KIP-219).
