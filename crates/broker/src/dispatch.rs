@@ -120,13 +120,13 @@ pub(crate) async fn dispatch(
 ) -> Result<Pin<Box<Answering>>, String> {
     let (timed, answer) = start(shared, client, frame).await?;
     Ok(match timed {
-        Some(context) => Box::pin(context.timed(answer)),
+        Some((context, key)) => Box::pin(context.timed(key, answer)),
         None => answer,
     })
 }
 
 /// A request under way, and where it comes from if the time it takes counts.
-type Started = (Option<Context>, Pin<Box<Answering>>);
+type Started = (Option<(Context, ApiKey)>, Pin<Box<Answering>>);
 
 async fn start(shared: &Arc<Shared>, client: &Arc<Client>, mut frame: Bytes) -> Result<Started, String> {
     let bad = |what: &str, header: &Header, why: String| {
@@ -154,7 +154,7 @@ async fn start(shared: &Arc<Shared>, client: &Arc<Client>, mut frame: Bytes) -> 
     let body = frame.split_off(reader.position());
     let context =
         Context { shared: shared.clone(), client: client.clone(), version, correlation: header.correlation, client_id };
-    let timed = shared.quotas.limits(Limit::Request).then(|| context.clone());
+    let timed = shared.quotas.limits(Limit::Request).then(|| (context.clone(), key));
     match key {
         ApiKey::Produce => return Ok((timed, produce::produce(context, &body).await.map_err(malformed)?)),
         ApiKey::Fetch => return Ok((timed, fetch::fetch(context, &body).map_err(malformed)?)),

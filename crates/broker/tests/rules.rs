@@ -381,3 +381,53 @@ async fn a_write_that_is_refused_adds_nothing_to_a_transaction() {
     assert_eq!(root.ask(0, &describe).await.transaction_states[0].topics.len(), 1);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_topic_with_one_writer_takes_nothing_from_others_over_restarts_until_that_is_taken_away() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve_guarded(dir.path(), guarded()).await;
+    let mut root = server.root().await;
+    make_user(&mut root, "loader", "l").await;
+    make_user(&mut root, "alice", "a").await;
+    root.create_topic("t", 1).await;
+    make_rules(&mut root, vec![rule(TOPIC, "t", LITERAL, "User:alice", ALL, ALLOW)]).await;
+    let written = async |client: &mut Client| {
+        client.ask(9, &produce("t", batch(&["x"]), -1)).await.responses[0].partition_responses[0].error_code
+    };
+    let (loader, by) = (security::Principal::user("loader"), security::Principal::user("root"));
+    let rules = server.handle.security();
+    rules.grant_exclusive("t", &loader, &by).await.expect("granted");
+    rules.grant_exclusive("t", &loader, &by).await.expect("the same again is no error");
+    let taken =
+        rules.grant_exclusive("t", &security::Principal::user("alice"), &by).await.expect_err("it has a writer");
+    assert!(taken.to_string().contains("User:loader"), "{taken}");
+    rules.grant_exclusive("t2", &security::Principal::user("*"), &by).await.expect_err("everybody is not one");
+    drop((root, rules));
+    server.stop().await;
+
+    let server = serve_guarded(dir.path(), guarded()).await;
+    let mut root = server.root().await;
+    let mut loader = server.client_of("loader", "l").await;
+    let mut alice = server.client_of("alice", "a").await;
+    assert_eq!(written(&mut loader).await, 0);
+    assert_eq!((written(&mut alice).await, written(&mut root).await), (29, 29), "super users neither");
+    let denied = server.audited_soon(|event| event["why"] == "the topic has one writer, who is somebody else").await;
+    assert!(!denied.is_empty());
+    let filter = DescribeAclsRequest::default()
+        .with_resource_type_filter(TOPIC)
+        .with_pattern_type_filter(1)
+        .with_resource_name_filter(Some(text("t")))
+        .with_operation(WRITE)
+        .with_permission_type(1);
+    let shown = root.ask(3, &filter).await;
+    let rows = shown.resources.iter().flat_map(|resource| &resource.acls);
+    let rows: Vec<_> = rows.map(|acl| (acl.principal.to_string(), acl.permission_type)).collect();
+    assert_eq!(rows, [("User:alice".to_owned(), DENY), ("User:loader".to_owned(), ALLOW)]);
+    let rules = server.handle.security();
+    assert_eq!(rules.exclusive_writer("t"), Some(security::Principal::user("loader")));
+    assert_eq!(rules.revoke_exclusive("t").await.expect("taken away"), Some(security::Principal::user("loader")));
+    assert_eq!(rules.revoke_exclusive("t").await.expect("gone already"), None);
+    assert_eq!((written(&mut alice).await, written(&mut root).await, written(&mut loader).await), (0, 0, 29));
+    drop(rules);
+    server.stop().await;
+}
