@@ -27,6 +27,8 @@ use crate::{
 
 /// Read at once when no frame is under way.
 const READ_BYTES: usize = 16 << 10;
+/// The same for a connection that has not filled that much at once, as most never do.
+const LEAN_READ_BYTES: usize = 512;
 /// Time without a word after which a connection holds no buffer, and what it reads then to get one.
 const LEAN_AFTER: Duration = Duration::from_secs(2);
 const LEAN_BYTES: usize = 16;
@@ -56,7 +58,7 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
     let Some(tls) = &shared.security.tls else {
         return enter(shared, client, None, stream, TcpStream::into_split).await;
     };
-    let handshake = TlsAcceptor::from(tls.config()).accept(stream);
+    let handshake = Box::pin(TlsAcceptor::from(tls.config()).accept(stream));
     match tokio::time::timeout(shared.settings.login_time_max, handshake).await {
         Ok(Ok(stream)) => {
             let certificate = stream.get_ref().1.peer_certificates().and_then(security::tls::principal_of);
@@ -84,7 +86,9 @@ async fn enter<S, R, W>(
 {
     if shared.security.settings.protocol.has_sasl() {
         let (peer, time) = (client.peer, shared.settings.login_time_max);
-        match tokio::time::timeout(time, login::log_in(&shared, &client, &mut stream)).await {
+        // Boxed: nobody needs it once they are in.
+        let login = Box::pin(login::log_in(&shared, &client, &mut stream));
+        match tokio::time::timeout(time, login).await {
             Ok(Ok(session)) => client.log_in(session),
             Ok(Err(reason)) => return tracing::info!(%peer, reason, "Kafka connection closed"),
             Err(_) => return tracing::info!(%peer, reason = "a login took too long", "Kafka connection closed"),
@@ -105,7 +109,8 @@ async fn serve_requests(
 ) {
     let peer = client.peer;
     let (queue, answers) = mpsc::channel(shared.settings.in_flight_requests_max);
-    let reading = Frames { shared: shared.clone(), read, buffer: BytesMut::new(), queue }.dispatch_all(client);
+    let reading = Frames { shared: shared.clone(), read, buffer: BytesMut::new(), read_bytes: LEAN_READ_BYTES, queue }
+        .dispatch_all(client);
     let writing = answer_all(shared.clone(), write, answers);
     tokio::pin!(writing);
     tokio::select! {
@@ -147,6 +152,8 @@ struct Frames<R> {
     shared: Arc<Shared>,
     read: R,
     buffer: BytesMut,
+    /// Read at once: [`LEAN_READ_BYTES`] or [`READ_BYTES`].
+    read_bytes: usize,
     queue: mpsc::Sender<Queued>,
 }
 
@@ -157,7 +164,8 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             self.wait_until(client.muted_until()).await;
             let Some((frame, permit)) = self.next().await? else { return Ok(()) };
             self.shared.stats.bytes_in.fetch_add(frame.len() as u64 + 4, Relaxed);
-            let answer = match crate::dispatch::dispatch(&self.shared, &client, frame).await {
+            // Boxed: what a request needs while it is read is not for idle connections to hold.
+            let answer = match Box::pin(crate::dispatch::dispatch(&self.shared, &client, frame)).await {
                 Ok(answer) => answer,
                 Err(refused) => {
                     self.shared.stats.bad_requests.fetch_add(1, Relaxed);
@@ -185,7 +193,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             return Ok(None);
         }
         while self.buffer.len() < 4 {
-            if !self.more(READ_BYTES / 4, READ_BYTES, READ_BYTES, idle_max).await? {
+            if !self.more(self.read_bytes / 4, self.read_bytes, READ_BYTES, idle_max).await? {
                 return Err(End::Cut);
             }
         }
@@ -221,21 +229,24 @@ impl<R: AsyncRead + Unpin> Frames<R> {
     /// buffer: most of those that are connected are of this kind.
     async fn begin(&mut self, idle_max: Duration) -> Result<bool, End> {
         let at_once = LEAN_AFTER.min(idle_max);
-        if self.buffer.capacity() < READ_BYTES / 4 {
-            self.buffer.reserve(READ_BYTES);
+        if self.buffer.capacity() < self.read_bytes / 4 {
+            self.buffer.reserve(self.read_bytes);
         }
         let mut target = (&mut self.buffer).limit(READ_BYTES);
         if let Ok(read) = tokio::time::timeout(at_once, self.read.read_buf(&mut target)).await {
+            if self.buffer.len() == self.buffer.capacity() {
+                self.read_bytes = READ_BYTES;
+            }
             return Ok(read? > 0);
         }
-        self.buffer = BytesMut::new();
+        (self.buffer, self.read_bytes) = (BytesMut::new(), LEAN_READ_BYTES);
         let mut first = [0; LEAN_BYTES];
         let mut patience = idle_max.saturating_sub(at_once);
         loop {
             match tokio::time::timeout(patience, self.read.read(&mut first)).await {
                 Ok(read) => {
                     let read = read?;
-                    self.buffer.reserve(READ_BYTES);
+                    self.buffer.reserve(self.read_bytes);
                     self.buffer.extend_from_slice(&first[..read]);
                     return Ok(read > 0);
                 }
@@ -339,12 +350,16 @@ fn collect(chunks: &mut VecDeque<Bytes>, permits: &mut Vec<OwnedSemaphorePermit>
 async fn write_all(write: &mut (impl AsyncWrite + Unpin), chunks: &mut VecDeque<Bytes>) -> io::Result<()> {
     const SLICES: usize = 64;
     while !chunks.is_empty() {
-        let mut slices = [io::IoSlice::new(&[]); SLICES];
-        let count = chunks.len().min(SLICES);
-        for (slice, chunk) in slices.iter_mut().zip(chunks.iter()) {
-            *slice = io::IoSlice::new(chunk);
-        }
-        let mut written = write.write_vectored(&slices[..count]).await?;
+        // Made for each try, so that a connection does not hold them while nothing is written.
+        let write_some = std::future::poll_fn(|cx| {
+            let mut slices = [io::IoSlice::new(&[]); SLICES];
+            let count = chunks.len().min(SLICES);
+            for (slice, chunk) in slices.iter_mut().zip(chunks.iter()) {
+                *slice = io::IoSlice::new(chunk);
+            }
+            Pin::new(&mut *write).poll_write_vectored(cx, &slices[..count])
+        });
+        let mut written = write_some.await?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }

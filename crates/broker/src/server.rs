@@ -166,7 +166,8 @@ fn admit(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
         tokio::time::sleep(wait).await;
         connection::serve(open.0.clone(), stream, peer).await;
     };
-    shared.world.tasks.spawn(TaskKind::Connection, serve);
+    // Boxed: a task keeps room for what is moved through it.
+    shared.world.tasks.spawn(TaskKind::Connection, Box::pin(serve));
 }
 
 /// Counts a connection as open, however it ends.

@@ -417,6 +417,8 @@ async fn a_topic_with_one_writer_takes_nothing_from_others_over_restarts_until_t
         .with_resource_type_filter(TOPIC)
         .with_pattern_type_filter(1)
         .with_resource_name_filter(Some(text("t")))
+        .with_principal_filter(None)
+        .with_host_filter(None)
         .with_operation(WRITE)
         .with_permission_type(1);
     let shown = root.ask(3, &filter).await;

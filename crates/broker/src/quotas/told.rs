@@ -1,7 +1,7 @@
 //! Telling a client how long it is not heard, in an answer that is written already: how long the answer took is known only then.
 
 use bytes::{BufMut, BytesMut};
-use kafka_protocol::{messages::ApiKey, protocol::HeaderVersion};
+use kafka_protocol::messages::ApiKey;
 
 use crate::frame::Response;
 
