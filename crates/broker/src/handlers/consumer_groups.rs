@@ -65,7 +65,8 @@ pub(crate) async fn heartbeat(
         Ok(answer) => answer,
         Err(error) => return refused(error),
     };
-    let interval = i32::try_from(groups.settings().consumer_heartbeat_interval.as_millis()).unwrap_or(i32::MAX);
+    let interval = i32::try_from(groups.settings().consumer_heartbeat_interval_of(&request.group_id).as_millis())
+        .unwrap_or(i32::MAX);
     let assignment = assignment.map(|mut partitions| {
         // An expression may match more than its member may see.
         partitions.retain(|(id, _)| may_see(context, *id));

@@ -96,7 +96,11 @@ async fn create_one(
             let why = format!("there is one broker, so the replication factor cannot be {}", wanted.replication_factor);
             return Err((errors::INVALID_REPLICATION_FACTOR, why));
         }
-        if wanted.num_partitions == -1 { context.shared.settings.partitions_default } else { wanted.num_partitions }
+        if wanted.num_partitions == -1 {
+            context.shared.dynamic.door().partitions_default
+        } else {
+            wanted.num_partitions
+        }
     } else {
         if wanted.num_partitions != -1 || wanted.replication_factor != -1 {
             return Err((
@@ -140,12 +144,12 @@ fn created(context: &Context, row: CreatableTopicResult, topic: &Topic, validate
     let config = |config: configs::Described| {
         CreatableTopicConfigs::default()
             .with_name(text(config.name))
-            .with_value(Some(text(&config.value)))
-            .with_config_source(config.source)
+            .with_value(Some(text(config.value())))
+            .with_config_source(config.source())
     };
     row.with_num_partitions(topic.partitions)
         .with_replication_factor(1)
-        .with_configs(Some(configs::of_topic(topic).into_iter().map(config).collect()))
+        .with_configs(Some(configs::of_topic(context, topic).into_iter().map(config).collect()))
 }
 
 pub(crate) async fn delete(context: &Context, request: DeleteTopicsRequest) -> DeleteTopicsResponse {

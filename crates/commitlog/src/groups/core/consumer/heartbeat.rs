@@ -59,7 +59,7 @@ impl ConsumerGroup {
         let member = self.members.get_mut(&id).expect("enrolled just now");
         // It joins, or missed the answer that gave it its epoch.
         let is_behind = request.epoch == 0 || request.epoch != member.progress.epoch;
-        member.session_until = step.now() + step.out.settings.consumer_session_timeout;
+        member.session_until = step.now() + step.out.settings.consumer_session_timeout_of(step.group);
         let told = member.subscription.update(request);
         if told.anything {
             self.touched.insert(Line::Member(id.clone()));

@@ -142,7 +142,7 @@ impl ConsumerGroup {
         let step = Step { out, topics, group };
         self.instances = HashMap::new();
         for (id, member) in &mut self.members {
-            member.session_until = step.now() + out.settings.consumer_session_timeout;
+            member.session_until = step.now() + out.settings.consumer_session_timeout_of(group);
             let timeout = member.subscription.rebalance_timeout;
             member.revoke_until = member.progress.is_revoking().then(|| step.now() + timeout);
             if let Some(instance) = &member.subscription.instance {
