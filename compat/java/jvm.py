@@ -20,6 +20,7 @@ def classpath():
         board.run(
             ["mvn", "-q", "-B", "-f", HERE / "pom.xml", "dependency:build-classpath", f"-Dmdep.outputFile={listing}"]
         )
+        listing.touch()  # Maven leaves it as it is when nothing has changed
     return listing.read_text().strip()
 
 
