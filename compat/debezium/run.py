@@ -95,7 +95,8 @@ def main():
         try:
             jvm.until(postgres.is_up, 30, "PostgreSQL did not come up")
             setting = Setting(broker, postgres)
-            print(f"{len(chosen)} scenarios at {broker.name} ({broker.kafka}); output in {setting.jvm.output}", flush=True)
+            where = f"{broker.name} ({broker.kafka}); output in {setting.jvm.output}"
+            print(f"{len(chosen)} scenarios at {where}", flush=True)
             for name, test in chosen.items():
                 results[name] = outcome(test, setting, cdc.Skipped)
                 state, seconds, cause = results[name]

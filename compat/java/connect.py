@@ -66,7 +66,7 @@ def connect_exactly_once(jvm):
 
 
 class Workers:
-    """The distributed workers of one Connect cluster: they find each other by its name, and keep their state in topics."""
+    """The distributed workers of one Connect cluster: they find each other by its name, their state is in topics."""
 
     def __init__(self, jvm, name, **settings):
         self.jvm, self.name, self.settings = jvm, name, settings

@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn names_are_taken_as_avro_for_java_takes_them() {
-        let text = r#"{"type":"record","name":"V","namespace":"shop-1.public","fields":[{"name":"größe","type":"int"}]}"#;
+        let text =
+            r#"{"type":"record","name":"V","namespace":"shop-1.public","fields":[{"name":"größe","type":"int"}]}"#;
         assert_eq!(Schema::parse(text, &[]).unwrap().canonical(false), text);
     }
 
