@@ -475,6 +475,17 @@ def normalized():
     assert CLIENT.register_schema(subject, Schema(spaced, "AVRO"), normalize_schemas=True) == first
 
 
+def avro_names_as_in_java():
+    """Debezium's namespaces have the hyphens of its topics; Avro for Java takes letters of any script in names."""
+    subject = fresh("names")
+    for text in (
+        '{"type": "record", "name": "Envelope", "namespace": "shop-1.public.people", "fields": []}',
+        avro({"name": "größe", "type": "int"}),
+    ):
+        registered = CLIENT.register_schema(subject + str(len(text)), Schema(text, "AVRO"))
+        assert json.loads(CLIENT.get_schema(registered).schema_str) == json.loads(text)
+
+
 def not_a_schema():
     subject = fresh("bad")
     refused(lambda: CLIENT.register_schema(subject, Schema("{", "AVRO")), 42201)

@@ -45,7 +45,8 @@ pub(crate) async fn create(context: &Context, request: CreateTopicsRequest) -> C
     let mut topics = Vec::with_capacity(request.topics.len());
     let mut wait = Duration::ZERO;
     for wanted in request.topics {
-        let row = CreatableTopicResult::default().with_name(wanted.name.clone());
+        // The protocol's default is an empty message; for a topic that was made Kafka sends none at all.
+        let row = CreatableTopicResult::default().with_name(wanted.name.clone()).with_error_message(None);
         if times[&wanted.name] > 1 {
             let why = Some(text("the request names this topic more than once"));
             topics.push(row.with_error_code(errors::INVALID_REQUEST).with_error_message(why));
