@@ -211,12 +211,8 @@ async fn add_partitions(context: &Context, wanted: &Wanted<'_>, may_write: &[boo
             }
         }
     }
-    let transactions = &context.shared.transactions;
     for (who, partitions) in partitions {
-        let missing = transactions.missing(who, partitions);
-        if !missing.is_empty() {
-            transactions.add(wanted.transactional_id, who, missing).await?;
-        }
+        context.shared.transactions.add_missing(wanted.transactional_id, who, partitions).await?;
     }
     Ok(())
 }
