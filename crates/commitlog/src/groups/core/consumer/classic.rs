@@ -53,7 +53,8 @@ impl GroupCoordinator {
             Ok(Joined { mut answer, is_replacement }) if consumer.is_all_classic() => {
                 // It replaced the last one that spoke the consumer protocol.
                 answer.generation = consumer.epoch;
-                self.downgrade(name, Some((reply, Answer::Join(answer))), !is_replacement);
+                let is_settled = is_replacement && consumer.has_arrived();
+                self.downgrade(name, Some((reply, Answer::Join(answer))), !is_settled);
             }
             Ok(Joined { answer, .. }) => self.settle(name, Some((reply, Answer::Join(answer)))),
         }

@@ -79,7 +79,9 @@ impl Group {
             ..ConsumerGroup::default()
         };
         let is_known = self.protocol.as_deref().is_none_or(|protocol| KNOWN_ASSIGNORS.contains(&protocol));
-        for member in self.members_in_order() {
+        let mut members = self.members_in_order();
+        members.sort_by_key(|member| member.assignment.is_empty());
+        for member in members {
             let protocol = self.protocol.as_ref().or(member.protocols.first().map(|(name, _)| name));
             let metadata = protocol.map(|protocol| member.metadata(protocol)).unwrap_or_default();
             let subscription = embedded::parse_subscription(&metadata).ok_or(GroupError::GroupIdNotFound)?;
@@ -89,7 +91,10 @@ impl Group {
                 return Err(GroupError::GroupIdNotFound);
             }
             let id: Arc<str> = member.id.as_str().into();
-            let mut assigned = by_id(&assignment.partitions, topics);
+            // A rebalance that began before the last one was over has forgotten what cooperative members hold meanwhile: they say
+            // so themselves.
+            let held = if member.assignment.is_empty() { &subscription.owned } else { &assignment.partitions };
+            let mut assigned = by_id(held, topics);
             // GRP-4: a leader that gave a partition to two gets neither's word.
             assigned.retain(|place| !consumer.owners.contains_key(place));
             consumer.owners.extend(assigned.iter().map(|place| (*place, id.clone())));
@@ -147,11 +152,13 @@ impl Group {
         let names: HashMap<TopicId, &Arc<str>> = topics.iter().map(|(name, (id, _))| (*id, name)).collect();
         self.generation = consumer.epoch;
         self.protocol_type = Some("consumer".to_owned());
-        let mut targets = HashMap::new();
+        let mut held: HashMap<String, Partitions> = HashMap::new();
         for (id, member) in consumer.members {
             let subscription = member.subscription;
             let Some(classic) = subscription.classic else { continue };
-            targets.insert(id.to_string(), member.target);
+            // Not what it shall have, which it may never hear of: should the group change again before the next assignment,
+            // nobody else may have what it holds.
+            held.insert(id.to_string(), member.progress.held().copied().collect());
             if let Some(instance) = &subscription.instance {
                 self.instances.insert(instance.clone(), id.to_string());
             }
@@ -174,9 +181,9 @@ impl Group {
         }
         self.protocol = self.choose_protocol();
         let protocol = self.protocol.clone().unwrap_or_default();
-        for (id, target) in targets {
+        for (id, held) in held {
             let Some(member) = self.members.get_mut(&id) else { continue };
-            member.assignment = written(&target, &member.metadata(&protocol), &names);
+            member.assignment = written(&held, &member.metadata(&protocol), &names);
         }
         self.phase = Phase::Nothing;
         self.enter(GroupState::Stable, out);
@@ -200,6 +207,11 @@ impl GroupCoordinator {
 }
 
 impl ConsumerGroup {
+    /// Everybody has what it shall have.
+    pub(super) fn has_arrived(&self) -> bool {
+        self.members.values().all(|member| member.progress.has_arrived(self.epoch))
+    }
+
     /// There are members, and all speak the classic protocol.
     pub(super) fn is_all_classic(&self) -> bool {
         !self.members.is_empty() && self.members.values().all(Member::is_classic)

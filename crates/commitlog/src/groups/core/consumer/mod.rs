@@ -423,7 +423,7 @@ impl ConsumerGroup {
     pub(super) fn state(&self) -> ConsumerGroupState {
         if self.members.is_empty() {
             ConsumerGroupState::Empty
-        } else if self.members.values().all(|m| m.progress.has_arrived(self.epoch)) {
+        } else if self.has_arrived() {
             ConsumerGroupState::Stable
         } else {
             ConsumerGroupState::Reconciling
