@@ -68,6 +68,7 @@ fn commit(shared: &Shared, wal: &mut Wal, mut group: VecDeque<Item>) {
                 for item in group.drain(..count) {
                     complete(shared, item, &mut moved);
                 }
+                wal.took_effect();
             }
             Err(error) => {
                 drop(writes);

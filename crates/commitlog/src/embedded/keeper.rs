@@ -27,7 +27,7 @@ pub(crate) fn run(shared: &Shared) {
             tracing::warn!(%error, "cannot prepare a file for the write-ahead log");
         }
         let is_late = shared.bytes_since_checkpoint() > 0 && now() - checked >= settings.checkpoint_interval;
-        let due = shared.is_checkpoint_due() || is_late;
+        let due = shared.is_checkpoint_due() || is_late || shared.unsettled.load(Ordering::Acquire);
         if due && failed.is_none_or(|at| now() - at >= BACK_OFF) {
             match checkpoint(shared) {
                 Ok(()) => (checked, failed) = (now(), None),

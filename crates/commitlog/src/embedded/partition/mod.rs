@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use model::{Error, Offset, PartitionId, Result, TimestampMs, TopicId, TopicPartition};
+use model::{Error, Offset, PartitionId, Result, TimestampMs, TopicId, TopicPartition, error::codes::CORRUPT};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::Notify;
 
@@ -237,6 +237,10 @@ impl Partition {
         let failed = |error| Error::io(format!("cannot list {}", self.dir.display()), &error);
         let names = open.disk.list(&self.dir).map_err(failed)?;
         let current = layout::current_segments(names.iter().filter_map(|name| SegmentName::parse(name)).collect());
+        // The names of what takes their place must be on disk before they go.
+        if names.iter().any(|name| layout::is_left_over(name, &current)) {
+            open.disk.sync_dir(&self.dir).map_err(failed)?;
+        }
         for over in names.iter().filter(|name| layout::is_left_over(name, &current)) {
             tracing::debug!(partition = %self.name, file = over, "removed: compaction has left it over");
             open.disk.remove_file(&self.dir.join(over)).map_err(failed)?;
@@ -442,7 +446,14 @@ impl Partition {
             let mut good = known;
             {
                 let mut scan = segment.scan_from(open, known, len)?;
-                while let Ok(Some((position, header))) = scan.next() {
+                loop {
+                    let (position, header) = match scan.next() {
+                        Ok(Some(found)) => found,
+                        Ok(None) => break,
+                        Err(error) if error.is(CORRUPT) => break,
+                        // What a device cannot read now is not a torn tail.
+                        Err(error) => return Err(error),
+                    };
                     let bytes = scan.batch(position, &header)?;
                     if header.base_offset != end || !header.crc_matches(bytes) {
                         break;
