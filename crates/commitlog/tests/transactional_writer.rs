@@ -38,6 +38,9 @@ async fn start_with(disk: &MemoryDisk, settings: TransactionSettings) -> Node {
     let groups = Groups::open(log.clone(), world.clone()).await.expect("groups");
     let transactions = Transactions::open_with(log.clone(), groups.clone(), settings, world.clone());
     let transactions = transactions.await.expect("transactions");
+    if log.topic("from").is_none() {
+        create(&*log, "from", 1, &[]).await;
+    }
     Node { log, groups, transactions, world }
 }
 
@@ -240,6 +243,10 @@ async fn an_append_that_fails_takes_the_transaction_with_it() {
         assert!(is_abort(writer.begin().await), "it is not over before it is aborted");
         writer.abort().await.expect("aborts");
     }
+    writer.begin().await.expect("begins");
+    let nowhere = OffsetToCommit { topic: "nowhere".into(), ..OffsetToCommit::default() };
+    assert!(is_abort(writer.add_offsets(outside("g"), vec![nowhere]).await), "they would be gone after the next start");
+    writer.abort().await.expect("aborts");
     writer.begin().await.expect("begins");
     writer.append(&at, one("good")).await.expect("appends");
     writer.commit().await.expect("commits");

@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use model::{Error, Result, TopicPartition, error::codes};
+use model::{Error, PartitionId, Result, TopicPartition, error::codes};
 
 use super::{
     coordinator::Transactions,
@@ -174,13 +174,10 @@ impl TransactionalWriter {
         if batch.is_empty() {
             return Ok(());
         }
-        match self.transactions.log().topic(&to.topic) {
-            Some(topic) if topic.name.is_protected() => {
-                return Err(self.fail(Error::new(codes::INTERNAL_TOPIC, format!("cannot write to `{}`", to.topic))));
-            }
-            Some(topic) if (0..topic.partitions).contains(&to.partition) => {}
-            _ => return Err(self.fail(Error::new(codes::TOPIC_NOT_FOUND, format!("there is no partition {to}")))),
+        if to.topic.is_protected() {
+            return Err(self.fail(Error::new(codes::INTERNAL_TOPIC, format!("cannot write to `{}`", to.topic))));
         }
+        self.check_place(&to.topic, to.partition)?;
         self.transactions.log().writable().await;
         if self.pending.len() >= PENDING_MAX {
             self.hear_oldest().await?;
@@ -214,6 +211,8 @@ impl TransactionalWriter {
         if offsets.is_empty() {
             return Ok(());
         }
+        // Nobody keeps offsets of what is not there.
+        offsets.iter().try_for_each(|offset| self.check_place(&offset.topic, offset.partition))?;
         self.is_begun = true;
         let group = who.group.clone();
         let request = CommitRequest { who, offsets };
@@ -303,6 +302,16 @@ impl TransactionalWriter {
             State::Failed(error) => Err(WriterError::Abort(error.clone())),
             State::Ending(how) => Err(self.undecided(*how)),
             State::Fenced => Err(self.fenced()),
+        }
+    }
+
+    fn check_place(&mut self, topic: &str, partition: PartitionId) -> Result<(), WriterError> {
+        let found = self.transactions.log().topic(topic);
+        match found.is_some_and(|topic| (0..topic.partitions).contains(&partition)) {
+            true => Ok(()),
+            false => {
+                Err(self.fail(Error::new(codes::TOPIC_NOT_FOUND, format!("there is no partition {topic}-{partition}"))))
+            }
         }
     }
 

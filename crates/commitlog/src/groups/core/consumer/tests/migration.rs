@@ -472,8 +472,6 @@ impl Client {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
-
     #[test]
     fn a_partition_has_one_reader_whoever_changes_over_when(
         first in proptest::collection::vec(any::<bool>(), 1..5),
