@@ -53,8 +53,13 @@ class Copier:
         until, most = time.monotonic() + 0.2, random.randint(1, 50)
         while len(self.messages) < most and time.monotonic() < until:
             message = self.consumer.poll(0.02)
-            if message is not None and not message.error():
+            if message is None:
+                continue
+            if not message.error():
                 self.messages.append(message)
+            elif message.error().fatal():
+                # Its predecessor was killed, and holds its `group.instance.id` for a while in the consumer protocol.
+                raise Again(message.error())
 
     def copy(self):
         """One transaction."""
@@ -109,7 +114,7 @@ def main(arguments):
                 copier.copy()
         except (KafkaException, Again) as error:
             say("again", error)
-            time.sleep(0.1)
+            time.sleep(0.5)
         finally:
             if copier:
                 copier.consumer.close()
