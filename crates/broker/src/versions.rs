@@ -18,9 +18,13 @@ const fn offer(key: ApiKey, min: i16, max: i16) -> Offer {
     Offer { key, min, max, served_from: min }
 }
 
-/// The feature that tells clients to speak the second transaction protocol (KIP-890): Produce 12, EndTxn 5 and TxnOffsetCommit
-/// 5 *are* that protocol.
-pub(crate) const TRANSACTION_VERSION: (&str, i16) = ("transaction.version", 2);
+/// What this broker can do beyond single requests, as Kafka 4 names it: features and their levels, all of them switched on.
+pub(crate) const FEATURES: [(&str, i16); 2] = [
+    // The consumer protocol (KIP-848).
+    ("group.version", 1),
+    // Tells clients to speak the second transaction protocol (KIP-890): Produce 12, EndTxn 5 and TxnOffsetCommit 5 *are* that.
+    ("transaction.version", 2),
+];
 
 /// Minimums follow Kafka 4.x (KIP-896), maximums Kafka 4.1.
 pub(crate) const OFFERS: &[Offer] = &[

@@ -3,8 +3,6 @@
 //! Between brokers this API carries the coordinator's decisions; ours writes its markers itself. So only what it knows nothing of
 //! can be ended from outside, and only by aborting: a commit of part of a transaction would be a lie.
 
-use std::collections::BTreeSet;
-
 use commitlog::{Append, record::Marker, transactions::Identity};
 use kafka_protocol::messages::{
     WriteTxnMarkersRequest, WriteTxnMarkersResponse,
@@ -60,7 +58,7 @@ async fn abort(context: &Context, marker: &WritableTxnMarker, topic: &str, parti
         Some(producer) if producer.open_from.is_some() => {}
         _ => return Err(errors::INVALID_TXN_STATE), // Nothing hangs.
     }
-    if context.shared.transactions.missing(who, BTreeSet::from([place.clone()])).is_empty() {
+    if context.shared.transactions.has_open(who, &place) {
         return Err(errors::INVALID_TXN_STATE); // The coordinator will end it.
     }
     let now = context.shared.world.clock.now_ms();

@@ -23,7 +23,7 @@ use crate::{
     NODE_ID,
     access::{self, CLUSTER, Operation},
     dispatch::{Context, Outcome, encode_as},
-    versions::{OFFERS, TRANSACTION_VERSION},
+    versions::{FEATURES, OFFERS},
 };
 
 pub(crate) async fn api_versions(context: &Context, request: ApiVersionsRequest) -> ApiVersionsResponse {
@@ -37,18 +37,21 @@ pub(crate) async fn api_versions(context: &Context, request: ApiVersionsRequest)
     features(offers(0), context.version)
 }
 
-/// What this broker can do beyond single requests, and that it does. Before version 4 a range from 0 is not understood
-/// (KIP-1022), so it is left out.
+/// Before version 4 a range from 0 is not understood (KIP-1022), so what is supported is left out.
 fn features(response: ApiVersionsResponse, version: i16) -> ApiVersionsResponse {
-    let (name, level) = TRANSACTION_VERSION;
-    let name = StrBytes::from_static_str(name);
-    let supported = SupportedFeatureKey::default().with_name(name.clone()).with_max_version(level);
-    let finalized =
-        FinalizedFeatureKey::default().with_name(name).with_max_version_level(level).with_min_version_level(level);
+    let name = StrBytes::from_static_str;
+    let supported = FEATURES
+        .iter()
+        .filter(|_| version >= 4)
+        .map(|(feature, level)| SupportedFeatureKey::default().with_name(name(feature)).with_max_version(*level));
+    let finalized = FEATURES.iter().map(|(feature, level)| {
+        let feature = FinalizedFeatureKey::default().with_name(name(feature));
+        feature.with_max_version_level(*level).with_min_version_level(*level)
+    });
     response
-        .with_supported_features(if version >= 4 { vec![supported] } else { Vec::new() })
+        .with_supported_features(supported.collect())
         .with_finalized_features_epoch(0)
-        .with_finalized_features(vec![finalized])
+        .with_finalized_features(finalized.collect())
 }
 
 /// `[a-zA-Z0-9]([a-zA-Z0-9\-.]*[a-zA-Z0-9])?`, with an end so that it can be kept.

@@ -262,12 +262,8 @@ async fn add_partitions(context: &Context, wanted: &Wanted<'_>, may_write: &[boo
             }
         }
     }
-    let transactions = &context.shared.transactions;
     for (who, partitions) in partitions {
-        let missing = transactions.missing(who, partitions);
-        if !missing.is_empty() {
-            transactions.add(id, who, missing).await?;
-        }
+        context.shared.transactions.add_missing(id, who, partitions).await?;
     }
     Ok(())
 }

@@ -104,6 +104,8 @@ impl Groups {
     pub async fn join(&self, request: JoinRequest) -> JoinAnswer {
         let member = request.member.clone();
         let fresh = (u128::from(self.world.random.u64()) << 64) | u128::from(self.world.random.u64());
+        // The group may be of the consumer protocol: see `consumer_heartbeat`.
+        self.see_topics(&mut self.state.lock());
         match self.ask(|reply| Event::Join { reply, request, fresh }).await {
             Some(Answer::Join(answer)) => answer,
             _ => JoinAnswer::refused(GroupError::NotAvailable, member),
