@@ -26,12 +26,13 @@ pub(crate) fn run(shared: &Shared, mut wal: Wal) {
         if shared.abandoned.load(Ordering::Acquire) {
             return;
         }
-        commit(shared, &mut wal, items.drain(..).collect());
+        commit(shared, &mut wal, &mut items);
     }
 }
 
-/// Makes a group durable: large shares of few segments in place, the rest by logging it, file by file.
-fn commit(shared: &Shared, wal: &mut Wal, mut group: VecDeque<Item>) {
+/// Makes a group durable: large shares of few segments in place, the rest by logging it, file by file. Leaves `items` empty.
+pub(crate) fn commit(shared: &Shared, wal: &mut Wal, items: &mut Vec<Item>) {
+    let mut group: VecDeque<_> = items.drain(..).collect();
     let mut moved = Vec::new();
     drop_dead(shared, &mut group);
     // After a failure of the log, what it may hold must be declared void before anything else takes its place.

@@ -38,6 +38,8 @@ pub(super) struct Live {
     pub(super) entries: Vec<Entry>,
     /// How many of them are in the file.
     pub(super) saved: usize,
+    /// How many of them came from there: advice, to be checked where it is taken.
+    pub(super) from_file: usize,
 }
 
 impl Live {
@@ -53,6 +55,7 @@ impl Live {
         let keep = self.entries.partition_point(|entry| u64::from(entry.position) < position);
         self.entries.truncate(keep);
         self.saved = self.saved.min(keep);
+        self.from_file = self.from_file.min(keep);
     }
 
     /// Writes what the file does not have yet.

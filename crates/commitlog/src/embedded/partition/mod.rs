@@ -197,6 +197,11 @@ impl Partition {
         self.files.lock()
     }
 
+    /// Whether somebody holds the lock on files.
+    pub(crate) fn is_being_changed(&self) -> bool {
+        self.files.is_locked()
+    }
+
     pub(crate) fn segments(&self) -> Vec<Arc<Segment>> {
         self.segments.read().clone()
     }

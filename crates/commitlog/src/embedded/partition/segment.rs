@@ -285,7 +285,13 @@ impl Segment {
             && let Some(saved) = Saved::open(&*open.disk, &path, self.base_offset).map_err(|e| self.io("index", &e))?
         {
             live.entries = saved.load(self.len()).map_err(|e| self.io("index", &e))?;
-            live.saved = live.entries.len();
+            // The file is advisory and has no checksum: after a power cut its entries may be those of a segment of the same
+            // name that was cut, or none at all.
+            if live.entries.last().is_some_and(|last| !self.has_batch_at(open, last)) {
+                tracing::warn!(file = %self.path.display(), "index is wrong and made anew");
+                live.entries.clear();
+            }
+            (live.saved, live.from_file) = (live.entries.len(), live.entries.len());
         }
         let (position, mut max) = live.entries.last().map_or((0, NO_MAX), |e| (u64::from(e.position), e.max_before));
         let mut scan = Scan::new(self.file(open)?, &self.path, position, self.len());
@@ -296,6 +302,15 @@ impl Segment {
         self.max_timestamp.store(max, Ordering::Relaxed);
         *self.index.write() = Index::Live(live);
         Ok(())
+    }
+
+    /// Whether the batch of an index entry is where it says.
+    fn has_batch_at(self: &Arc<Self>, open: &OpenFiles, entry: &Entry) -> bool {
+        let mut header = [0; HEADER_BYTES];
+        let read = self.file(open).map(|file| file.read_exact_at(&mut header, u64::from(entry.position)));
+        matches!(read, Ok(Ok(())))
+            && Header::parse(&header)
+                .is_ok_and(|header| header.base_offset == self.base_offset + i64::from(entry.relative))
     }
 
     /// Writes all batches once more over themselves.
@@ -411,10 +426,10 @@ impl Segment {
     fn floor(self: &Arc<Self>, open: &OpenFiles, is_before: impl Fn(&Entry) -> bool) -> Result<Option<Entry>> {
         self.ready(open)?;
         let entry = match &*self.index.read() {
-            Index::Live(live) => {
-                let after = live.entries.partition_point(&is_before);
-                return Ok(after.checked_sub(1).map(|at| live.entries[at]));
-            }
+            Index::Live(live) => match live.entries.partition_point(&is_before).checked_sub(1) {
+                Some(at) if at < live.from_file => Ok(Some(live.entries[at])),
+                at => return Ok(at.map(|at| live.entries[at])),
+            },
             Index::Sealed | Index::Unknown => {
                 match Saved::open(&*open.disk, &layout::index_of(&self.path), self.base_offset) {
                     Ok(Some(saved)) => saved.last_where(&is_before),
@@ -428,19 +443,15 @@ impl Segment {
             return Ok(Some(entry));
         }
         // The file is advisory and has no checksum: look whether there is such a batch.
-        let mut scan = Scan::new(self.file(open)?, &self.path, u64::from(entry.position), self.len());
-        match scan.next() {
-            Ok(Some((_, header))) if header.base_offset == self.base_offset + i64::from(entry.relative) => {
-                Ok(Some(entry))
-            }
-            _ => {
-                tracing::warn!(file = %self.path.display(), "index is wrong and made anew");
-                let _ = open.disk.remove_file(&layout::index_of(&self.path));
-                self.load_live(open)?;
-                let Index::Live(live) = &*self.index.read() else { return Ok(None) };
-                Ok(live.entries.partition_point(is_before).checked_sub(1).map(|at| live.entries[at]))
-            }
+        if self.has_batch_at(open, &entry) {
+            return Ok(Some(entry));
         }
+        tracing::warn!(file = %self.path.display(), "index is wrong and made anew");
+        let _ = open.disk.remove_file(&layout::index_of(&self.path));
+        *self.index.write() = Index::Unknown;
+        self.load_live(open)?;
+        let Index::Live(live) = &*self.index.read() else { return Ok(None) };
+        Ok(live.entries.partition_point(is_before).checked_sub(1).map(|at| live.entries[at]))
     }
 
     /// A walk that misses no batch whose largest timestamp is at least `time`.

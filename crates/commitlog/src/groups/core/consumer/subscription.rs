@@ -4,10 +4,7 @@
 //! They stand for whole names. Kafka resolves them over all topics; we leave out the broker's own bookkeeping (`__…`),
 //! as Kafka's clients do when they resolve expressions themselves: a reader of `.*` would otherwise read its own commits.
 
-use std::{
-    collections::{BTreeSet, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use regex::{Regex, RegexBuilder};
 
@@ -75,7 +72,7 @@ impl ConsumerGroup {
 
     pub(super) fn forget_unused_regexes(&mut self) {
         if !self.resolved.is_empty() {
-            let used: HashSet<_> = self.members.values().filter_map(|m| m.subscription.pattern()).collect();
+            let used: BTreeSet<_> = self.members.values().filter_map(|m| m.subscription.pattern()).collect();
             self.resolved.retain(|pattern, _| used.contains(pattern));
         }
     }
@@ -94,7 +91,7 @@ impl ConsumerGroup {
     }
 
     /// Everything anybody in the group subscribed to.
-    pub(in crate::groups::core) fn subscribed_topics(&self) -> HashSet<Arc<str>> {
+    pub(in crate::groups::core) fn subscribed_topics(&self) -> BTreeSet<Arc<str>> {
         self.subscriptions().into_iter().flat_map(|subscription| self.topics_of(subscription)).cloned().collect()
     }
 
