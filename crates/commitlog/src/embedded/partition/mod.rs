@@ -389,7 +389,7 @@ impl Partition {
     /// Writes the bytes of these segments once more, as far as they are what was written.
     pub(crate) fn rewrite(&self, dirt: &Dirt, open: &OpenFiles) -> Result<()> {
         let _files = self.files();
-        dirt.segments.iter().try_for_each(|segment| segment.rewrite(open))
+        dirt.segments.iter().try_for_each(|segment| segment.rewrite(open, 0))
     }
 
     /// The segment that is being written.
@@ -470,6 +470,9 @@ impl Partition {
                 segment.load_live(open)?;
             }
             if good > known {
+                // Its last node may have failed to sync it: then the system takes these bytes for clean, and has them in memory
+                // only. Written again they are brought to disk by the checkpoint that relies on them.
+                segment.rewrite(open, known)?;
                 files.dirty.push(segment.clone());
                 self.dirty.store(true, Ordering::Release);
             }

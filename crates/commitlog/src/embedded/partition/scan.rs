@@ -69,6 +69,5 @@ impl<'a> Scan<'a> {
 
 /// LH0004 with the place.
 pub(super) fn corrupt(name: &std::path::Path, position: u64, detail: String) -> Error {
-    if std::env::var_os("DBG").is_some() { eprintln!("{name:?} {position} {detail} {}", std::backtrace::Backtrace::force_capture()); }
     Error::new(CORRUPT, format!("{} is damaged at byte {position}", name.display())).detail(detail)
 }

@@ -313,11 +313,14 @@ impl Segment {
                 .is_ok_and(|header| header.base_offset == self.base_offset + i64::from(entry.relative))
     }
 
-    /// Writes all batches once more over themselves.
-    pub(super) fn rewrite(self: &Arc<Self>, open: &OpenFiles) -> Result<()> {
+    /// Writes all batches from `position` on once more over themselves.
+    pub(super) fn rewrite(self: &Arc<Self>, open: &OpenFiles, position: u64) -> Result<()> {
         let file = self.file(open)?;
-        self.synced.lock().to = 0;
-        let mut scan = self.scan_from(open, 0, self.len())?;
+        {
+            let mut synced = self.synced.lock();
+            synced.to = synced.to.min(position);
+        }
+        let mut scan = self.scan_from(open, position, self.len())?;
         while let Some((position, header)) = scan.next()? {
             let batch = scan.batch(position, &header)?;
             if !header.crc_matches(batch) {
