@@ -382,15 +382,10 @@ impl Model {
 
     /// Whether a transaction that is open still keeps readers from getting as far as `batch`.
     fn is_behind_open(&self, last_stable: Offset, batch: &Batch) -> bool {
-        let other = self.topics[batch.topic].parts[&batch.partition].at.range(..=last_stable).next_back();
-        other.is_some_and(|(_, other)| {
-            let other = self.batches[*other].transaction;
-            other.is_some_and(|at| !matches!(self.transactions[at].fate, Fate::Committed))
-        }) || self.batches.iter().any(|other| {
+        self.batches.iter().any(|other| {
             (other.topic, other.partition) == (batch.topic, batch.partition)
-                && other.base.is_none()
-                && other.is_unknown
-                && other.transaction.is_some()
+                && other.base.map_or(other.is_unknown, |base| base <= last_stable)
+                && other.transaction.is_some_and(|at| self.transactions[at].fate != Fate::Committed)
         })
     }
 }

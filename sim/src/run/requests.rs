@@ -385,7 +385,7 @@ impl Run<'_> {
                 let log = self.node().log.clone();
                 let Some(there) = log.topic(&name) else { return };
                 let mut overrides = there.overrides.clone();
-                let least = if self.model.topics[topic].takes_large { 200_000 } else { 1500 };
+                let least = if self.model.topics[topic].takes_large { 200_000 } else { 2000 };
                 let bytes = least + self.chance.below(4000);
                 overrides.insert("segment.bytes".into(), bytes.to_string());
                 self.story.tell(format!("topic `{name}` shall have segments of {bytes} bytes"));
@@ -422,7 +422,7 @@ impl Run<'_> {
         });
         let is_first = name == "t0";
         let kind = if is_first { 0 } else { self.chance.weighted(&[40, 30, 15, 15]) };
-        let segment_bytes = *self.chance.one_of(&[1500, 3000, 6000, 400_000]);
+        let segment_bytes = *self.chance.one_of(&[2000, 3000, 6000, 400_000]);
         let partitions = 1 + self.chance.below(3) as i32;
         let mut spec = TopicSpec::new(TopicName::new(&name).expect("a legal name"), partitions)
             .with("segment.bytes", &segment_bytes.to_string())

@@ -234,6 +234,8 @@ impl Partition {
             }
         }
         self.set_segments(segments);
+        // A file that was made and never written to is no checkpoint's: its name may not be on disk, and is once it is used.
+        files.new_names = true;
         files.loaded = true;
         Ok(())
     }
