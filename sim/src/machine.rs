@@ -157,7 +157,6 @@ impl SimDisk {
             state.operations += 1;
             let line = format!("{what} {} {bytes}", path.display());
             state.digest.add(line.as_bytes());
-            if std::env::var_os("DBG").is_some() { eprintln!("      {line} {}", if state.fails_at == Some(state.operations) {"FAILS"} else {""}); }
             if state.stops_at == Some(state.operations) {
                 state.has_stopped = true;
                 drop(state);

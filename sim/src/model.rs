@@ -360,7 +360,19 @@ impl Model {
     }
 
     /// Nothing is under way any more: transactions are whole or not there.
-    pub fn check_transactions(&self, bounds_of: impl Fn(usize, PartitionId) -> Option<Bounds>) -> Held {
+    pub fn check_transactions(
+        &self,
+        nothing_is_open: bool,
+        bounds_of: impl Fn(usize, PartitionId) -> Option<Bounds>,
+    ) -> Held {
+        for (topic, partition) in self.topics.iter().enumerate().flat_map(|(at, t)| (0..t.partitions).map(move |p| (at, p))) {
+            if let Some(bounds) = bounds_of(topic, partition).filter(|_| nothing_is_open)
+                && bounds.last_stable < bounds.high_watermark
+            {
+                let name = &self.topics[topic].name;
+                return broken(Invariant::Txn1, format!("{name}-{partition} is held back by what nobody has open: {bounds:?}"));
+            }
+        }
         for transaction in self.transactions.iter().filter(|t| t.fate == Fate::Committed || t.was_seen) {
             for number in &transaction.batches {
                 let batch = &self.batches[*number];

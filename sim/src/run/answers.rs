@@ -316,6 +316,15 @@ impl Run<'_> {
         }
     }
 
+    /// All producers with transactional ids are replaced, which ends what they have open.
+    pub(super) fn take_over(&mut self) {
+        self.transactional.dedup_by(|a, b| a.id == b.id);
+        for of in 0..self.transactional.len() {
+            self.abandon(of);
+        }
+        self.is_last = true;
+    }
+
     /// Clients finish what they have begun. False: all have.
     pub(super) fn end_all(&mut self) -> Held<bool> {
         let mut is_busy = false;
@@ -328,7 +337,8 @@ impl Run<'_> {
             }
         }
         for of in 0..self.transactional.len() {
-            if self.transactional[of].ending.is_some() {
+            let client = &self.transactional[of];
+            if client.ending.is_some() || (self.is_last && client.who.is_none()) {
                 is_busy = true;
                 self.go_on_with_transaction(of);
             }

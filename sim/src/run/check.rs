@@ -46,7 +46,7 @@ impl Run<'_> {
         if is_quiet {
             let node = self.node.as_ref().expect("it lives");
             let places: Vec<_> = self.spots().into_iter().map(|spot| (spot, self.place(spot))).collect();
-            self.model.check_transactions(|topic, partition| {
+            self.model.check_transactions(self.is_last, |topic, partition| {
                 let (_, place) = places.iter().find(|(spot, _)| *spot == (topic, partition))?;
                 node.log.bounds(place).ok()
             })?;

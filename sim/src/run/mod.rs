@@ -46,6 +46,8 @@ pub(crate) struct Run<'a> {
     /// The disk has no room until this step.
     full_until: Option<usize>,
     topics_made: usize,
+    /// New producers take over all transactional ids: nothing stays open.
+    is_last: bool,
     counts: Counts,
 }
 
@@ -149,6 +151,7 @@ impl<'a> Run<'a> {
             cluster_id: None,
             full_until: None,
             topics_made: 0,
+            is_last: false,
             counts: Counts::default(),
         }
     }
@@ -167,6 +170,7 @@ impl<'a> Run<'a> {
         self.disk.stop_now();
         let luck = self.chance.next();
         self.restart(Some(luck))?;
+        self.take_over();
         self.settle()?;
         self.check(true)?;
         self.rot()

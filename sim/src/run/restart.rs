@@ -51,8 +51,10 @@ impl Run<'_> {
             node.run(20);
             closed
         }));
-        self.story.tell(format!("the node is told to stop: {:?}", closed.ok()));
-        if !self.disk.has_stopped() {
+        if self.disk.has_stopped() {
+            self.story.tell("the node is told to stop, and the machine stops");
+        } else {
+            self.story.tell(format!("the node is told to stop: {:?}", closed.ok()));
             self.hear()?;
             self.disk.stop_now();
         }
