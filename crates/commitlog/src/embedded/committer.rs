@@ -180,7 +180,9 @@ fn fail_all(shared: &Shared, group: &mut VecDeque<Item>, error: &Error) {
             let from = core.high_watermark;
             core.cut(from, error);
         }
-        if let Err(error) = partition.cut_files(&mut files, &shared.open_files) {
+        // A checkpoint may have brought to disk what is cut now: the cut must be there, too, before anybody is told.
+        let cut = partition.cut_files(&mut files, &shared.open_files);
+        if let Err(error) = cut.and_then(|()| partition.sync_cut(&shared.open_files)) {
             tracing::error!(partition = %partition.name, %error, "cannot cut what failed; tried again before the next append");
             files.must_cut();
         }

@@ -367,6 +367,16 @@ impl Partition {
         Ok(())
     }
 
+    /// Brings to disk what [`Self::cut_files`] did.
+    pub(crate) fn sync_cut(&self, open: &OpenFiles) -> Result<()> {
+        if let Some(last) = self.active_segment() {
+            last.sync_now(open)?;
+        }
+        open.disk
+            .sync_dir(&self.dir)
+            .map_err(|error| Error::io(format!("cannot bring names in {} to disk", self.dir.display()), &error))
+    }
+
     /// What has been written since the last checkpoint, which is going to sync it.
     pub(crate) fn take_dirt(&self) -> Option<Dirt> {
         if !self.dirty.swap(false, Ordering::AcqRel) {
