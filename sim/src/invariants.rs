@@ -32,10 +32,6 @@ pub enum Invariant {
     Txn3,
     /// A committed offset is there after any crash; one committed in a transaction counts with it (`commitlog::groups`).
     Grp1,
-    /// A commit of an older generation, or of somebody who is no member, is refused (`commitlog::groups`).
-    Grp2,
-    /// Generations only rise (`commitlog::groups`).
-    Grp3,
     /// Once the disk works again everything that was asked is answered.
     Live,
     /// Nothing panics.
@@ -59,8 +55,6 @@ impl Invariant {
             Self::Txn2 => "TXN-2",
             Self::Txn3 => "TXN-3",
             Self::Grp1 => "GRP-1",
-            Self::Grp2 => "GRP-2",
-            Self::Grp3 => "GRP-3",
             Self::Live => "LIVE",
             Self::Panic => "PANIC",
         }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use commitlog::{
-    Aborted, Bounds, compaction::{Seen, keeps_the_last_value_per_key},
+    Aborted, Bounds,
+    compaction::{Seen, keeps_the_last_value_per_key},
     log::hidden_or_not,
     record::{Batch as Stored, Records, batches},
     transactions::Identity,
@@ -228,7 +229,10 @@ impl Model {
         for (stored, is_hidden) in all {
             let header = stored.header;
             if header.base_offset >= end {
-                return broken(Invariant::Log3, format!("{name}: offset {} was read, the end is {end}", header.base_offset));
+                return broken(
+                    Invariant::Log3,
+                    format!("{name}: offset {} was read, the end is {end}", header.base_offset),
+                );
             }
             stored.check_crc().map_err(|error| unreadable(&name, &error))?;
             let is_marker = header.is_control();
@@ -246,7 +250,10 @@ impl Model {
                     let fate = transaction.fate;
                     return broken(
                         Invariant::Log5,
-                        format!("{name}: batch {batch} at {base} of `{}` was seen, its transaction is {fate:?}", transaction.id),
+                        format!(
+                            "{name}: batch {batch} at {base} of `{}` was seen, its transaction is {fate:?}",
+                            transaction.id
+                        ),
                     );
                 }
                 transaction.was_seen = true;
@@ -277,12 +284,18 @@ impl Model {
                 batch.records.get(at)
             });
             let (Some((batch, at)), Some(sent)) = (parsed, sent) else {
-                return broken(Invariant::Log1, format!("{name}: record `{mark}` at {} was never sent there", record.offset));
+                return broken(
+                    Invariant::Log1,
+                    format!("{name}: record `{mark}` at {} was never sent there", record.offset),
+                );
             };
             let is_same = record.key == sent.key.as_deref().map(str::as_bytes)
                 && record.value == sent.value.as_deref().map(str::as_bytes);
             if !is_same {
-                return broken(Invariant::Log1, format!("{name}: record `{mark}` at {} is not what was sent", record.offset));
+                return broken(
+                    Invariant::Log1,
+                    format!("{name}: record `{mark}` at {} is not what was sent", record.offset),
+                );
             }
             let base = record.offset - at as i64;
             let (key, value) = (sent.key.clone().unwrap_or_default().into_bytes(), sent.value.clone());
@@ -365,26 +378,36 @@ impl Model {
         nothing_is_open: bool,
         bounds_of: impl Fn(usize, PartitionId) -> Option<Bounds>,
     ) -> Held {
-        for (topic, partition) in self.topics.iter().enumerate().flat_map(|(at, t)| (0..t.partitions).map(move |p| (at, p))) {
+        for (topic, partition) in
+            self.topics.iter().enumerate().flat_map(|(at, t)| (0..t.partitions).map(move |p| (at, p)))
+        {
             if let Some(bounds) = bounds_of(topic, partition).filter(|_| nothing_is_open)
                 && bounds.last_stable < bounds.high_watermark
             {
                 let name = &self.topics[topic].name;
-                return broken(Invariant::Txn1, format!("{name}-{partition} is held back by what nobody has open: {bounds:?}"));
+                return broken(
+                    Invariant::Txn1,
+                    format!("{name}-{partition} is held back by what nobody has open: {bounds:?}"),
+                );
             }
         }
         for transaction in self.transactions.iter().filter(|t| t.fate == Fate::Committed || t.was_seen) {
             for number in &transaction.batches {
                 let batch = &self.batches[*number];
                 let topic = &self.topics[batch.topic];
-                let (Some(base), Some(bounds)) = (batch.base, bounds_of(batch.topic, batch.partition)) else { continue };
+                let (Some(base), Some(bounds)) = (batch.base, bounds_of(batch.topic, batch.partition)) else {
+                    continue;
+                };
                 if topic.standing != Standing::There || topic.is_relaxed || batch.is_lost {
                     continue;
                 }
                 if base >= bounds.last_stable && !self.is_behind_open(bounds.last_stable, batch) {
                     return broken(
                         Invariant::Txn1,
-                        format!("batch {number} of a committed transaction of `{}` stays hidden: {bounds:?}", transaction.id),
+                        format!(
+                            "batch {number} of a committed transaction of `{}` stays hidden: {bounds:?}",
+                            transaction.id
+                        ),
                     );
                 }
             }

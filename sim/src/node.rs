@@ -82,11 +82,7 @@ impl Node {
     }
 
     /// Starts a client's request; what it is told goes to `told`.
-    pub fn ask<T: Send + 'static>(
-        &self,
-        told: &Arc<Mutex<Vec<T>>>,
-        request: impl Future<Output = T> + Send + 'static,
-    ) {
+    pub fn ask<T: Send + 'static>(&self, told: &Arc<Mutex<Vec<T>>>, request: impl Future<Output = T> + Send + 'static) {
         let told = told.clone();
         // What it does when first asked it does now: the order of requests is that of calls.
         self.tasks.spawn_on(self.runtime.handle(), TaskKind::Connection, async move {

@@ -44,5 +44,4 @@ impl Story {
         }
         self.last.push_back(line);
     }
-
 }

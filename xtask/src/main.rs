@@ -3,6 +3,7 @@
 mod bench;
 mod fuzz;
 mod run;
+mod sim;
 mod test;
 mod tidy;
 
@@ -26,6 +27,8 @@ enum Task {
     Test(test::Options),
     /// Throw bytes at every parser of outside bytes.
     Fuzz(fuzz::Options),
+    /// Run the log and its coordinators in a simulated world, seed by seed.
+    Sim(sim::Options),
     /// Measure against a peer in the same run.
     Bench(bench::Options),
 }
@@ -37,6 +40,7 @@ fn main() -> Result<()> {
         Task::Lint => run::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
         Task::Test(options) => test::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Sim(options) => sim::run(&options),
         Task::Bench(options) => bench::run(&options),
     }
 }

@@ -197,7 +197,9 @@ impl Run<'_> {
         is_done: bool,
         result: Result<Appended, Refusal>,
     ) -> Held {
-        let Some(client) = self.idempotent.iter_mut().find(|client| client.id == Some(id as i64)) else { return Ok(()) };
+        let Some(client) = self.idempotent.iter_mut().find(|client| client.id == Some(id as i64)) else {
+            return Ok(());
+        };
         client.flying -= 1;
         if is_done {
             client.queue.retain(|other| *other != batch);

@@ -130,7 +130,10 @@ impl Run<'_> {
             if let (Some(_), Some(transaction)) = (now, found) {
                 if !matches!(transaction.fate, Fate::Committed | Fate::CommitAsked) {
                     let fate = transaction.fate;
-                    return broken(Invariant::Grp1, format!("group `g{id}` shows {now:?} of a transaction that is {fate:?}"));
+                    return broken(
+                        Invariant::Grp1,
+                        format!("group `g{id}` shows {now:?} of a transaction that is {fate:?}"),
+                    );
                 }
                 // It is one with its records.
                 transaction.was_seen = true;
@@ -208,7 +211,8 @@ impl Run<'_> {
                 // Every client looks at checksums.
                 Err(_) => return Ok(()),
             }
-            if let Err(mut broken) = self.model.read(spot.0, spot.1, (slice.records, None), bounds.high_watermark, &mut got)
+            if let Err(mut broken) =
+                self.model.read(spot.0, spot.1, (slice.records, None), bounds.high_watermark, &mut got)
             {
                 broken.invariant = Invariant::Log8;
                 return Err(broken);

@@ -59,7 +59,8 @@ impl Run<'_> {
     /// A partition that takes records.
     fn some_spot(&mut self, is_fit: impl Fn(&Topic) -> bool) -> Option<Spot> {
         let topics = self.model.topics.iter().enumerate();
-        let fit: Vec<_> = topics.filter(|(_, t)| t.standing == Standing::There && is_fit(t)).map(|(at, _)| at).collect();
+        let fit: Vec<_> =
+            topics.filter(|(_, t)| t.standing == Standing::There && is_fit(t)).map(|(at, _)| at).collect();
         if fit.is_empty() {
             return None;
         }
@@ -154,14 +155,16 @@ impl Run<'_> {
         }
         let (spot, sequence, now) = (client.spot, client.next_sequence, self.now());
         let who = Identity { producer: id, epoch: 0 };
-        let (batch, bytes) =
-            make_batch(&mut self.model, &mut self.chance, spot, now, Some((who, sequence)), None);
+        let (batch, bytes) = make_batch(&mut self.model, &mut self.chance, spot, now, Some((who, sequence)), None);
         let count = self.model.batches[batch].records.len() as i32;
         let client = &mut self.idempotent[of];
         client.next_sequence += count;
         client.queue.push_back(batch);
         let times = if self.chance.permille(TWICE) { 2 } else { 1 };
-        self.story.tell(format!("batch {batch} of producer {id} from {sequence} goes to {}, {times} times", self.place(spot)));
+        self.story.tell(format!(
+            "batch {batch} of producer {id} from {sequence} goes to {}, {times} times",
+            self.place(spot)
+        ));
         for _ in 0..times {
             self.idempotent[of].flying += 1;
             self.send(Writer::Idempotent(id as usize), batch, bytes.clone());
@@ -282,8 +285,7 @@ impl Run<'_> {
         let now = self.now();
         let sequence = self.transactional[of].sequences.get(&spot).copied().unwrap_or(0);
         let producer = Some((who, sequence));
-        let (batch, bytes) =
-            make_batch(&mut self.model, &mut self.chance, spot, now, producer, Some(transaction));
+        let (batch, bytes) = make_batch(&mut self.model, &mut self.chance, spot, now, producer, Some(transaction));
         self.model.transactions[transaction].batches.push(batch);
         let client = &mut self.transactional[of];
         (client.is_busy, client.unsure) = (true, Some(batch));
@@ -307,7 +309,8 @@ impl Run<'_> {
             let result = async {
                 transactions.add_offsets(&id, who).await.map_err(|error| error.to_string())?;
                 let request = commit_request(&format!("g{id}"), offset);
-                let results = transactions.commit_offsets(&id, who, request).await.map_err(|error| error.to_string())?;
+                let results =
+                    transactions.commit_offsets(&id, who, request).await.map_err(|error| error.to_string())?;
                 results.into_iter().collect::<Result<(), _>>().map_err(|error| error.to_string())
             };
             let result = result.await;
@@ -438,7 +441,9 @@ impl Run<'_> {
                     .with("segment.ms", self.chance.one_of::<&str>(&["8000", "604800000"]));
             }
             2 => {
-                spec = spec.with("retention.bytes", self.chance.one_of::<&str>(&["4000", "20000"])).with("retention.ms", "60000");
+                spec = spec
+                    .with("retention.bytes", self.chance.one_of::<&str>(&["4000", "20000"]))
+                    .with("retention.ms", "60000");
             }
             3 => spec = spec.with("lakehead.unsafe.ack.before.fsync", "true"),
             _ => {}

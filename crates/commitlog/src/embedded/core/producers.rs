@@ -111,8 +111,7 @@ impl Producers {
 
     /// Remembers a batch, which has been checked and has its offset. Of those without a sequence only a new epoch counts.
     pub(crate) fn note(&mut self, header: &Header, now: TimestampMs) {
-        let producer =
-            self.0.entry(header.producer_id).or_insert_with(|| Producer::new(VecDeque::new(), now));
+        let producer = self.0.entry(header.producer_id).or_insert_with(|| Producer::new(VecDeque::new(), now));
         (producer.used_at, producer.failed) = (now, None);
         let epoch = producer.batches.back().map(|last| last.epoch);
         if header.has_no_sequence() && epoch.is_some_and(|epoch| epoch >= header.producer_epoch) {

@@ -154,7 +154,8 @@ impl<'a> Filter<'a> {
             }
             // From before the topic was compacted; nobody could ever ask for its last value.
             let Some(key) = record.key else { return false };
-            let is_last = map.get(key).is_none_or(|last| record.offset >= last) && !planted::is(Bug::CompactionDropsLast);
+            let is_last =
+                map.get(key).is_none_or(|last| record.offset >= last) && !planted::is(Bug::CompactionDropsLast);
             is_last && (record.value.is_some() || !are_deletes_over)
         };
         let (mut kept, mut tombstones) = (0, 0);
