@@ -90,3 +90,28 @@ def test_a_door_that_asks_nobody_stays_on_the_loopback(tmp_path):
     command = [BINARY, "up", "--data", str(tmp_path / "data"), "--kafka", "0.0.0.0:0", "--http", "127.0.0.1:0", "--pg", "127.0.0.1:0"]
     refused = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert refused.returncode == 1 and "LH0601" in refused.stderr, refused.stderr
+
+
+def test_the_command_line_comes_in_with_a_file_that_kafkas_tools_take(guarded, tmp_path):
+    """`--kafka-config`: every mechanism, names of Java and of librdkafka, and what a wrong password is told."""
+    node = guarded
+
+    def run(settings, *command, text=None):
+        file = tmp_path / "client.properties"
+        file.write_text("security.protocol=SASL_PLAINTEXT\n" + settings)
+        command = [BINARY, *command, "--kafka-config", file, "--data", node.data]
+        return subprocess.run(command, input=text, capture_output=True, text=True, timeout=60)
+
+    plain = "sasl.mechanism=PLAIN\nsasl.username=root\nsasl.password=secret\n"
+    java = "sasl.mechanism=SCRAM-SHA-512\nsasl.jaas.config=x.ScramLoginModule required username=\"root\" password=\"secret\";\n"
+    made = run(plain, "topics", "create", "lines")
+    assert made.returncode == 0, made.stderr
+    sent = run(java, "produce", "lines", text="one\ntwo\n")
+    assert sent.returncode == 0, sent.stderr
+    read = run(plain, "consume", "lines", "-b", "-e")
+    assert read.stdout.splitlines() == ["one", "two"]
+
+    for wrong, told in [(java.replace("secret", "guess"), "did not let us in"), ("sasl.mechanism=SCRAM-SHA-256\nsasl.username=a\nsasl.password=b\n", "SCRAM-SHA-512, PLAIN")]:
+        refused = run(wrong, "topics", "ls")
+        assert refused.returncode == 1 and "LH0012" in refused.stderr and told in refused.stderr, refused.stderr
+        assert "secret" not in refused.stderr and "guess" not in refused.stderr

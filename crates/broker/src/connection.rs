@@ -33,15 +33,35 @@ const TRUST_BYTES: usize = 1 << 20;
 const FIRST_PERMIT_BYTES: usize = 64 << 10;
 /// Responses collected before they are written.
 const WRITE_BYTES: usize = 1 << 20;
-/// Time for what is left of a frame that has begun, if nothing comes.
+/// Time for what is left of a frame that has begun, if nothing comes; and the slowest client, in bytes a second beyond it.
 const STALL_MAX: Duration = Duration::from_secs(30);
+const SLOWEST_BYTES: usize = 64 << 10;
+/// Frames of one connection that wait for those before them, but Produce: one client must not hold what all need.
+const WAITING_BYTES_MAX: usize = 1 << 20;
 /// Time for responses under way when the client has stopped sending.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
 /// A request being answered, and its share of the memory for requests.
 struct Queued {
     answer: Pin<Box<Answering>>,
-    _permit: OwnedSemaphorePermit,
+    shares: Shares,
+}
+
+/// What a frame holds of the memory for requests: of all connections, and of its own if it is not Produce, whose batches only
+/// wait for the disk.
+struct Shares {
+    of_all: Option<OwnedSemaphorePermit>,
+    _of_own: Option<OwnedSemaphorePermit>,
+}
+
+impl Queued {
+    /// Its answer has been begun and waits: for records, or for other members. The frame has been read, and what it wants is
+    /// kept by others with limits of their own.
+    fn parks(&mut self) {
+        if self.shares._of_own.is_some() {
+            self.shares.of_all = None;
+        }
+    }
 }
 
 pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
@@ -102,7 +122,8 @@ async fn serve_requests(
 ) {
     let peer = client.peer;
     let (queue, answers) = mpsc::channel(shared.settings.in_flight_requests_max);
-    let reading = Frames { shared: shared.clone(), read, buffer: BytesMut::new(), queue }.dispatch_all(client);
+    let own = Arc::new(Semaphore::new(WAITING_BYTES_MAX));
+    let reading = Frames { shared: shared.clone(), read, buffer: BytesMut::new(), own, queue }.dispatch_all(client);
     let writing = answer_all(shared.clone(), write, answers);
     tokio::pin!(writing);
     tokio::select! {
@@ -144,6 +165,7 @@ struct Frames<R> {
     shared: Arc<Shared>,
     read: R,
     buffer: BytesMut,
+    own: Arc<Semaphore>,
     queue: mpsc::Sender<Queued>,
 }
 
@@ -152,7 +174,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         loop {
             // Before anything is read: what waits must not hold memory that others need.
             self.wait_until(client.muted_until()).await;
-            let Some((frame, permit)) = self.next().await? else { return Ok(()) };
+            let Some((frame, shares)) = self.next().await? else { return Ok(()) };
             self.shared.stats.bytes_in.fetch_add(frame.len() as u64 + 4, Relaxed);
             let answer = match crate::dispatch::dispatch(&self.shared, &client, frame).await {
                 Ok(answer) => answer,
@@ -161,7 +183,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
                     return Err(End::Refused(refused));
                 }
             };
-            if self.queue.send(Queued { answer, _permit: permit }).await.is_err() {
+            if self.queue.send(Queued { answer, shares }).await.is_err() {
                 return Ok(()); // The writing side ended and has said why.
             }
         }
@@ -176,7 +198,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
     }
 
     /// The next whole frame without its length; `None` when the client has finished.
-    async fn next(&mut self) -> Result<Option<(Bytes, OwnedSemaphorePermit)>, End> {
+    async fn next(&mut self) -> Result<Option<(Bytes, Shares)>, End> {
         while self.buffer.len() < 4 {
             if !self.more(READ_BYTES / 4, READ_BYTES, READ_BYTES, self.shared.settings.idle_max).await? {
                 return if self.buffer.is_empty() { Ok(None) } else { Err(End::Cut) };
@@ -185,15 +207,26 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         let claimed = i32::from_be_bytes(self.buffer[..4].try_into().expect("four bytes"));
         let length =
             frame_bytes(claimed, self.shared.settings.request_bytes_max).ok_or(End::FrameSize(i64::from(claimed)))?;
+        let clock = self.shared.world.clock.clone();
+        while self.buffer.len() < 6 {
+            if !self.more(READ_BYTES / 4, READ_BYTES, READ_BYTES, STALL_MAX).await? {
+                return Err(End::Cut);
+            }
+        }
+        let key = i16::from_be_bytes([self.buffer[4], self.buffer[5]]);
+        let own = if key == ApiKey::Produce as i16 {
+            None
+        } else if length > self.shared.settings.control_request_bytes_max {
+            return Err(End::FrameSize(length as i64));
+        } else {
+            // Waits for what the connection has asked before, and holds nothing meanwhile.
+            let bytes = length.min(WAITING_BYTES_MAX) as u32;
+            Some(self.own.clone().acquire_many_owned(bytes).await.map_err(|_| End::Crowded)?)
+        };
         let mut permitted = length.min(FIRST_PERMIT_BYTES);
         let mut permit = self.permit(0, permitted).await?;
+        let until = clock.monotonic() + STALL_MAX + Duration::from_secs((length / SLOWEST_BYTES) as u64);
         while self.buffer.len() < length + 4 {
-            if self.buffer.len() >= 6 && length > self.shared.settings.control_request_bytes_max {
-                let key = i16::from_be_bytes([self.buffer[4], self.buffer[5]]);
-                if key != ApiKey::Produce as i16 {
-                    return Err(End::FrameSize(length as i64));
-                }
-            }
             let missing = length + 4 - self.buffer.len();
             // Memory follows the bytes that came: twice as much each time.
             let room = missing.min(TRUST_BYTES.max(self.buffer.len()));
@@ -202,12 +235,14 @@ impl<R: AsyncRead + Unpin> Frames<R> {
                 permit.merge(self.permit(permitted, wanted - permitted).await?);
                 permitted = wanted;
             }
-            if !self.more(room, room, missing, STALL_MAX).await? {
+            let patience = STALL_MAX.min(until.saturating_sub(clock.monotonic()));
+            if !self.more(room, room, missing, patience).await? {
                 return Err(End::Cut);
             }
         }
         self.buffer.advance(4);
-        Ok(Some((self.buffer.split_to(length).freeze(), permit)))
+        let shares = Shares { of_all: Some(permit), _of_own: own };
+        Ok(Some((self.buffer.split_to(length).freeze(), shares)))
     }
 
     /// Reads at most `limit` bytes, after making room for `room` if there is less than `needed`; `false` at the end of
@@ -262,13 +297,20 @@ async fn answer_all(
                 None => return Ok(()),
             },
         };
-        let mut end = collect(&mut chunks, &mut permits, queued.answer.as_mut().await);
+        let outcome = match poll_once(&mut queued).await {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => {
+                queued.parks();
+                queued.answer.as_mut().await
+            }
+        };
+        let mut end = collect(&mut chunks, &mut permits, outcome);
         drop(queued);
         // Whatever else is ready goes out with it.
         let mut bytes: usize = chunks.iter().map(Bytes::len).sum();
         while end.is_ok() && bytes < WRITE_BYTES {
             let Ok(mut queued) = answers.try_recv() else { break };
-            match std::future::poll_fn(|cx| Poll::Ready(queued.answer.as_mut().poll(cx))).await {
+            match poll_once(&mut queued).await {
                 Poll::Ready(outcome) => end = collect(&mut chunks, &mut permits, outcome),
                 Poll::Pending => {
                     current = Some(queued);
@@ -285,6 +327,10 @@ async fn answer_all(
         permits.clear();
         end?;
     }
+}
+
+async fn poll_once(queued: &mut Queued) -> Poll<Outcome> {
+    std::future::poll_fn(|cx| Poll::Ready(queued.answer.as_mut().poll(cx))).await
 }
 
 fn collect(chunks: &mut VecDeque<Bytes>, permits: &mut Vec<OwnedSemaphorePermit>, outcome: Outcome) -> Result<(), End> {

@@ -19,13 +19,10 @@ use crate::{
     connection,
     fetch::Sessions,
     login,
-    quotas::Quotas,
+    quotas::{CONNECT_WAIT_MAX, Quotas},
     settings::BrokerSettings,
     stats::{Stats, StatsSnapshot},
 };
-
-/// Longest time for which a connection beyond its address's quota is kept waiting.
-const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What the door needs.
 pub struct BrokerParts {

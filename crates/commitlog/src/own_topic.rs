@@ -2,13 +2,20 @@
 
 use model::{ErrorKind, Result, TopicName};
 
-use crate::log::{Log, TopicSpec};
+use crate::{
+    log::{Log, TopicSpec},
+    topic::UNSAFE_ACK,
+};
 
 /// A start reads all of what is not compacted, so segments are small (Kafka's `offsets.topic.segment.bytes` is 100 MB).
 const SEGMENT_BYTES: u64 = 4 << 20;
 
+/// Whatever topics of others may do: what we say of them has to be on disk before they are told.
 fn spec(name: &TopicName) -> TopicSpec {
-    TopicSpec::new(name.clone(), 1).with("cleanup.policy", "compact").with("segment.bytes", &SEGMENT_BYTES.to_string())
+    TopicSpec::new(name.clone(), 1)
+        .with("cleanup.policy", "compact")
+        .with("segment.bytes", &SEGMENT_BYTES.to_string())
+        .with(UNSAFE_ACK, "false")
 }
 
 /// Makes the topic if it is not there.
@@ -25,9 +32,9 @@ pub(crate) async fn ensure(log: &dyn Log, name: &TopicName) -> Result<()> {
 /// Gives a topic that is there, perhaps made by an older version, the settings it should have. Says whether it is there.
 pub(crate) async fn update(log: &dyn Log, name: &TopicName) -> Result<bool> {
     let Some(topic) = log.topic(name) else { return Ok(false) };
-    if !topic.config.cleanup.compact || topic.config.cleanup.delete {
+    if topic.overrides != spec(name).overrides {
         log.alter_topic(name, spec(name).overrides, false).await?;
-        tracing::info!(topic = %name, "compacted from here on");
+        tracing::info!(topic = %name, "has the settings of this version from here on");
     }
     Ok(true)
 }

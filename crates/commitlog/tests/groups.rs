@@ -30,6 +30,12 @@ impl Node {
         self.log.close().await.expect("log closes");
     }
 
+    /// The topic `t`.
+    async fn create(&self, partitions: i32) {
+        let spec = TopicSpec::new(TopicName::new("t").expect("legal"), partitions);
+        self.log.create_topic(spec, false).await.expect("made");
+    }
+
     async fn commit(&self, group: &str, partition: i32, offset: i64) {
         let who = MemberRef { group: group.into(), generation: -1, ..MemberRef::default() };
         let offsets = vec![OffsetToCommit { topic: "t".into(), partition, offset, ..OffsetToCommit::default() }];
@@ -48,6 +54,7 @@ impl Node {
 async fn the_offsets_topic_stays_bounded_and_is_replayed_whole() {
     let dir = tempfile::tempdir().expect("directory");
     let node = Node::start(dir.path()).await;
+    node.create(20).await;
     node.commit("g", 0, 0).await;
     let mut settings = node.log.topic(OFFSETS_TOPIC).expect("made").overrides.clone();
     assert_eq!(settings.get("cleanup.policy").map(String::as_str), Some("compact"));
@@ -78,6 +85,7 @@ async fn an_offsets_topic_of_an_older_version_is_taken_over() {
         .with("retention.bytes", "-1")
         .with("segment.bytes", "16777216");
     node.log.create_topic(old, false).await.expect("made");
+    node.create(1).await;
     node.commit("g", 0, 7).await;
     node.stop().await;
     let node = Node::start(dir.path()).await;
@@ -90,7 +98,7 @@ async fn an_offsets_topic_of_an_older_version_is_taken_over() {
 async fn offsets_of_a_deleted_topic_are_forgotten() {
     let dir = tempfile::tempdir().expect("directory");
     let node = Node::start(dir.path()).await;
-    node.log.create_topic(TopicSpec::new(TopicName::new("t").expect("legal"), 1), false).await.expect("made");
+    node.create(1).await;
     tokio::time::sleep(Duration::from_millis(50)).await; // the groups hear of it
     node.commit("g", 0, 7).await;
     node.log.delete_topic("t").await.expect("deleted");
@@ -100,6 +108,45 @@ async fn offsets_of_a_deleted_topic_are_forgotten() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), gone).await.expect("forgotten");
+    node.stop().await;
+}
+
+/// The topic went, and the node before its offsets did: one made anew under the name begins where it begins.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offsets_of_a_topic_that_went_unseen_are_forgotten_at_the_next_start() {
+    let dir = tempfile::tempdir().expect("directory");
+    let node = Node::start(dir.path()).await;
+    node.create(1).await;
+    node.commit("g", 0, 7).await;
+    node.stop().await;
+    let log = EmbeddedLog::open(dir.path(), LogSettings::default(), World::real()).await.expect("log opens");
+    log.delete_topic("t").await.expect("deleted");
+    log.close().await.expect("closes");
+    drop(log);
+    let node = Node::start(dir.path()).await;
+    node.create(1).await;
+    let gone = async {
+        while node.groups.offset("g", "t", 0).is_some() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), gone).await.expect("forgotten");
+    node.stop().await;
+}
+
+/// What the node says of others' records must be on disk, whatever it acknowledges of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn topics_of_our_own_wait_for_the_disk_whatever_the_settings_say() {
+    let dir = tempfile::tempdir().expect("directory");
+    let settings = LogSettings { unsafe_ack_before_fsync: true, ..LogSettings::default() };
+    let world = World::real();
+    let log = EmbeddedLog::open(dir.path(), settings, world.clone()).await.expect("log opens");
+    let groups = Groups::open(log.clone(), world.clone()).await.expect("groups open");
+    let node = Node { log, groups, world };
+    node.create(1).await;
+    node.commit("g", 0, 7).await;
+    assert!(node.log.topic("t").expect("made").config.unsafe_ack_before_fsync);
+    assert!(!node.log.topic(OFFSETS_TOPIC).expect("made").config.unsafe_ack_before_fsync);
     node.stop().await;
 }
 

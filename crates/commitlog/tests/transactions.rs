@@ -3,16 +3,16 @@
 use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use commitlog::{
-    EmbeddedLog, LogSettings,
+    EmbeddedLog, Log, LogSettings,
     groups::{CommitRequest, Groups, MemberRef, OffsetToCommit},
     log::wait_beyond,
-    record::Marker,
+    record::{BatchBuilder, Codec, Marker},
     transactions::{Identity, Protocol, TransactionError, TransactionSettings, Transactions},
 };
 use model::TopicPartition;
 use testkit::{
     MemoryDisk,
-    log_conformance::{append, batch, create, read_committed, tp, transactional},
+    log_conformance::{append, batch, create, keyed_as, read_committed, tp, transactional},
 };
 use world::World;
 
@@ -145,6 +145,31 @@ async fn what_takes_too_long_is_aborted_and_its_producer_fenced() {
     assert_eq!(bounds.last_stable, 2, "the marker came");
     assert!(node.values(&at).await.is_empty());
     assert_eq!(node.transactions.end("slow", who, Marker::Commit, Protocol::V1).await, Err(TransactionError::Fenced));
+}
+
+/// Somebody has written under the producer's id with an epoch beyond all others, while it had nothing open there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_that_refuses_a_marker_for_ever_does_not_hold_up_its_transaction() {
+    let node = start(&MemoryDisk::new()).await;
+    create(&*node.log, "to", 2, &[("max.message.bytes", "0")]).await;
+    let at = tp("to", 0);
+    let who = node.init("id").await;
+    let newest = BatchBuilder::new(Codec::None).producer(who.producer, i16::MAX, 0);
+    append(&*node.log, &at, keyed_as(newest, 1, &[("k", Some("v"))])).await.expect_err("too large for the topic");
+    node.log.alter_topic("to", std::collections::BTreeMap::new(), false).await.expect("altered");
+    let newest = BatchBuilder::new(Codec::None).producer(who.producer, i16::MAX, 0);
+    append(&*node.log, &at, keyed_as(newest, 1, &[("k", Some("v"))])).await.expect("nothing is open there");
+    node.add("id", who, &at).await;
+    node.add("id", who, &tp("to", 1)).await;
+    node.write(who, &tp("to", 1), 0, "x").await;
+    let none = [("max.message.bytes".to_owned(), "0".to_owned())].into();
+    node.log.alter_topic("to", none, false).await.expect("altered");
+    node.transactions.end("id", who, Marker::Abort, Protocol::V1).await.expect("it ends");
+    assert_eq!(
+        node.log.bounds(&tp("to", 1)).expect("bounds").last_stable,
+        2,
+        "the marker came, whatever the topic takes"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

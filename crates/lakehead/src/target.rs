@@ -6,6 +6,8 @@ use anyhow::Result;
 use clap::Args;
 use model::{Error, error::codes};
 
+use crate::clients::{kafka::KafkaDoor, login::DoorSecurity};
+
 /// What `lakehead up` takes when it is told nothing.
 pub const DATA_DEFAULT: &str = "lakehead-data";
 
@@ -20,6 +22,9 @@ pub struct Target {
     /// Address of the Kafka door, instead of the data directory's.
     #[arg(long, global = true, env = "LAKEHEAD_KAFKA", value_name = "HOST:PORT")]
     kafka: Option<String>,
+    /// Settings of a Kafka client (`security.protocol`, `sasl.…`, `ssl.…`), for a Kafka door that asks who you are.
+    #[arg(long, global = true, env = "LAKEHEAD_KAFKA_CONFIG", value_name = "FILE")]
+    kafka_config: Option<PathBuf>,
 }
 
 impl Target {
@@ -27,8 +32,10 @@ impl Target {
         self.door(self.http.as_ref(), "http", "127.0.0.1:8080")
     }
 
-    pub fn kafka(&self) -> Result<String> {
-        self.door(self.kafka.as_ref(), "kafka", "127.0.0.1:9092")
+    pub fn kafka(&self) -> Result<KafkaDoor> {
+        let address = self.door(self.kafka.as_ref(), "kafka", "127.0.0.1:9092")?;
+        let security = self.kafka_config.as_deref().map(DoorSecurity::read).transpose()?.unwrap_or_default();
+        Ok(KafkaDoor { address, security })
     }
 
     /// The address given, else the one published in the data directory. The well-known address is a guess for those who

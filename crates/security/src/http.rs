@@ -1,20 +1,20 @@
 //! One GET request: all the HTTP that fetching keys needs.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{Either, select};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::{Request, Uri, header};
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
 use tokio_rustls::TlsConnector;
 
-use crate::tls::provider;
+use crate::tls::client_config;
 
 /// Time for all of it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -46,20 +46,11 @@ async fn get_slowly(url: &str) -> Result<Bytes, String> {
         return ask(stream, &uri).await;
     }
     let name = ServerName::try_from(host).map_err(|error| error.to_string())?;
-    let stream = TlsConnector::from(client_config()?).connect(name, stream).await.map_err(|error| error.to_string())?;
+    let stream = TlsConnector::from(client_config(None, None).map_err(|error| error.to_string())?)
+        .connect(name, stream)
+        .await
+        .map_err(|error| error.to_string())?;
     ask(stream, &uri).await
-}
-
-fn client_config() -> Result<Arc<ClientConfig>, String> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() {
-        return Err("the system trusts no root certificate".to_owned());
-    }
-    let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-    let config = builder.map_err(|error| error.to_string())?.with_root_certificates(roots).with_no_client_auth();
-    Ok(Arc::new(config))
 }
 
 async fn ask(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, uri: &Uri) -> Result<Bytes, String> {

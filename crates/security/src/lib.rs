@@ -8,7 +8,7 @@
 //!  SASL tokens ── sasl ── users, oauth ───┴→ Principal ─→ authorizer ─→ Allowed | Denied ─→ audit
 //!                          │ __users                        │ __acls                         │ _audit
 //! ```
-//! What lasts is records in topics: [`store`] says how. Decisions ([`authorizer`]), the SCRAM exchange ([`scram`]) and the
+//! What lasts is records in topics: [`store`] says how. Decisions ([`authorizer`]), the SCRAM exchange ([`scram`], [`scram_client`]) and the
 //! bundling of refusals ([`audit`]) are plain functions of their input.
 
 pub mod acl;
@@ -24,6 +24,7 @@ pub mod oauth;
 mod principal;
 pub mod sasl;
 pub mod scram;
+pub mod scram_client;
 mod service;
 mod settings;
 pub mod store;

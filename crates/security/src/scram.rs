@@ -54,7 +54,7 @@ impl ScramHash {
         }
     }
 
-    fn hmac(self, key: &[u8], message: &[u8]) -> Vec<u8> {
+    pub(crate) fn hmac(self, key: &[u8], message: &[u8]) -> Vec<u8> {
         let algorithm = match self {
             Self::Sha256 => hmac::HMAC_SHA256,
             Self::Sha512 => hmac::HMAC_SHA512,
@@ -62,7 +62,7 @@ impl ScramHash {
         hmac::sign(&hmac::Key::new(algorithm, key), message).as_ref().to_vec()
     }
 
-    fn hash(self, message: &[u8]) -> Vec<u8> {
+    pub(crate) fn hash(self, message: &[u8]) -> Vec<u8> {
         digest::digest(self.digest(), message).as_ref().to_vec()
     }
 
@@ -108,7 +108,8 @@ impl Credential {
         Self { hash, iterations, salt, stored_key, server_key }
     }
 
-    /// A credential no password fits, always the same for a name: who does not exist looks as if he did.
+    /// A credential no password fits, always the same for a name and a secret: who does not exist looks like somebody whose
+    /// tool chose the usual number of iterations.
     pub fn of_nobody(hash: ScramHash, name: &str, secret: &[u8]) -> Self {
         let salt = hash.hmac(secret, name.as_bytes())[..24].to_vec();
         let key = hash.hmac(secret, &salt);
@@ -138,7 +139,7 @@ pub fn nonce() -> String {
 /// The message is not what RFC 5802 says, or asks for what is not offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Malformed(&'static str);
+pub struct Malformed(pub(crate) &'static str);
 
 /// The first message of a client.
 #[derive(Debug, PartialEq, Eq)]
@@ -210,7 +211,7 @@ impl<'a> ClientFinal<'a> {
     }
 }
 
-fn text(message: &[u8]) -> Result<&str, Malformed> {
+pub(crate) fn text(message: &[u8]) -> Result<&str, Malformed> {
     if message.len() > MESSAGE_BYTES_MAX {
         return Err(Malformed("the message is too long"));
     }
@@ -270,6 +271,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::scram_client::ScramClient;
 
     fn credential(hash: ScramHash, salt: &str, iterations: u32) -> Credential {
         Credential::from_password(hash, "pencil", BASE64.decode(salt).expect("base64"), iterations)
@@ -289,26 +291,16 @@ mod tests {
         assert_eq!(exchange.finish(&last).as_deref(), Some("v=6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="));
     }
 
-    /// A client by RFC 5802, section 3.
-    fn client_final(hash: ScramHash, password: &str, bare: &str, reply: &str) -> String {
-        let mut fields = reply.split(',').map(|field| &field[2..]);
-        let (nonce, salt, iterations) =
-            (fields.next().expect("r"), fields.next().expect("s"), fields.next().expect("i"));
-        let salt = BASE64.decode(salt).expect("base64");
-        let salted = hash.salted(password, &salt, iterations.parse().expect("a number"));
-        let without_proof = format!("c=biws,r={nonce}");
-        let covered = format!("{bare},{reply},{without_proof}");
-        let client_key = hash.hmac(&salted, b"Client Key");
-        let signature = hash.hmac(&hash.hash(&client_key), covered.as_bytes());
-        let proof: Vec<u8> = client_key.iter().zip(&signature).map(|(a, b)| a ^ b).collect();
-        format!("{without_proof},p={}", BASE64.encode(proof))
+    /// What a client answers, begun with the nonce `abc`.
+    fn client_final(hash: ScramHash, user: &str, password: &str, reply: &str) -> String {
+        let (client, _) = ScramClient::begin(hash, user, "abc");
+        client.prove(password, reply.as_bytes()).expect("whole").1
     }
 
     #[test]
     fn only_the_right_password_opens_with_either_hash_and_never_for_nobody() {
         for hash in ScramHash::ALL {
-            let bare = "n=a=2Cb=3Dc,r=abc";
-            let message = format!("n,,{bare}");
+            let (_, message) = ScramClient::begin(hash, "a,b=c", "abc");
             let first = ClientFirst::parse(message.as_bytes()).expect("a first message");
             assert_eq!(first.user, "a,b=c");
             let right = Credential::from_password(hash, "right", vec![7; 16], 4096);
@@ -319,7 +311,7 @@ mod tests {
                 [(&right, "right", true), (&right, "wrong", false), (&nobody, "", false)]
             {
                 let (exchange, reply) = Exchange::begin(&first, credential.clone(), "xyz");
-                let last = client_final(hash, password, bare, &reply);
+                let last = client_final(hash, "a,b=c", password, &reply);
                 let last = ClientFinal::parse(last.as_bytes()).expect("a last message");
                 assert_eq!(exchange.finish(&last).is_some(), opens, "{hash:?} {password}");
             }
@@ -335,7 +327,7 @@ mod tests {
         let right = Credential::from_password(ScramHash::Sha256, "right", vec![7; 16], 4096);
         for (from, to) in [("r=abcxyz", "r=abcxyy"), ("c=biws", "c=eSws"), ("r=abcxyz", "r=abc")] {
             let (exchange, reply) = Exchange::begin(&first, right.clone(), "xyz");
-            let last = client_final(ScramHash::Sha256, "right", "n=u,r=abc", &reply).replace(from, to);
+            let last = client_final(ScramHash::Sha256, "u", "right", &reply).replace(from, to);
             assert_eq!(exchange.finish(&ClientFinal::parse(last.as_bytes()).expect("whole")), None);
         }
     }

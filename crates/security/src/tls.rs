@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use model::{Error, Result, error::codes};
 use parking_lot::{Mutex, RwLock};
 use rustls::{
-    RootCertStore, ServerConfig,
+    ClientConfig, RootCertStore, ServerConfig,
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::WebPkiClientVerifier,
@@ -80,6 +80,42 @@ impl Tls {
     }
 }
 
+/// What a client needs: whom it trusts (a file of PEM and its content; the system's roots if there is none) and the
+/// certificate and key it shows, if it is asked for one.
+///
+/// # Errors
+/// LH0603 if a file makes no sense or nobody is trusted.
+pub fn client_config(
+    roots: Option<(&Path, &[u8])>,
+    identity: Option<(&Path, &[u8], &[u8])>,
+) -> Result<Arc<ClientConfig>> {
+    let roots = match roots {
+        Some((path, pem)) => root_store(path, pem)?,
+        None => {
+            let mut roots = RootCertStore::empty();
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            roots
+        }
+    };
+    if roots.is_empty() {
+        return Err(Error::new(codes::CERTIFICATE_INVALID, "the system trusts no root certificate")
+            .hint("name a file of the roots to trust"));
+    }
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Error::internal(format!("TLS cannot be set up: {error}")))?
+        .with_root_certificates(roots);
+    let config = match identity {
+        None => builder.with_no_client_auth(),
+        Some((path, certificate, key)) => {
+            let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| invalid(path, error))?;
+            let chain = certificates(path, certificate)?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| invalid(path, error))?
+        }
+    };
+    Ok(Arc::new(config))
+}
+
 /// Who showed this certificate: its subject. `None` if it has none.
 pub fn principal_of(certificates: &[CertificateDer<'_>]) -> Option<Principal> {
     der::subject(certificates.first()?).map(|subject| Principal::user(&subject))
@@ -119,6 +155,14 @@ fn certificates(path: &Path, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>>
     }
 }
 
+fn root_store(path: &Path, pem: &[u8]) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    for root in certificates(path, pem)? {
+        roots.add(root).map_err(|error| invalid(path, error))?;
+    }
+    Ok(roots)
+}
+
 fn configure(settings: &TlsSettings, files: &Files) -> Result<Arc<ServerConfig>> {
     let chain = certificates(&settings.certificate, &files.certificate)?;
     let key = PrivateKeyDer::from_pem_slice(&files.key).map_err(|error| invalid(&settings.key, error))?;
@@ -128,11 +172,8 @@ fn configure(settings: &TlsSettings, files: &Files) -> Result<Arc<ServerConfig>>
     let builder = match (settings.client_auth, &settings.client_ca, &files.client_ca) {
         (ClientAuth::None, ..) => builder.with_no_client_auth(),
         (client_auth, Some(path), Some(pem)) => {
-            let mut roots = RootCertStore::empty();
-            for root in certificates(path, pem)? {
-                roots.add(root).map_err(|error| invalid(path, error))?;
-            }
-            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+            let roots = Arc::new(root_store(path, pem)?);
+            let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
             let verifier = match client_auth {
                 ClientAuth::Requested => verifier.allow_unauthenticated(),
                 _ => verifier,

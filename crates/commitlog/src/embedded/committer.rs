@@ -69,6 +69,7 @@ pub(crate) fn commit(shared: &Shared, wal: &mut Wal, items: &mut Vec<Item>) {
                 for item in group.drain(..count) {
                     complete(shared, item, &mut moved);
                 }
+                wal.took_effect();
             }
             Err(error) => {
                 drop(writes);

@@ -212,13 +212,18 @@ fn compact_partition(shared: &Shared, partition: &Arc<Partition>, pace: &mut Pac
     let mut rewriting = Rewriting { shared, partition, old: Vec::new(), end: start, bytes: 0, writer: None };
     for (segment, candidate) in &sealed {
         if !rewriting.takes(candidate, config.segment_bytes) {
-            rewriting.finish()?;
+            if !rewriting.finish()? {
+                return Ok(Ran::NotDue);
+            }
         }
         if !rewriting.pass(segment, candidate.end, &mut filter, pace)? {
             return Ok(Ran::Stopped);
         }
     }
-    rewriting.finish()?;
+    // Segments that were given up are as they were: nothing counts as compacted, and the next run maps all of it again.
+    if !rewriting.finish()? {
+        return Ok(Ran::NotDue);
+    }
     let finished = filter.finish();
     partition.forget_aborted(&finished.gone);
     {
@@ -328,21 +333,17 @@ impl Rewriting<'_> {
         Ok(true)
     }
 
-    /// Puts what was written in the place of what it was made of.
-    fn finish(&mut self) -> Result<()> {
+    /// Puts what was written in the place of what it was made of. False: retention was faster, or the topic is being deleted.
+    fn finish(&mut self) -> Result<bool> {
         let old = std::mem::take(&mut self.old);
-        let Some(writer) = self.writer.take() else { return Ok(()) };
+        let Some(writer) = self.writer.take() else { return Ok(true) };
         let created_ms = old.iter().map(|segment| segment.created_ms).max().unwrap_or(0);
         let new = Arc::new(writer.finish(self.end, created_ms)?);
         let mut files = self.partition.files();
-        let gone = match self.partition.replace(&mut files, &old, &new) {
-            true => old,
-            // Retention was faster, or the topic is being deleted.
-            false => vec![new],
-        };
+        let is_replaced = self.partition.replace(&mut files, &old, &new);
         drop(files);
-        self.shared.bury(gone);
-        Ok(())
+        self.shared.bury(if is_replaced { old } else { vec![new] });
+        Ok(is_replaced)
     }
 }
 

@@ -48,7 +48,7 @@ impl Keeper {
             tracing::warn!(%error, "cannot prepare a file for the write-ahead log");
         }
         let is_late = shared.bytes_since_checkpoint() > 0 && now() - self.checked >= settings.checkpoint_interval;
-        let due = shared.is_checkpoint_due() || is_late;
+        let due = shared.is_checkpoint_due() || is_late || shared.unsettled.load(Ordering::Acquire);
         if due && self.failed.is_none_or(|at| now() - at >= BACK_OFF) {
             match checkpoint(shared) {
                 Ok(()) => (self.checked, self.failed) = (now(), None),

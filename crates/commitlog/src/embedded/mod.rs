@@ -51,7 +51,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use model::{
     Error, Offset, ProducerId, Result, TopicId, TopicPartition,
-    error::codes::{DELETE_NOT_ALLOWED, LOG_BUSY, OFFSET_OUT_OF_RANGE, SHUTTING_DOWN},
+    error::codes::{DELETE_NOT_ALLOWED, LOG_BUSY, OFFSET_OUT_OF_RANGE, SHUTTING_DOWN, STORAGE_FAILED},
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
@@ -204,6 +204,11 @@ impl EmbeddedLog {
         if in_flight > REFUSED_AT_BUDGETS * shared.settings.queue_bytes_max {
             return Err(Error::new(LOG_BUSY, format!("{to} takes no more for the moment"))
                 .detail(format!("{in_flight} bytes are waiting to be written")));
+        }
+        if shared.unsettled.load(Ordering::Acquire) {
+            return Err(Error::new(STORAGE_FAILED, format!("{to} takes nothing yet"))
+                .detail("the checkpoint after the last crash did not succeed, and is being tried again")
+                .hint("look at the node's log: is the disk full?"));
         }
         let (done, receiver) = oneshot::channel();
         let mut core = partition.core.lock();

@@ -6,7 +6,7 @@ use std::{
     path::Path,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
 };
 
@@ -80,6 +80,7 @@ pub(super) fn open(dir: &Path, settings: LogSettings, world: World) -> Result<Op
         written_bytes: AtomicU64::new(0),
         checkpoint_bytes: AtomicU64::new(0),
         graveyard: Mutex::default(),
+        unsettled: AtomicBool::new(false),
         abandoned: AtomicBool::new(false),
         settings,
         world,
@@ -87,11 +88,11 @@ pub(super) fn open(dir: &Path, settings: LogSettings, world: World) -> Result<Op
     let topics = topics::load(&shared, |topic, number| saved.partitions.get(&(topic, number)).map(restore))?;
     *shared.topics.get_mut() = topics;
     if clean {
-        shared.wal.free_before(shared.wal.durable(), checkpoint::spare_files_max(&shared.settings));
+        shared.wal.free_before(shared.wal.settled(), checkpoint::spare_files_max(&shared.settings));
     } else if !shared.topics.get_mut().is_empty() {
         recover(&shared, &saved)?;
     }
-    let next = shared.wal.durable();
+    let next = shared.wal.settled();
     Ok(Opened { wal: Wal::new(shared.wal.clone(), next), shared: Arc::new(shared), lock })
 }
 
@@ -183,9 +184,11 @@ fn recover(shared: &Shared, saved: &Checkpoint) -> Result<()> {
     }
     tracing::info!(partitions = partitions.len(), replayed, "log recovered");
     shared.wal.restart_at(next + LSN_JUMP);
+    // What has been found may be in the page cache alone, and is taken for durable from here on.
+    shared.unsettled.store(true, Ordering::Release);
     if let Err(error) = checkpoint::checkpoint(shared) {
-        // Reads can go on, and the write-ahead log is kept until a checkpoint succeeds.
-        tracing::error!(%error, "no checkpoint after recovery");
+        // Reads can go on, and the write-ahead log is kept; appends must wait until a checkpoint succeeds.
+        tracing::error!(%error, "no checkpoint after recovery: appends are refused until there is one");
     }
     Ok(())
 }

@@ -56,6 +56,8 @@ pub(crate) struct Shared {
     pub(crate) written_bytes: AtomicU64,
     pub(crate) checkpoint_bytes: AtomicU64,
     pub(crate) graveyard: Mutex<Vec<Buried>>,
+    /// What recovery found may not be on disk, and nothing is taken until it is.
+    pub(crate) unsettled: AtomicBool,
     /// The last owner went away without closing: finish nothing.
     pub(crate) abandoned: AtomicBool,
 }

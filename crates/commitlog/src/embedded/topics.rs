@@ -88,14 +88,23 @@ pub(super) fn delete(shared: &Shared, name: &str) -> Result<std::path::PathBuf> 
     }
     let gone = layout::deleted(&handle.dir);
     let disk = &*shared.world.disk;
-    if let Err(error) = disk.rename(&handle.dir, &gone).and_then(|()| disk.sync_dir(&shared.layout.topics())) {
+    let renamed = disk.rename(&handle.dir, &gone).map_err(|error| (error, true));
+    let done = renamed.and_then(|()| {
+        // Nobody knows which name is on disk now: back to the old one, or not at all.
+        disk.sync_dir(&shared.layout.topics()).map_err(|error| (error, disk.rename(&gone, &handle.dir).is_ok()))
+    });
+    let remains = matches!(done, Err((_, true)));
+    if remains {
         partitions.iter().for_each(|partition| partition.set_deleted(false));
-        return Err(Error::io(format!("cannot delete topic `{}`", name.escape_debug()), &error));
+    } else {
+        shared.topics.write().remove(name);
+        partitions.iter().for_each(|partition| partition.wake());
+        shared.changed();
     }
-    shared.topics.write().remove(name);
-    partitions.iter().for_each(|partition| partition.wake());
-    shared.changed();
-    Ok(gone)
+    match done {
+        Ok(()) => Ok(gone),
+        Err((error, _)) => Err(Error::io(format!("cannot delete topic `{}`", name.escape_debug()), &error)),
+    }
 }
 
 pub(super) fn create_partitions(shared: &Shared, name: &str, total: i32, validate_only: bool) -> Result<()> {

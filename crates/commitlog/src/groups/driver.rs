@@ -79,6 +79,7 @@ impl Groups {
         let state = State { core, waiting: BTreeMap::new(), next_reply: 0, topics };
         let groups =
             Arc::new(Self { log, world, settings, place, state: Mutex::new(state), written, timers: Notify::new() });
+        groups.forget_gone_topics();
         let tasks = groups.world.tasks.clone();
         tasks.spawn(TaskKind::Background, groups.clone().hear_outcomes(outcomes));
         tasks.spawn(TaskKind::Background, groups.clone().keep_time());
@@ -372,6 +373,16 @@ impl Groups {
             }
             self.see_topics(&mut self.state.lock());
             known = current;
+        }
+    }
+
+    /// Topics that went while nobody looked, or whose end was not written: one made anew must not begin at their offsets.
+    fn forget_gone_topics(&self) {
+        let mut state = self.state.lock();
+        for topic in state.core.topics_with_offsets() {
+            if self.log.topic(&topic).is_none() {
+                self.step(&mut state, Event::TopicGone { topic });
+            }
         }
     }
 

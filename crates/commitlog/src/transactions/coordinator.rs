@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, join_all};
-use model::{Error, ErrorKind, ProducerId, Result, TopicName, TopicPartition};
+use model::{Error, ErrorKind, ProducerId, Result, TopicName, TopicPartition, error::codes::PRODUCER_EPOCH_OLD};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Mutex as Turn, Notify, OwnedMutexGuard, oneshot};
 use world::{TaskKind, World};
@@ -141,8 +141,14 @@ impl Transactions {
         if !(1..=longest).contains(&timeout_ms) {
             return Err(TransactionError::TimeoutInvalid);
         }
-        let slot = self.slot_or_new(id)?;
-        let mut turn = self.turn(&slot).await?;
+        let (slot, mut turn) = loop {
+            let slot = self.slot_or_new(id)?;
+            let turn = self.turn(&slot).await?;
+            // While it waited the id may have been forgotten, and its slot with it.
+            if self.ids.lock().get(id).is_some_and(|now| Arc::ptr_eq(now, &slot)) {
+                break (slot, turn);
+            }
+        };
         loop {
             let current = slot.now.lock().clone();
             let fresh = match core::needs_new_id(current.as_ref()) {
@@ -186,6 +192,17 @@ impl Transactions {
     /// The offsets of groups join the transaction of `id`.
     pub async fn add_offsets(&self, id: &str, who: Identity) -> Result<(), TransactionError> {
         self.add(id, who, BTreeSet::from([self.offsets.clone()])).await
+    }
+
+    /// Whether `producer` is the one of `id`.
+    pub fn is_of(&self, id: &str, producer: ProducerId) -> bool {
+        let slot = self.ids.lock().get(id).cloned();
+        slot.is_some_and(|slot| slot.now.lock().as_ref().is_some_and(|now| now.identity.producer == producer))
+    }
+
+    /// Whether `producer` belongs to a transactional id: then it writes in transactions only.
+    pub fn is_transactional(&self, producer: ProducerId) -> bool {
+        self.open.read().contains_key(&producer)
     }
 
     /// Those of `partitions` that are not in the open transaction of `who`: [`Self::add`] them before writing to them.
@@ -419,6 +436,8 @@ impl Transactions {
                     Ok(()) => None,
                     // Deleted: there is nothing left to end.
                     Err(error) if error.kind() == ErrorKind::TopicNotFound => None,
+                    // A newer epoch is noted only where nothing is open.
+                    Err(error) if error.is(PRODUCER_EPOCH_OLD) => None,
                     Err(error) => {
                         tracing::warn!(partition = %at, %error, "the marker of a transaction could not be written");
                         Some(at)
@@ -443,9 +462,11 @@ impl Transactions {
     /// Aborts what takes too long, and forgets ids that nobody uses.
     async fn keep_time(self: Arc<Self>) {
         loop {
-            let deadline = self.list().iter().filter_map(|open| open.deadline_ms()).min();
+            let deadline = |slot: &Arc<Slot>| slot.now.lock().as_ref().and_then(core::deadline_ms);
+            let deadline = self.ids.lock().values().filter_map(deadline).min();
             let left = deadline.map_or(i64::MAX, |at| at.saturating_sub(self.now()));
-            let wait = Duration::from_millis(u64::try_from(left).unwrap_or(0)).min(FORGET_INTERVAL);
+            // Not at once: one that is over and at work is looked at again.
+            let wait = Duration::from_millis(u64::try_from(left).unwrap_or(0)).clamp(RETRY_MIN, FORGET_INTERVAL);
             tokio::select! {
                 biased;
                 () = self.world.tasks.stopping() => return,
@@ -478,12 +499,16 @@ impl Transactions {
             matches!(now.state, State::Empty | State::Complete(_))
                 && self.now().saturating_sub(now.updated_ms) >= retention
         };
-        if !slot.now.lock().as_ref().is_some_and(|now| is_over(now) || is_old(now)) {
+        if !slot.now.lock().as_ref().is_none_or(|now| is_over(now) || is_old(now)) {
             return Ok(());
         }
         // Its producer is at work: then it is not over, or will be found so next time.
         let Ok(turn) = slot.turn.clone().try_lock_owned() else { return Ok(()) };
-        let Some(now) = slot.now.lock().clone() else { return Ok(()) };
+        let Some(now) = slot.now.lock().clone() else {
+            // Whoever began it failed.
+            self.ids.lock().remove(&slot.id);
+            return Ok(());
+        };
         if is_over(&now) {
             tracing::info!(id = %slot.id, "a transaction took too long and is aborted");
             self.decide(slot, turn, core::abort(&now, self.now())).await?;
@@ -504,12 +529,6 @@ impl Open {
 
     fn new(transaction: &Transaction) -> Self {
         Self { epoch: transaction.identity.epoch, partitions: transaction.partitions.iter().cloned().collect() }
-    }
-}
-
-impl TransactionSummary {
-    fn deadline_ms(&self) -> Option<i64> {
-        (self.state == State::Ongoing).then(|| self.started_ms.saturating_add(i64::from(self.timeout_ms)))
     }
 }
 

@@ -7,7 +7,8 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::{
     messages::{
         BrokerId, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, FetchRequest, ListOffsetsRequest,
-        MetadataRequest, ProduceRequest, RequestHeader, ResponseHeader, TopicName,
+        MetadataRequest, ProduceRequest, RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
+        TopicName,
         create_topics_request::{CreatableTopic, CreatableTopicConfig},
         delete_topics_request::DeleteTopicState,
         describe_configs_request::DescribeConfigsResource,
@@ -22,10 +23,14 @@ use model::{
     Error,
     error::{Code, codes},
 };
+use security::{scram, scram_client::ScramClient};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
+use tokio_rustls::{TlsConnector, rustls::pki_types::ServerName};
+
+use super::login::{DoorSecurity, Login, Mechanism};
 
 /// Largest answer taken from a broker, so that a wrong address cannot make us allocate without end.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
@@ -35,8 +40,19 @@ const READ_COMMITTED: i8 = 1;
 
 /// One connection to a broker.
 pub struct KafkaClient {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     correlation: i32,
+}
+
+/// Bytes to and from a broker, with TLS or without.
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Where a broker is and how one comes in.
+#[derive(Clone, Default)]
+pub struct KafkaDoor {
+    pub address: String,
+    pub security: DoorSecurity,
 }
 
 /// `DescribeConfigs` of a topic, and a value that was set for it.
@@ -66,14 +82,78 @@ pub struct Fetched {
 }
 
 impl KafkaClient {
-    pub async fn connect(address: &str) -> Result<Self> {
+    pub async fn connect(door: &KafkaDoor) -> Result<Self> {
+        let address = &door.address;
         let stream = TcpStream::connect(address).await.map_err(|error| {
             Error::new(codes::NODE_NOT_FOUND, format!("no Kafka door answers at {address}"))
                 .detail(error.to_string())
                 .hint("is the node up? `lakehead up` starts one")
         })?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, correlation: 0 })
+        let stream: Box<dyn Stream> = match &door.security.tls {
+            None => Box::new(stream),
+            Some(tls) => {
+                let refused = |why: String| {
+                    Error::new(codes::BROKER_REFUSED, format!("no TLS with the Kafka door at {address}")).detail(why)
+                };
+                let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host).trim_matches(['[', ']']);
+                let name = ServerName::try_from(host.to_owned()).map_err(|error| refused(error.to_string()))?;
+                let connecting = TlsConnector::from(tls.clone()).connect(name, stream);
+                Box::new(connecting.await.map_err(|error| refused(error.to_string()))?)
+            }
+        };
+        let mut client = Self { stream, correlation: 0 };
+        if let Some(login) = &door.security.login {
+            client.log_in(login).await?;
+        }
+        Ok(client)
+    }
+
+    async fn log_in(&mut self, login: &Login) -> Result<()> {
+        let mechanism = StrBytes::from_static_str(login.mechanism.name());
+        let answer = self.call(SaslHandshakeRequest::default().with_mechanism(mechanism), 1).await?;
+        if answer.error_code != 0 {
+            let offered = answer.mechanisms.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(Error::new(
+                codes::BROKER_REFUSED,
+                format!("the Kafka door does not take {}", login.mechanism.name()),
+            )
+            .detail(format!("it takes {offered}"))
+            .into());
+        }
+        let (user, password) = (&login.user, &login.password);
+        match login.mechanism {
+            Mechanism::Plain => drop(self.authenticate(format!("\0{user}\0{password}")).await?),
+            Mechanism::OauthBearer => drop(self.authenticate(format!("n,,\x01auth=Bearer {password}\x01\x01")).await?),
+            Mechanism::Scram(hash) => {
+                let (client, first) = ScramClient::begin(hash, user, &scram::nonce());
+                let reply = self.authenticate(first).await?;
+                let (proved, last) = client.prove(password, &reply).map_err(|error| {
+                    Error::new(codes::BROKER_REFUSED, "the Kafka door's half of the login makes no sense")
+                        .detail(error.to_string())
+                })?;
+                let last = self.authenticate(last).await?;
+                if !proved.is_server_known(&last) {
+                    return Err(Error::new(codes::BROKER_REFUSED, "the Kafka door does not know our password")
+                        .detail("it could not prove that it does, so it may be somebody else's")
+                        .into());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn authenticate(&mut self, token: String) -> Result<Bytes> {
+        let request = SaslAuthenticateRequest::default().with_auth_bytes(Bytes::from(token));
+        let answer = self.call(request, 1).await?;
+        if answer.error_code == 0 {
+            return Ok(answer.auth_bytes);
+        }
+        let why = answer.error_message.as_deref().unwrap_or("it does not say why").to_owned();
+        Err(Error::new(codes::BROKER_REFUSED, "the Kafka door did not let us in")
+            .detail(why)
+            .hint("look at user and password in the file of `--kafka-config`")
+            .into())
     }
 
     /// Appends batches to partitions of a topic. They are durable on return.
@@ -222,6 +302,7 @@ impl KafkaClient {
         request.encode(&mut frame, version)?;
         self.stream.write_all(&u32::try_from(frame.len())?.to_be_bytes()).await?;
         self.stream.write_all(&frame).await?;
+        self.stream.flush().await?;
 
         let length = usize::try_from(self.stream.read_u32().await.context("the broker closed the connection")?)?;
         if length > ANSWER_BYTES_MAX {

@@ -6,7 +6,7 @@ use commitlog::{
     record::{BatchBuilder, Codec},
 };
 
-use super::kafka::KafkaClient;
+use super::kafka::{KafkaClient, KafkaDoor};
 
 /// Most that is collected for one partition.
 const BATCH_RECORDS: usize = 10_000;
@@ -25,8 +25,8 @@ pub struct Producer {
 
 impl Producer {
     /// Connects and asks for the topic's partitions (making the topic if it is missing and the broker allows it).
-    pub async fn connect(address: &str, topic: &str) -> Result<Self> {
-        let mut client = KafkaClient::connect(address).await?;
+    pub async fn connect(door: &KafkaDoor, topic: &str) -> Result<Self> {
+        let mut client = KafkaClient::connect(door).await?;
         let partitions = client.topics(Some(topic), true).await?.first().map_or(0, |topic| topic.partitions);
         if partitions < 1 {
             bail!("topic `{topic}` has no partitions");

@@ -38,7 +38,7 @@ pub(crate) fn checkpoint(shared: &Shared) -> Result<()> {
     // What is logged has been written to its segment before; the order below matters: first the mark in the log, then
     // how far partitions are, then what is dirty, then sync. Each covers at least what was said before it.
     let written = shared.written_bytes.load(Ordering::Relaxed);
-    let lsn = shared.wal.durable();
+    let lsn = shared.wal.settled();
     let partitions = shared.all_partitions();
     let mut checkpoint = Checkpoint { lsn, ..Checkpoint::default() };
     for partition in &partitions {
@@ -73,6 +73,7 @@ pub(crate) fn checkpoint(shared: &Shared) -> Result<()> {
         }
     }
     shared.checkpoint_bytes.store(written, Ordering::Relaxed);
+    shared.unsettled.store(false, Ordering::Release);
     shared.wal.free_before(lsn, spare_files_max(&shared.settings));
     Ok(())
 }
@@ -92,16 +93,22 @@ fn sync(shared: &Shared, dirt: &Dirt, written: u64) -> Result<()> {
 
 /// Brings the names of new files to disk.
 fn sync_names(shared: &Shared, dirty: &[(Arc<Partition>, Dirt)]) -> Result<()> {
-    let mut dirs = BTreeSet::new();
-    for (partition, dirt) in dirty {
-        if dirt.new_names && !partition.is_deleted() {
-            dirs.insert(partition.dir());
-            dirs.extend(partition.dir().parent());
+    let mut done = BTreeSet::new();
+    for (partition, _) in dirty.iter().filter(|(_, dirt)| dirt.new_names) {
+        for dir in [Some(partition.dir()), partition.dir().parent()].into_iter().flatten() {
+            if !done.insert(dir) {
+                continue;
+            }
+            match shared.world.disk.sync_dir(dir) {
+                // Whoever deletes a topic does not wait for this.
+                Err(error) if !partition.is_deleted() => {
+                    return Err(Error::io("cannot bring names of segment files to disk", &error));
+                }
+                _ => {}
+            }
         }
     }
-    dirs.into_iter()
-        .try_for_each(|dir| shared.world.disk.sync_dir(dir))
-        .map_err(|error| Error::io("cannot bring names of segment files to disk", &error))
+    Ok(())
 }
 
 /// The partition as it is, if there is anything to say.

@@ -27,6 +27,9 @@ pub(crate) struct Checked {
 /// Largest block decoded to check the time of single records.
 const DECODED_BYTES_MAX: usize = 64 << 20;
 
+/// Largest batch that Lakehead itself writes.
+const INTERNAL_BATCH_BYTES_MAX: usize = 64 << 20;
+
 /// Checks a batch (Kafka's `LogValidator.java`, but the records themselves stay closed).
 pub(crate) fn check_batch(bytes: &Bytes, how: Append, config: &TopicConfig, now: TimestampMs) -> Result<Checked> {
     let mut header = Header::parse(bytes)?;
@@ -43,11 +46,13 @@ pub(crate) fn check_batch(bytes: &Bytes, how: Append, config: &TopicConfig, now:
         }
         _ => {}
     }
-    if bytes.len() > config.batch_bytes_max {
+    // Markers fit into any topic, and what we keep of others has limits of its own: a segment may be larger for once.
+    let batch_bytes_max = if how.internal { INTERNAL_BATCH_BYTES_MAX } else { config.batch_bytes_max };
+    if bytes.len() > batch_bytes_max {
         return Err(Error::new(BATCH_TOO_LARGE, format!("a record batch of {} bytes is too large", bytes.len()))
             .detail(format!("the topic's max.message.bytes is {}", config.batch_bytes_max)));
     }
-    if bytes.len() as u64 > config.segment_bytes {
+    if !how.internal && bytes.len() as u64 > config.segment_bytes {
         return Err(Error::new(
             BATCH_LARGER_THAN_SEGMENT,
             format!("a record batch of {} bytes is too large", bytes.len()),

@@ -38,8 +38,8 @@ pub(super) struct Live {
     pub(super) entries: Vec<Entry>,
     /// How many of them are in the file.
     pub(super) saved: usize,
-    /// How many of them came from there: advice, to be checked where it is taken.
-    pub(super) from_file: usize,
+    /// How many of them come from the file and have not been looked after.
+    pub(super) unproved: usize,
 }
 
 impl Live {
@@ -54,8 +54,7 @@ impl Live {
     pub(super) fn truncate(&mut self, position: u64) {
         let keep = self.entries.partition_point(|entry| u64::from(entry.position) < position);
         self.entries.truncate(keep);
-        self.saved = self.saved.min(keep);
-        self.from_file = self.from_file.min(keep);
+        (self.saved, self.unproved) = (0, self.unproved.min(keep));
     }
 
     /// Writes what the file does not have yet.

@@ -18,7 +18,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use model::{Error, Offset, PartitionId, Result, TimestampMs, TopicId, TopicPartition};
+use model::{Error, Offset, PartitionId, Result, TimestampMs, TopicId, TopicPartition, error::codes::CORRUPT};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::Notify;
 
@@ -244,6 +244,10 @@ impl Partition {
         let failed = |error| Error::io(format!("cannot list {}", self.dir.display()), &error);
         let names = open.disk.list(&self.dir).map_err(failed)?;
         let current = layout::current_segments(names.iter().filter_map(|name| SegmentName::parse(name)).collect());
+        // The names of what takes their place must be on disk before they go.
+        if names.iter().any(|name| layout::is_left_over(name, &current)) {
+            open.disk.sync_dir(&self.dir).map_err(failed)?;
+        }
         for over in names.iter().filter(|name| layout::is_left_over(name, &current)) {
             tracing::debug!(partition = %self.name, file = over, "removed: compaction has left it over");
             open.disk.remove_file(&self.dir.join(over)).map_err(failed)?;
@@ -401,7 +405,7 @@ impl Partition {
     /// Writes the bytes of these segments once more, as far as they are what was written.
     pub(crate) fn rewrite(&self, dirt: &Dirt, open: &OpenFiles) -> Result<()> {
         let _files = self.files();
-        dirt.segments.iter().try_for_each(|segment| segment.rewrite(open, 0))
+        dirt.segments.iter().try_for_each(|segment| segment.rewrite(open))
     }
 
     /// The segment that is being written.
@@ -459,7 +463,14 @@ impl Partition {
             let mut good = known;
             {
                 let mut scan = segment.scan_from(open, known, len)?;
-                while let Ok(Some((position, header))) = scan.next() {
+                loop {
+                    let (position, header) = match scan.next() {
+                        Ok(Some(found)) => found,
+                        Ok(None) => break,
+                        Err(error) if error.is(CORRUPT) => break,
+                        // What a device cannot read now is not a torn tail.
+                        Err(error) => return Err(error),
+                    };
                     let bytes = scan.batch(position, &header)?;
                     if header.base_offset != end || !header.crc_matches(bytes) {
                         break;
@@ -484,7 +495,7 @@ impl Partition {
             if good > known {
                 // Its last node may have failed to sync it: then the system takes these bytes for clean, and has them in memory
                 // only. Written again they are brought to disk by the checkpoint that relies on them.
-                segment.rewrite(open, known)?;
+                segment.rewrite_from(open, known)?;
                 files.dirty.push(segment.clone());
                 self.dirty.store(true, Ordering::Release);
             }

@@ -269,6 +269,8 @@ impl Segment {
         if let Index::Live(live) = &mut *self.index.write() {
             live.truncate(position);
         }
+        // What comes next has other bounds than what the index file knows.
+        open.disk.remove_file(&layout::index_of(&self.path)).map_err(|error| self.io("index", &error))?;
         file.set_len(position).map_err(|error| self.io("cut", &error))?;
         // Its largest timestamp may have gone: look again.
         self.load_live(open)
@@ -285,13 +287,11 @@ impl Segment {
             && let Some(saved) = Saved::open(&*open.disk, &path, self.base_offset).map_err(|e| self.io("index", &e))?
         {
             live.entries = saved.load(self.len()).map_err(|e| self.io("index", &e))?;
-            // The file is advisory and has no checksum: after a power cut its entries may be those of a segment of the same
-            // name that was cut, or none at all.
-            if live.entries.last().is_some_and(|last| !self.has_batch_at(open, last)) {
-                tracing::warn!(file = %self.path.display(), "index is wrong and made anew");
-                live.entries.clear();
+            // It is advisory and may be that of batches which have been cut since: then all of it is made anew.
+            match live.entries.last().is_none_or(|last| self.is_batch(open, last)) {
+                true => (live.saved, live.unproved) = (live.entries.len(), live.entries.len()),
+                false => live.entries.clear(),
             }
-            (live.saved, live.from_file) = (live.entries.len(), live.entries.len());
         }
         let (position, mut max) = live.entries.last().map_or((0, NO_MAX), |e| (u64::from(e.position), e.max_before));
         let mut scan = Scan::new(self.file(open)?, &self.path, position, self.len());
@@ -304,17 +304,21 @@ impl Segment {
         Ok(())
     }
 
-    /// Whether the batch of an index entry is where it says.
-    fn has_batch_at(self: &Arc<Self>, open: &OpenFiles, entry: &Entry) -> bool {
-        let mut header = [0; HEADER_BYTES];
-        let read = self.file(open).map(|file| file.read_exact_at(&mut header, u64::from(entry.position)));
-        matches!(read, Ok(Ok(())))
-            && Header::parse(&header)
-                .is_ok_and(|header| header.base_offset == self.base_offset + i64::from(entry.relative))
+    /// Whether there is a batch where an entry of an index says.
+    fn is_batch(self: &Arc<Self>, open: &OpenFiles, entry: &Entry) -> bool {
+        let Ok(file) = self.file(open) else { return false };
+        let mut scan = Scan::new(file, &self.path, u64::from(entry.position), self.len());
+        let found = scan.next().ok().flatten();
+        found.is_some_and(|(_, header)| header.base_offset == self.base_offset + i64::from(entry.relative))
+    }
+
+    /// Writes all batches once more over themselves, if the system may believe them to be on disk and they are not.
+    pub(super) fn rewrite(self: &Arc<Self>, open: &OpenFiles) -> Result<()> {
+        if self.synced.lock().failed { self.rewrite_from(open, 0) } else { Ok(()) }
     }
 
     /// Writes all batches from `position` on once more over themselves.
-    pub(super) fn rewrite(self: &Arc<Self>, open: &OpenFiles, position: u64) -> Result<()> {
+    pub(super) fn rewrite_from(self: &Arc<Self>, open: &OpenFiles, position: u64) -> Result<()> {
         let file = self.file(open)?;
         {
             let mut synced = self.synced.lock();
@@ -428,30 +432,31 @@ impl Segment {
     /// The last index entry for which `is_before` holds (it holds for a prefix), and whose batch is where it says.
     fn floor(self: &Arc<Self>, open: &OpenFiles, is_before: impl Fn(&Entry) -> bool) -> Result<Option<Entry>> {
         self.ready(open)?;
-        let entry = match &*self.index.read() {
-            Index::Live(live) => match live.entries.partition_point(&is_before).checked_sub(1) {
-                Some(at) if at < live.from_file => Ok(Some(live.entries[at])),
-                at => return Ok(at.map(|at| live.entries[at])),
-            },
+        let (entry, is_proved) = match &*self.index.read() {
+            Index::Live(live) => {
+                let at = live.entries.partition_point(&is_before).checked_sub(1);
+                (Ok(at.map(|at| live.entries[at])), at.is_none_or(|at| at >= live.unproved))
+            }
             Index::Sealed | Index::Unknown => {
                 match Saved::open(&*open.disk, &layout::index_of(&self.path), self.base_offset) {
-                    Ok(Some(saved)) => saved.last_where(&is_before),
-                    Ok(None) => Ok(None),
-                    Err(error) => Err(error),
+                    Ok(Some(saved)) => (saved.last_where(&is_before), false),
+                    Ok(None) => (Ok(None), false),
+                    Err(error) => (Err(error), false),
                 }
             }
         };
         let Some(entry) = entry.map_err(|error| self.io("index", &error))? else { return Ok(None) };
-        if u64::from(entry.position) == self.len() {
+        // The file is advisory and has no checksum: look whether there is such a batch.
+        if is_proved || u64::from(entry.position) == self.len() || self.is_batch(open, &entry) {
             return Ok(Some(entry));
         }
-        // The file is advisory and has no checksum: look whether there is such a batch.
-        if self.has_batch_at(open, &entry) {
-            return Ok(Some(entry));
+        let _ = open.disk.remove_file(&layout::index_of(&self.path));
+        if matches!(*self.index.read(), Index::Live(_)) {
+            // It is being written; the next start makes it anew.
+            tracing::warn!(file = %self.path.display(), "index is wrong and not used");
+            return Ok(None);
         }
         tracing::warn!(file = %self.path.display(), "index is wrong and made anew");
-        let _ = open.disk.remove_file(&layout::index_of(&self.path));
-        *self.index.write() = Index::Unknown;
         self.load_live(open)?;
         let Index::Live(live) = &*self.index.read() else { return Ok(None) };
         Ok(live.entries.partition_point(is_before).checked_sub(1).map(|at| live.entries[at]))

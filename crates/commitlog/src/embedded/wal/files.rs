@@ -34,8 +34,8 @@ struct Shared {
     spare: Vec<u64>,
     /// Number of the next new file.
     next_number: u64,
-    /// Entries before this one are durable.
-    durable: Lsn,
+    /// Entries before this one are durable, and what they say has taken effect.
+    settled: Lsn,
     /// Entries before this one may have been written.
     used: Lsn,
     /// Bytes logged since the log was opened.
@@ -64,15 +64,15 @@ impl WalFiles {
     ) -> Self {
         let next_number = present.iter().map(|(number, _)| number + 1).max().unwrap_or(0);
         let full = present.into_iter().map(|(number, reusable)| Full { number, end: next, reusable }).collect();
-        let shared = Mutex::new(Shared { full, next_number, durable: next, used: next, ..Shared::default() });
+        let shared = Mutex::new(Shared { full, next_number, settled: next, used: next, ..Shared::default() });
         Self { disk, dir, file_bytes, shared }
     }
 
     /// Entries are numbered from `next` on; all files there are hold earlier ones.
     pub(crate) fn restart_at(&self, next: Lsn) {
         let mut shared = self.shared.lock();
-        assert!(next >= shared.durable, "numbers rise");
-        (shared.durable, shared.used) = (next, next);
+        assert!(next >= shared.settled, "numbers rise");
+        (shared.settled, shared.used) = (next, next);
         shared.full.iter_mut().for_each(|full| full.end = next);
     }
 
@@ -81,9 +81,9 @@ impl WalFiles {
         self.shared.lock().used
     }
 
-    /// Entries before this one are durable.
-    pub(crate) fn durable(&self) -> Lsn {
-        self.shared.lock().durable
+    /// Entries before this one are durable, and what they say has taken effect.
+    pub(crate) fn settled(&self) -> Lsn {
+        self.shared.lock().settled
     }
 
     pub(crate) fn logged_bytes(&self) -> u64 {
@@ -320,10 +320,13 @@ impl Wal {
             current.file.sync_data().map_err(|error| failed("sync", error))?;
         }
         current.at = at;
-        let mut shared = self.files.shared.lock();
-        shared.durable = next;
-        shared.logged_bytes += logged;
+        self.files.shared.lock().logged_bytes += logged;
         Ok(count)
+    }
+
+    /// All that was logged has taken effect: a checkpoint from now on covers it.
+    pub(crate) fn took_effect(&self) {
+        self.files.shared.lock().settled = self.next;
     }
 
     /// Closes the current file, which is full.

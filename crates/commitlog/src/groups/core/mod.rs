@@ -455,6 +455,11 @@ impl GroupCoordinator {
         self.groups.get(group)?.committed_offset(topic, partition)
     }
 
+    /// Topics of which offsets are committed.
+    pub fn topics_with_offsets(&self) -> BTreeSet<Arc<str>> {
+        self.groups.values().flat_map(|group| group.offsets.keys().map(|(topic, _)| topic.clone())).collect()
+    }
+
     /// Smallest committed offset of a partition over all groups.
     pub fn lowest_offset(&self, topic: &str, partition: PartitionId) -> Option<Offset> {
         self.groups.values().filter_map(|g| g.committed_offset(topic, partition)).map(|o| o.offset).min()

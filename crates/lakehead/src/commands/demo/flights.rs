@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use world::{Clock, SystemClock};
 
 use crate::{
-    clients::{http, producer::Producer},
+    clients::{http, kafka::KafkaDoor, producer::Producer},
     commands::up::{self, Doors},
     out, table,
 };
@@ -88,7 +88,8 @@ async fn show(args: &FlightsArgs, node: &Node, began: Instant) -> Result<()> {
     done(format_args!("all doors answer after {} ms", began.elapsed().as_millis()))?;
     out::text(up::doors(node.addresses()))?;
     let http = node.addresses().http.context("the demo needs the HTTP door")?.to_string();
-    let kafka = node.addresses().kafka.context("the demo needs the Kafka door")?.to_string();
+    let address = node.addresses().kafka.context("the demo needs the Kafka door")?.to_string();
+    let kafka = KafkaDoor { address, ..KafkaDoor::default() };
 
     step("Declare two topics and three tables (examples/flights/declare.sql)")?;
     for statement in sql::statements(DECLARATIONS)? {
@@ -152,7 +153,7 @@ fn questions() -> Vec<(&'static str, &'static str)> {
 /// Sends the rows of a CSV file as JSON records and counts those acknowledged.
 #[expect(clippy::disallowed_methods, reason = "paces the demonstration")]
 async fn stream(
-    kafka: &str,
+    kafka: &KafkaDoor,
     topic: &str,
     csv_gz: &[u8],
     rate: u64,
