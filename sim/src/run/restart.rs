@@ -2,6 +2,8 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use model::{TopicName, TopicPartition};
+
 use super::Run;
 use crate::{
     invariants::{Held, Invariant, broken},
@@ -31,8 +33,16 @@ impl Run<'_> {
                     }
                     Err(_) => return self.panicked(),
                 };
+                let own: Vec<_> = ["__consumer_offsets", "__transaction_state"]
+                    .iter()
+                    .filter_map(|name| {
+                        let place = TopicPartition::new(TopicName::new(name).ok()?, 0);
+                        commitlog::Log::bounds(&*node.log, &place).ok()
+                    })
+                    .map(|bounds| (bounds.log_start, bounds.last_stable, bounds.high_watermark))
+                    .collect();
                 self.node = Some(node);
-                self.story.tell("the node is up");
+                self.story.tell(format!("the node is up; its own topics begin, are decided to, end: {own:?}"));
                 return self.no_panics();
             }
             drop(started);
