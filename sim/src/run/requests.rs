@@ -294,7 +294,8 @@ impl Run<'_> {
     }
 
     fn add_offset(&mut self, of: usize, transaction: usize, who: Identity, id: String) {
-        if self.model.transactions[transaction].offset.is_some() {
+        let has_topic = self.model.topics[0].standing == Standing::There;
+        if !has_topic || self.model.transactions[transaction].offset.is_some() {
             return;
         }
         let offset = transaction as i64 + 1;
@@ -338,6 +339,10 @@ impl Run<'_> {
 
     fn commit_offset(&mut self) {
         let of = self.chance.below(self.committers.len());
+        // A start forgets the offsets of topics that are not there.
+        if self.model.topics[0].standing != Standing::There {
+            return;
+        }
         let client = &mut self.committers[of];
         if client.is_busy {
             return;
