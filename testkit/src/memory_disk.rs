@@ -16,8 +16,10 @@ use std::{
 use parking_lot::Mutex;
 use world::{Disk, DiskFile, DiskLock, OpenMode};
 
-/// Size of what is written back as one.
+/// Size of what is written back as one, if all goes well.
 const PAGE: usize = 4096;
+/// What a device writes whole or not at all: a page may be torn between two of these.
+const SECTOR: usize = 512;
 
 /// What a faulty disk does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,7 @@ struct State {
     names: BTreeMap<PathBuf, Inode>,
     durable_names: BTreeMap<PathBuf, Inode>,
     dirs: BTreeSet<PathBuf>,
+    durable_dirs: BTreeSet<PathBuf>,
     locks: BTreeSet<PathBuf>,
     fault: Option<Fault>,
     /// Bytes that may be used in all files together, if there is a limit.
@@ -112,12 +115,22 @@ impl MemoryDisk {
             (z ^ (z >> 27)) & 4 == 0
         };
         let mut names = state.durable_names.clone();
+        names.retain(|path, _| state.names.contains_key(path) || !lucky());
         for (path, inode) in &state.names {
             if lucky() {
                 names.insert(path.clone(), inode.clone());
             }
         }
-        let mut after = State { dirs: state.dirs.clone(), ..State::default() };
+        let mut dirs: BTreeSet<PathBuf> = BTreeSet::new();
+        // Parents come before what lies in them.
+        for dir in &state.dirs {
+            let has_parent = dir.parent().is_none_or(|parent| dirs.contains(parent));
+            if has_parent && (state.durable_dirs.contains(dir) || lucky()) {
+                dirs.insert(dir.clone());
+            }
+        }
+        names.retain(|path, _| path.parent().is_some_and(|parent| dirs.contains(parent)));
+        let mut after = State { dirs: dirs.clone(), durable_dirs: dirs, ..State::default() };
         for (path, inode) in names {
             let file = inode.lock();
             let mut bytes = file.durable.clone();
@@ -131,7 +144,10 @@ impl MemoryDisk {
                         }
                         bytes.resize(range.end, 0);
                     }
-                    bytes[range.clone()].copy_from_slice(&file.bytes[range]);
+                    let sectors = range.len().div_ceil(SECTOR);
+                    let torn_from = if lucky() { sectors } else { file.bytes.len() % (sectors + 1) };
+                    let written = range.start..(range.start + torn_from * SECTOR).min(range.end);
+                    bytes[written.clone()].copy_from_slice(&file.bytes[written]);
                 }
             }
             let copy = Arc::new(Mutex::new(File { durable: bytes.clone(), bytes, dirty: BTreeSet::new() }));
@@ -155,9 +171,15 @@ impl MemoryDisk {
             names: copied(&state.names),
             durable_names: copied(&state.durable_names),
             dirs: state.dirs.clone(),
+            durable_dirs: state.durable_dirs.clone(),
             ..State::default()
         };
         MemoryDisk(Arc::new(Mutex::new(after)))
+    }
+
+    /// Every file and its bytes, by path.
+    pub fn contents(&self) -> Vec<(PathBuf, Vec<u8>)> {
+        self.0.lock().names.iter().map(|(path, inode)| (path.clone(), inode.lock().bytes.clone())).collect()
     }
 
     /// Paths of all files, for tests that damage them.
@@ -228,8 +250,12 @@ impl Disk for MemoryDisk {
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        // Directories are durable at once: no test of ours depends on losing an empty one.
-        self.0.lock().dirs.extend(dir.ancestors().map(ToOwned::to_owned));
+        let mut state = self.0.lock();
+        // The first one is where the disk is mounted.
+        if state.dirs.is_empty() {
+            state.durable_dirs.extend(dir.ancestors().map(ToOwned::to_owned));
+        }
+        state.dirs.extend(dir.ancestors().map(ToOwned::to_owned));
         Ok(())
     }
 
@@ -246,8 +272,11 @@ impl Disk for MemoryDisk {
         let moved = |path: &Path| {
             path.strip_prefix(from).ok().map(|rest| if rest == Path::new("") { to.to_owned() } else { to.join(rest) })
         };
-        let dirs = std::mem::take(&mut state.dirs);
-        state.dirs = dirs.into_iter().map(|dir| moved(&dir).unwrap_or(dir)).collect();
+        // Of directories renaming is durable at once.
+        for table in [true, false] {
+            let dirs = if table { &mut state.dirs } else { &mut state.durable_dirs };
+            *dirs = std::mem::take(dirs).into_iter().map(|dir| moved(&dir).unwrap_or(dir)).collect();
+        }
         for table in [true, false] {
             let names = if table { &mut state.names } else { &mut state.durable_names };
             *names =
@@ -270,6 +299,7 @@ impl Disk for MemoryDisk {
         state.names.retain(|path, _| !path.starts_with(dir));
         state.durable_names.retain(|path, _| !path.starts_with(dir));
         state.dirs.retain(|path| !path.starts_with(dir));
+        state.durable_dirs.retain(|path| !path.starts_with(dir));
         Ok(())
     }
 
@@ -290,6 +320,8 @@ impl Disk for MemoryDisk {
             .collect();
         state.durable_names.retain(|path, _| path.parent() != Some(dir));
         state.durable_names.extend(now);
+        let below: Vec<_> = state.dirs.iter().filter(|path| path.parent() == Some(dir)).cloned().collect();
+        state.durable_dirs.extend(below);
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 mod bench;
 mod fuzz;
 mod run;
+mod sim;
 mod test;
 mod tidy;
 
@@ -28,6 +29,8 @@ enum Task {
     Kills(test::Kills),
     /// Throw bytes at every parser of outside bytes.
     Fuzz(fuzz::Options),
+    /// Run the log and its coordinators in a simulated world, seed by seed.
+    Sim(sim::Options),
     /// Measure against a peer in the same run.
     Bench(bench::Options),
 }
@@ -40,6 +43,7 @@ fn main() -> Result<()> {
         Task::Test(options) => test::run(&options),
         Task::Kills(options) => test::kills(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Sim(options) => sim::run(&options),
         Task::Bench(options) => bench::run(&options),
     }
 }

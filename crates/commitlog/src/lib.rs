@@ -10,11 +10,15 @@ pub mod groups;
 pub mod log;
 mod own_topic;
 mod partitioner;
+#[cfg(feature = "planted")]
+pub mod planted;
+#[cfg(not(feature = "planted"))]
+mod planted;
 pub mod record;
 pub mod topic;
 pub mod transactions;
 
-pub use embedded::{EmbeddedLog, LogSettings};
+pub use embedded::{EmbeddedLog, LogSettings, Steps};
 pub use log::{
     Aborted, ActiveProducer, Append, Appended, Bounds, CompactionStats, EpochEnd, Isolation, Log, OffsetAt,
     PartitionCompaction, Slice, Subscription, TimeQuery, TopicSpec, partitions, wait_beyond,

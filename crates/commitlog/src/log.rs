@@ -17,6 +17,11 @@
 //! * LOG-5: a committed reader sees all of a committed transaction in a partition, and nothing of one that is open or aborted.
 //! * LOG-6: compaction keeps the last value per key, and moves no record ([`crate::compaction`]). Offsets are dense as they
 //!   are given; where a topic is compacted, records that later ones have replaced leave holes.
+//! * LOG-7: no producer id is given twice, and once there is a topic the log's identity stays.
+//! * LOG-8: damage to what was on disk is reported with its place; a batch is served whole, where it was, or not at all. (What
+//!   it holds its own checksum tells, at which clients look.)
+//! * LOG-9: whatever a crash left, the next start opens it.
+//! * LOG-10: a topic that was made is there after any crash, one that was deleted stays away.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

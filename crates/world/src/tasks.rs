@@ -25,11 +25,20 @@ pub struct Tasks {
     tracker: TaskTracker,
     /// The runtime all this was made on, if it was.
     home: Option<Handle>,
+    /// Blocking work shares the one thread there is.
+    is_stepped: bool,
 }
 
 impl Tasks {
     pub fn new() -> Self {
-        Self { stop: CancellationToken::new(), tracker: TaskTracker::new(), home: Handle::try_current().ok() }
+        let (stop, tracker, home) = (CancellationToken::new(), TaskTracker::new(), Handle::try_current().ok());
+        Self { stop, tracker, home, is_stepped: false }
+    }
+
+    /// Tasks of a simulated world: everything takes turns on the one thread of the current runtime, blocking work too, so that
+    /// what comes after what is that runtime's decision and not the machine's.
+    pub fn stepped() -> Self {
+        Self { is_stepped: true, ..Self::new() }
     }
 
     /// Runs `task` on the runtime these tasks were made on, whoever asks: what a query starts outlives it, and must not
@@ -59,6 +68,12 @@ impl Tasks {
                 TaskKind::Background => task.await,
             }
         }))
+    }
+
+    /// Runs `step`, which waits for the disk, where waiting harms nobody. It runs to its end whether or not somebody waits.
+    #[expect(clippy::disallowed_methods, reason = "this is where tasks come from")]
+    pub fn blocking<T: Send + 'static>(&self, step: impl FnOnce() -> T + Send + 'static) -> tokio::task::JoinHandle<T> {
+        if self.is_stepped { tokio::spawn(async move { step() }) } else { tokio::task::spawn_blocking(step) }
     }
 
     /// A thread for blocking work that lasts as long as the node.

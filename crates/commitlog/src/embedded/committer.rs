@@ -26,12 +26,13 @@ pub(crate) fn run(shared: &Shared, mut wal: Wal) {
         if shared.abandoned.load(Ordering::Acquire) {
             return;
         }
-        commit(shared, &mut wal, items.drain(..).collect());
+        commit(shared, &mut wal, &mut items);
     }
 }
 
-/// Makes a group durable: large shares of few segments in place, the rest by logging it, file by file.
-fn commit(shared: &Shared, wal: &mut Wal, mut group: VecDeque<Item>) {
+/// Makes a group durable: large shares of few segments in place, the rest by logging it, file by file. Leaves `items` empty.
+pub(crate) fn commit(shared: &Shared, wal: &mut Wal, items: &mut Vec<Item>) {
+    let mut group: VecDeque<_> = items.drain(..).collect();
     let mut moved = Vec::new();
     drop_dead(shared, &mut group);
     // After a failure of the log, what it may hold must be declared void before anything else takes its place.
@@ -180,7 +181,9 @@ fn fail_all(shared: &Shared, group: &mut VecDeque<Item>, error: &Error) {
             let from = core.high_watermark;
             core.cut(from, error);
         }
-        if let Err(error) = partition.cut_files(&mut files, &shared.open_files) {
+        // A checkpoint may have brought to disk what is cut now: the cut must be there, too, before anybody is told.
+        let cut = partition.cut_files(&mut files, &shared.open_files);
+        if let Err(error) = cut.and_then(|()| partition.sync_cut(&shared.open_files)) {
             tracing::error!(partition = %partition.name, %error, "cannot cut what failed; tried again before the next append");
             files.must_cut();
         }

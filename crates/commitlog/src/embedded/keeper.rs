@@ -16,29 +16,50 @@ const BACK_OFF: Duration = Duration::from_secs(1);
 
 /// Runs until told to stop.
 pub(crate) fn run(shared: &Shared) {
-    let now = || shared.world.clock.monotonic();
-    let (mut checked, mut retained, mut failed) = (now(), now(), None::<Duration>);
     let settings = &shared.settings;
     let patience = LOOK_EVERY.min(settings.checkpoint_interval).min(settings.retention_interval);
+    let mut keeper = Keeper::new(shared);
     while shared.keeper.wait(patience) {
+        keeper.look(shared);
+    }
+}
+
+/// When it last did what, by the monotonic clock.
+pub(crate) struct Keeper {
+    checked: Duration,
+    retained: Duration,
+    /// A checkpoint, unless one has succeeded since.
+    failed: Option<Duration>,
+}
+
+impl Keeper {
+    pub(crate) fn new(shared: &Shared) -> Self {
+        let now = shared.world.clock.monotonic();
+        Self { checked: now, retained: now, failed: None }
+    }
+
+    /// Does what is due.
+    pub(crate) fn look(&mut self, shared: &Shared) {
+        let now = || shared.world.clock.monotonic();
+        let settings = &shared.settings;
         if shared.wal.logged_bytes() > 0
             && let Err(error) = shared.wal.prepare_spare()
         {
             tracing::warn!(%error, "cannot prepare a file for the write-ahead log");
         }
-        let is_late = shared.bytes_since_checkpoint() > 0 && now() - checked >= settings.checkpoint_interval;
+        let is_late = shared.bytes_since_checkpoint() > 0 && now() - self.checked >= settings.checkpoint_interval;
         let due = shared.is_checkpoint_due() || is_late || shared.unsettled.load(Ordering::Acquire);
-        if due && failed.is_none_or(|at| now() - at >= BACK_OFF) {
+        if due && self.failed.is_none_or(|at| now() - at >= BACK_OFF) {
             match checkpoint(shared) {
-                Ok(()) => (checked, failed) = (now(), None),
+                Ok(()) => (self.checked, self.failed) = (now(), None),
                 Err(error) => {
                     tracing::error!(%error, "checkpoint failed and will be tried again");
-                    failed = Some(now());
+                    self.failed = Some(now());
                 }
             }
         }
-        let report = if now() - retained >= settings.retention_interval {
-            retained = now();
+        let report = if now() - self.retained >= settings.retention_interval {
+            self.retained = now();
             retain(shared)
         } else {
             remove_below_start(shared)

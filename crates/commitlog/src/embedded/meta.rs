@@ -38,7 +38,12 @@ impl Meta {
         let path = layout.meta();
         let failed = |error: std::io::Error| Error::io(format!("cannot use {}", path.display()), &error);
         let stored = match world.disk.read(&path).map_err(failed)? {
-            Some(bytes) if !bytes.is_empty() => {
+            // Torn before it was first persisted: nothing in the log depends on it yet.
+            Some(bytes) if bytes.first() != Some(&b'{') && !world.disk.exists(&layout.topics()) => {
+                world.disk.remove_file(&path).map_err(failed)?;
+                Self::fresh(world)
+            }
+            Some(bytes) => {
                 let stored: Stored = serde_json::from_slice(&bytes).map_err(|error| {
                     Error::new(CORRUPT, format!("{} is damaged", path.display())).detail(error.to_string())
                 })?;
@@ -48,10 +53,7 @@ impl Meta {
                 }
                 stored
             }
-            _ => {
-                let id = u128::from(world.random.u64()) << 64 | u128::from(world.random.u64());
-                Stored { version: FORMAT_VERSION, cluster_id: base64url(id), next_producer_id: 0 }
-            }
+            None => Self::fresh(world),
         };
         let ids = Ids { next: stored.next_producer_id, reserved: stored.next_producer_id, durable: false };
         let meta = Self { path, cluster_id: stored.cluster_id, ids: Mutex::new(ids) };
@@ -61,6 +63,11 @@ impl Meta {
                 .map_err(|error| Error::io(format!("cannot write {}", meta.path.display()), &error))?;
         }
         Ok(meta)
+    }
+
+    fn fresh(world: &World) -> Stored {
+        let id = u128::from(world.random.u64()) << 64 | u128::from(world.random.u64());
+        Stored { version: FORMAT_VERSION, cluster_id: base64url(id), next_producer_id: 0 }
     }
 
     /// Makes sure that the log keeps its identity whatever happens. Waits for the disk the first time.

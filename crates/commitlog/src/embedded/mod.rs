@@ -33,6 +33,7 @@ mod partition;
 mod queue;
 mod settings;
 mod shared;
+mod steps;
 mod topics;
 mod wal;
 mod writer;
@@ -54,9 +55,10 @@ use model::{
 };
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot, watch};
-use world::{DiskLock, World};
+use world::{DiskLock, Tasks, World};
 
 pub use settings::LogSettings;
+pub use steps::Steps;
 
 use self::{
     core::{Admission, check_batch},
@@ -76,16 +78,37 @@ const REFUSED_AT_BUDGETS: usize = 4;
 /// lost, and the next start recovers.
 pub struct EmbeddedLog {
     shared: Arc<Shared>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Until it is closed.
+    drivers: Mutex<Option<Drivers>>,
     /// Keeps other nodes out.
     lock: Mutex<Option<DiskLock>>,
+}
+
+/// Who does what the log's threads are for.
+enum Drivers {
+    Threads(Vec<JoinHandle<()>>),
+    Steps(Arc<Steps>),
+}
+
+impl Drivers {
+    /// Waits until what is queued is written. Nothing more comes into the queue.
+    fn finish(self) -> Result<()> {
+        match self {
+            Drivers::Threads(threads) => threads
+                .into_iter()
+                .try_for_each(|thread| thread.join().map_err(|_| Error::internal("a thread of the log has panicked"))),
+            Drivers::Steps(steps) => {
+                while steps.write() || steps.commit() {}
+                Ok(())
+            }
+        }
+    }
 }
 
 impl EmbeddedLog {
     /// Opens the log in `dir`, making it if it is not there.
     pub async fn open(dir: &Path, settings: LogSettings, world: World) -> Result<Arc<EmbeddedLog>> {
-        let dir = dir.to_owned();
-        let opened = blocking(move || open::open(&dir, settings, world)).await?;
+        let opened = Self::opened(dir, settings, world).await?;
         let shared = opened.shared;
         let tasks = shared.world.tasks.clone();
         let thread = |name: &str, body: Box<dyn FnOnce(&Shared) + Send>| {
@@ -102,23 +125,38 @@ impl EmbeddedLog {
             thread("log-keeper", Box::new(keeper::run)),
             thread("log-compactor", Box::new(compactor::run)),
         ];
-        Ok(Arc::new(Self { shared, threads: Mutex::new(threads), lock: Mutex::new(Some(opened.lock)) }))
+        Ok(Self::driven(shared, Drivers::Threads(threads), opened.lock))
+    }
+
+    /// The same without threads: what they would do is done when [`Steps`] are taken, and not before.
+    pub async fn open_stepped(
+        dir: &Path,
+        settings: LogSettings,
+        world: World,
+    ) -> Result<(Arc<EmbeddedLog>, Arc<Steps>)> {
+        let opened = Self::opened(dir, settings, world).await?;
+        let steps = Arc::new(Steps::new(opened.shared.clone(), opened.wal));
+        Ok((Self::driven(opened.shared, Drivers::Steps(steps.clone()), opened.lock), steps))
+    }
+
+    async fn opened(dir: &Path, settings: LogSettings, world: World) -> Result<open::Opened> {
+        let (dir, tasks) = (dir.to_owned(), world.tasks.clone());
+        blocking(&tasks, move || open::open(&dir, settings, world)).await
+    }
+
+    fn driven(shared: Arc<Shared>, drivers: Drivers, lock: DiskLock) -> Arc<Self> {
+        Arc::new(Self { shared, drivers: Mutex::new(Some(drivers)), lock: Mutex::new(Some(lock)) })
     }
 
     /// Takes no more appends, writes what is queued and leaves everything so that the next start has nothing to scan.
     pub async fn close(&self) -> Result<()> {
-        let threads = std::mem::take(&mut *self.threads.lock());
-        if threads.is_empty() {
-            return Ok(());
-        }
+        let Some(drivers) = self.drivers.lock().take() else { return Ok(()) };
         let shared = self.shared.clone();
-        let closed = blocking(move || {
+        let closed = blocking(&self.shared.world.tasks, move || {
             shared.appends.close();
             shared.keeper.stop();
             shared.compactor.stop();
-            for thread in threads {
-                thread.join().map_err(|_| Error::internal("a thread of the log has panicked"))?;
-            }
+            drivers.finish()?;
             keeper::empty_graveyard(&shared, Duration::ZERO);
             checkpoint::close(&shared)
         })
@@ -130,7 +168,7 @@ impl EmbeddedLog {
     /// Runs retention now instead of when it is due.
     pub async fn retain(&self) -> Result<()> {
         let shared = self.shared.clone();
-        blocking(move || {
+        blocking(&self.shared.world.tasks, move || {
             keeper::retain(&shared)?;
             keeper::empty_graveyard(&shared, shared.settings.file_delete_delay);
             Ok(())
@@ -141,7 +179,7 @@ impl EmbeddedLog {
     /// Compacts what is worth it now instead of when it is due, as fast as it goes.
     pub async fn compact(&self) -> Result<()> {
         let shared = self.shared.clone();
-        blocking(move || {
+        blocking(&self.shared.world.tasks, move || {
             compactor::compact(&shared, false)?;
             keeper::empty_graveyard(&shared, shared.settings.file_delete_delay);
             Ok(())
@@ -152,7 +190,7 @@ impl EmbeddedLog {
     /// Brings everything complete to disk now and frees the write-ahead log.
     pub async fn checkpoint(&self) -> Result<()> {
         let shared = self.shared.clone();
-        blocking(move || checkpoint::checkpoint(&shared)).await
+        blocking(&self.shared.world.tasks, move || checkpoint::checkpoint(&shared)).await
     }
 
     /// Gives a batch its place. What comes out of the receiver says when it is durable.
@@ -228,9 +266,11 @@ impl Drop for EmbeddedLog {
         self.shared.appends.close();
         self.shared.keeper.stop();
         self.shared.compactor.stop();
-        for thread in self.threads.get_mut().drain(..) {
-            // A panic there has been reported where it happened.
-            let _ = thread.join();
+        if let Some(Drivers::Threads(threads)) = self.drivers.get_mut().take() {
+            for thread in threads {
+                // A panic there has been reported where it happened.
+                let _ = thread.join();
+            }
         }
     }
 }
@@ -255,15 +295,16 @@ impl Log for EmbeddedLog {
 
     async fn create_topic(&self, spec: TopicSpec, validate_only: bool) -> Result<Arc<Topic>> {
         let shared = self.shared.clone();
-        blocking(move || topics::create(&shared, spec, validate_only)).await
+        blocking(&self.shared.world.tasks, move || topics::create(&shared, spec, validate_only)).await
     }
 
     async fn delete_topic(&self, name: &str) -> Result<()> {
         let (shared, name) = (self.shared.clone(), name.to_owned());
-        let left = blocking(move || topics::delete(&shared, &name)).await?;
+        let left = blocking(&self.shared.world.tasks, move || topics::delete(&shared, &name)).await?;
         let shared = self.shared.clone();
         // Nobody needs to wait for this; what a crash leaves is removed at the next start.
-        drop(tokio::task::spawn_blocking(move || {
+        let tasks = shared.world.tasks.clone();
+        drop(tasks.blocking(move || {
             if let Err(error) = shared.world.disk.remove_dir_all(&left) {
                 tracing::warn!(dir = %left.display(), %error, "cannot remove a deleted topic; tried again at the next start");
             }
@@ -273,12 +314,13 @@ impl Log for EmbeddedLog {
 
     async fn create_partitions(&self, name: &str, total: i32, validate_only: bool) -> Result<()> {
         let (shared, name) = (self.shared.clone(), name.to_owned());
-        blocking(move || topics::create_partitions(&shared, &name, total, validate_only)).await
+        blocking(&self.shared.world.tasks, move || topics::create_partitions(&shared, &name, total, validate_only))
+            .await
     }
 
     async fn alter_topic(&self, name: &str, overrides: BTreeMap<String, String>, validate_only: bool) -> Result<()> {
         let (shared, name) = (self.shared.clone(), name.to_owned());
-        blocking(move || {
+        blocking(&self.shared.world.tasks, move || {
             if topics::alter(&shared, &name, overrides, validate_only)? {
                 checkpoint::checkpoint(&shared)?;
             }
@@ -289,7 +331,7 @@ impl Log for EmbeddedLog {
 
     async fn set_topic_defaults(&self, defaults: BTreeMap<String, String>, validate_only: bool) -> Result<()> {
         let shared = self.shared.clone();
-        blocking(move || topics::set_defaults(&shared, &defaults, validate_only)).await
+        blocking(&self.shared.world.tasks, move || topics::set_defaults(&shared, &defaults, validate_only)).await
     }
 
     fn append(&self, to: &TopicPartition, batch: Bytes, how: Append) -> BoxFuture<'static, Result<Appended>> {
@@ -402,7 +444,7 @@ impl Log for EmbeddedLog {
 
     async fn new_producer_id(&self) -> Result<ProducerId> {
         let shared = self.shared.clone();
-        blocking(move || shared.meta.new_producer_id(&*shared.world.disk)).await
+        blocking(&self.shared.world.tasks, move || shared.meta.new_producer_id(&*shared.world.disk)).await
     }
 
     fn cluster_id(&self) -> &str {
@@ -417,13 +459,13 @@ impl EmbeddedLog {
         step: impl FnOnce(&Partition, &Shared) -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let shared = self.shared.clone();
-        blocking(move || step(&partition, &shared)).await
+        blocking(&self.shared.world.tasks, move || step(&partition, &shared)).await
     }
 }
 
 /// Runs `step`, which waits for the disk, where waiting harms nobody.
-async fn blocking<T: Send + 'static>(step: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    match tokio::task::spawn_blocking(step).await {
+async fn blocking<T: Send + 'static>(tasks: &Tasks, step: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    match tasks.blocking(step).await {
         Ok(result) => result,
         Err(error) => Err(Error::internal("a step of the log did not end").detail(error.to_string())),
     }

@@ -108,6 +108,12 @@ impl<T> Queue<T> {
         self.filled.notify_one();
     }
 
+    /// Takes everything there is, without waiting; `false` if there is nothing.
+    pub(crate) fn try_take(&self, into: &mut Vec<T>) -> bool {
+        std::mem::swap(&mut self.state.lock().items, into);
+        !into.is_empty()
+    }
+
     /// Takes everything there is, waiting for something; `false` once the queue is closed and empty.
     pub(crate) fn take(&self, into: &mut Vec<T>) -> bool {
         let mut state = self.state.lock();

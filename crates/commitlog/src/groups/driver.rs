@@ -1,7 +1,7 @@
 //! The coordinator at work: questions in, records out, timers kept.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
@@ -40,7 +40,7 @@ pub struct Groups {
 
 struct State {
     core: GroupCoordinator,
-    waiting: HashMap<ReplyId, oneshot::Sender<Answer>>,
+    waiting: BTreeMap<ReplyId, oneshot::Sender<Answer>>,
     next_reply: u64,
     /// Tells whether the core has seen the topics as they are.
     topics: watch::Receiver<u64>,
@@ -76,7 +76,7 @@ impl Groups {
         topics.mark_changed();
         core.replayed(now(&world), topics_seen(&*log));
         let (written, outcomes) = mpsc::unbounded_channel();
-        let state = State { core, waiting: HashMap::new(), next_reply: 0, topics };
+        let state = State { core, waiting: BTreeMap::new(), next_reply: 0, topics };
         let (settings, state) = (RwLock::new(Arc::new(settings)), Mutex::new(state));
         let groups = Arc::new(Self { log, world, settings, place, state, written, timers: Notify::new() });
         groups.forget_gone_topics();
@@ -326,8 +326,9 @@ impl Groups {
     async fn hear_outcomes(self: Arc<Self>, mut outcomes: mpsc::UnboundedReceiver<Outcome>) {
         loop {
             let outcome = tokio::select! {
-                outcome = outcomes.recv() => outcome,
+                biased;
                 () = self.world.tasks.stopping() => return,
+                outcome = outcomes.recv() => outcome,
             };
             match outcome {
                 Some(Outcome::Write { id, append }) => {
@@ -355,9 +356,10 @@ impl Groups {
             let deadline = self.state.lock().core.next_deadline();
             let wait = deadline.saturating_sub(self.world.clock.monotonic()).min(Duration::from_secs(3600));
             tokio::select! {
+                biased;
+                () = self.world.tasks.stopping() => return,
                 () = tokio::time::sleep(wait) => self.step(&mut self.state.lock(), Event::Tick),
                 () = self.timers.notified() => {}
-                () = self.world.tasks.stopping() => return,
             }
         }
     }
@@ -370,8 +372,9 @@ impl Groups {
         let mut known = identities(&*self.log);
         loop {
             tokio::select! {
-                changed = changed.changed() => if changed.is_err() { return },
+                biased;
                 () = self.world.tasks.stopping() => return,
+                changed = changed.changed() => if changed.is_err() { return },
             }
             let current = identities(&*self.log);
             for (name, _) in known.difference(&current).filter(|(name, _)| name.as_str() != OFFSETS_TOPIC) {

@@ -13,6 +13,7 @@
 //! What holds at any time:
 //! * TXN-1: a decision that was told is on disk, and its markers follow whatever dies when.
 //! * TXN-2: no batch is taken for a transaction that has been decided, and none from a producer that has been fenced.
+//! * TXN-3: every start of a producer gets an identity above all that were told before.
 
 mod coordinator;
 pub mod core;

@@ -13,7 +13,7 @@
 //! before `end` is in its segment files and on disk, the last of it ending at `position` of the segment with base offset
 //! `segment`; entries of the write-ahead log before `lsn` are not needed.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Buf, BufMut};
 use model::{Offset, PartitionId, ProducerId, TimestampMs, TopicId};
@@ -34,7 +34,7 @@ const VERSION_WITHOUT_TRANSACTIONS: u32 = 1;
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Checkpoint {
     pub(crate) lsn: Lsn,
-    pub(crate) partitions: HashMap<(TopicId, PartitionId), Saved>,
+    pub(crate) partitions: BTreeMap<(TopicId, PartitionId), Saved>,
 }
 
 /// A partition in a checkpoint.
@@ -118,7 +118,7 @@ impl Checkpoint {
         if ![VERSION, VERSION_WITHOUT_COMPACTION, VERSION_WITHOUT_TRANSACTIONS].contains(&version) {
             return None;
         }
-        let mut checkpoint = Self { lsn: i64_of(&mut rest)? as u64, partitions: HashMap::new() };
+        let mut checkpoint = Self { lsn: i64_of(&mut rest)? as u64, partitions: BTreeMap::new() };
         for _ in 0..u32_of(&mut rest)? {
             let key = (TopicId::from_bytes(take(&mut rest)?), u32_of(&mut rest)? as i32);
             let (log_start, end) = (i64_of(&mut rest)?, i64_of(&mut rest)?);
@@ -143,7 +143,7 @@ impl Checkpoint {
                         log_append_time: i64_of(&mut rest)?,
                     });
                 }
-                producers.push((pid, Producer { batches, used_at }));
+                producers.push((pid, Producer::new(batches, used_at)));
             }
             let (mut begun, mut aborted) = (Vec::new(), Vec::new());
             if version != VERSION_WITHOUT_TRANSACTIONS {
@@ -197,7 +197,7 @@ mod tests {
             place: Place { segment: 7, position: 8 },
             since: 9,
             epochs: Epochs::restore(vec![(0, 0), (3, 4)]).expect("rising"),
-            producers: vec![(11, Producer { batches: [kept, kept].into(), used_at: 12 })],
+            producers: vec![(11, Producer::new([kept, kept].into(), 12))],
             begun: vec![(13, 14)],
             aborted: vec![Aborted { producer: 15, first: 16, last: 17 }],
             cleaned_to: 18,

@@ -3,7 +3,7 @@
 mod format;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, atomic::Ordering},
 };
 
@@ -19,6 +19,7 @@ use super::{
     partition::{Dirt, Partition},
     shared::Shared,
 };
+use crate::planted::{self, Bug};
 
 /// What the device is given at once: appends wait behind it.
 const SMALL_PIECE_BYTES: u64 = 64 << 10;
@@ -120,14 +121,21 @@ fn save(partition: &Partition) -> Option<Saved> {
     let core = partition.core.lock();
     let is_fresh = core.log_end == 0 && core.epochs.current() == 0;
     (!is_fresh).then(|| {
-        let (begun, aborted) = core.transactions.before(core.high_watermark);
+        let (begun, mut aborted) = core.transactions.before(core.high_watermark);
+        let mut producers: BTreeMap<_, _> = core.producers.before(core.high_watermark).collect();
+        if planted::is(Bug::AbortedForgotten) {
+            aborted.clear();
+        }
+        if planted::is(Bug::ProducersForgotten) {
+            producers.clear();
+        }
         Saved {
             log_start: core.log_start,
             end: core.high_watermark,
             place: core.place,
             since,
             epochs: core.epochs.clone(),
-            producers: core.producers.before(core.high_watermark).collect(),
+            producers: producers.into_iter().collect(),
             begun,
             aborted,
             cleaned_to,

@@ -245,7 +245,7 @@ impl Core {
         self.incarnation += 1;
         self.cuts.push(Cut { incarnation: self.incarnation, from, why: why.clone() });
         self.log_end = from;
-        self.producers.truncate(from);
+        self.producers.fail(from);
         self.transactions.cut(from);
         let dead = self.repeats.iter().position(|(end, _)| *end > from).unwrap_or(self.repeats.len());
         for (_, tell) in self.repeats.drain(dead..) {

@@ -12,6 +12,7 @@ use model::{
 
 use crate::{
     log::ActiveProducer,
+    planted::{self, Bug},
     record::{Header, NO_SEQUENCE, add_sequence},
 };
 
@@ -37,6 +38,15 @@ pub(crate) struct Producer {
     pub(crate) batches: VecDeque<Kept>,
     /// By the node's clock, not by the records'.
     pub(crate) used_at: TimestampMs,
+    /// All that it wrote has failed: epoch and sequence of the first of it, which has to come again before anything else. Not
+    /// durable: what was on its way behind it fails at the latest when the node ends.
+    pub(crate) failed: Option<(i16, i32)>,
+}
+
+impl Producer {
+    pub(crate) fn new(batches: VecDeque<Kept>, used_at: TimestampMs) -> Self {
+        Self { batches, used_at, failed: None }
+    }
 }
 
 pub(crate) enum Verdict {
@@ -51,12 +61,19 @@ impl Producers {
     /// Whether a batch follows what its producer wrote before.
     pub(crate) fn check(&self, header: &Header) -> Result<Verdict> {
         // Unknown, perhaps forgotten: any sequence may come.
-        let Some(last) = self.0.get(&header.producer_id).and_then(|producer| producer.batches.back()) else {
-            return Ok(Verdict::New);
+        let Some(producer) = self.0.get(&header.producer_id) else { return Ok(Verdict::New) };
+        let Some(last) = producer.batches.back() else {
+            return match producer.failed {
+                Some((epoch, sequence)) if header.producer_epoch == epoch && header.base_sequence != sequence => {
+                    let expected = format!("expected was {sequence}, which has failed");
+                    Err(out_of_order(header.producer_id, header.base_sequence, &expected))
+                }
+                _ => Ok(Verdict::New),
+            };
         };
         let pid = header.producer_id;
         let (first_sequence, last_sequence) = (header.base_sequence, header.last_sequence());
-        if header.producer_epoch < last.epoch {
+        if header.producer_epoch < last.epoch && !planted::is(Bug::OldEpochTaken) {
             return Err(Error::new(PRODUCER_EPOCH_OLD, format!("producer {pid} has been replaced by a newer one"))
                 .detail(format!("the batch has epoch {}, the newest is {}", header.producer_epoch, last.epoch)));
         }
@@ -94,9 +111,8 @@ impl Producers {
 
     /// Remembers a batch, which has been checked and has its offset. Of those without a sequence only a new epoch counts.
     pub(crate) fn note(&mut self, header: &Header, now: TimestampMs) {
-        let producer =
-            self.0.entry(header.producer_id).or_insert_with(|| Producer { batches: VecDeque::new(), used_at: now });
-        producer.used_at = now;
+        let producer = self.0.entry(header.producer_id).or_insert_with(|| Producer::new(VecDeque::new(), now));
+        (producer.used_at, producer.failed) = (now, None);
         let epoch = producer.batches.back().map(|last| last.epoch);
         if header.has_no_sequence() && epoch.is_some_and(|epoch| epoch >= header.producer_epoch) {
             return;
@@ -124,6 +140,17 @@ impl Producers {
         });
     }
 
+    /// Batches that end at `from` or beyond have failed. Of a producer that had no others it stays known where it has to begin
+    /// again: were the next one taken in its place, it would pass for a repetition when it comes.
+    pub(crate) fn fail(&mut self, from: Offset) {
+        for producer in self.0.values_mut() {
+            while let Some(kept) = producer.batches.pop_back_if(|kept| kept.last_offset >= from) {
+                producer.failed = (kept.first_sequence >= 0).then_some((kept.epoch, kept.first_sequence));
+            }
+        }
+        self.0.retain(|_, producer| !producer.batches.is_empty() || producer.failed.is_some());
+    }
+
     /// Forgets producers that have been idle since `before`, unless they are needed.
     pub(crate) fn expire(&mut self, before: TimestampMs, is_needed: impl Fn(ProducerId) -> bool) {
         self.0.retain(|&pid, producer| producer.used_at >= before || is_needed(pid));
@@ -145,7 +172,7 @@ impl Producers {
                 producer.batches.iter().copied().filter(|kept| kept.last_offset < end).collect();
             let surplus = batches.len().saturating_sub(WINDOW);
             let batches: VecDeque<Kept> = batches.into_iter().skip(surplus).collect();
-            (!batches.is_empty()).then_some((pid, Producer { batches, used_at: producer.used_at }))
+            (!batches.is_empty()).then_some((pid, Producer::new(batches, producer.used_at)))
         })
     }
 

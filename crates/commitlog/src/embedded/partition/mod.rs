@@ -197,6 +197,11 @@ impl Partition {
         self.files.lock()
     }
 
+    /// Whether somebody holds the lock on files.
+    pub(crate) fn is_being_changed(&self) -> bool {
+        self.files.is_locked()
+    }
+
     pub(crate) fn segments(&self) -> Vec<Arc<Segment>> {
         self.segments.read().clone()
     }
@@ -229,6 +234,8 @@ impl Partition {
             }
         }
         self.set_segments(segments);
+        // A file that was made and never written to is no checkpoint's: its name may not be on disk, and is once it is used.
+        files.new_names = true;
         files.loaded = true;
         Ok(())
     }
@@ -370,6 +377,16 @@ impl Partition {
         Ok(())
     }
 
+    /// Brings to disk what [`Self::cut_files`] did.
+    pub(crate) fn sync_cut(&self, open: &OpenFiles) -> Result<()> {
+        if let Some(last) = self.active_segment() {
+            last.sync_now(open)?;
+        }
+        open.disk
+            .sync_dir(&self.dir)
+            .map_err(|error| Error::io(format!("cannot bring names in {} to disk", self.dir.display()), &error))
+    }
+
     /// What has been written since the last checkpoint, which is going to sync it.
     pub(crate) fn take_dirt(&self) -> Option<Dirt> {
         if !self.dirty.swap(false, Ordering::AcqRel) {
@@ -482,6 +499,9 @@ impl Partition {
                 segment.load_live(open)?;
             }
             if good > known {
+                // Its last node may have failed to sync it: then the system takes these bytes for clean, and has them in memory
+                // only. Written again they are brought to disk by the checkpoint that relies on them.
+                segment.rewrite_from(open, known)?;
                 files.dirty.push(segment.clone());
                 self.dirty.store(true, Ordering::Release);
             }

@@ -96,6 +96,21 @@ impl Partition {
         let (mut cut, mut next) = (0, from);
         while bytes.len() - cut >= HEADER_BYTES {
             let batch = header(&bytes[cut..], &segment, position + cut as u64)?;
+            // Offsets lie outside of the checksum that clients look at.
+            let follows = match (cut, segment.compacted) {
+                (0, None) => (batch.base_offset..batch.next_offset()).contains(&at),
+                (0, Some(_)) => batch.next_offset() > at,
+                (_, None) => batch.base_offset == next,
+                (_, Some(_)) => batch.base_offset >= next,
+            };
+            if !follows {
+                let found = format!("a batch of offsets {} to {}", batch.base_offset, batch.last_offset());
+                return Err(corrupt(
+                    segment.path(),
+                    position + cut as u64,
+                    format!("{found}, where {next} is expected"),
+                ));
+            }
             if batch.base_offset >= end || batch.size() > bytes.len() - cut {
                 break;
             }

@@ -314,12 +314,17 @@ impl Segment {
 
     /// Writes all batches once more over themselves, if the system may believe them to be on disk and they are not.
     pub(super) fn rewrite(self: &Arc<Self>, open: &OpenFiles) -> Result<()> {
-        if !self.synced.lock().failed {
-            return Ok(());
-        }
+        if self.synced.lock().failed { self.rewrite_from(open, 0) } else { Ok(()) }
+    }
+
+    /// Writes all batches from `position` on once more over themselves.
+    pub(super) fn rewrite_from(self: &Arc<Self>, open: &OpenFiles, position: u64) -> Result<()> {
         let file = self.file(open)?;
-        self.synced.lock().to = 0;
-        let mut scan = self.scan_from(open, 0, self.len())?;
+        {
+            let mut synced = self.synced.lock();
+            synced.to = synced.to.min(position);
+        }
+        let mut scan = self.scan_from(open, position, self.len())?;
         while let Some((position, header)) = scan.next()? {
             let batch = scan.batch(position, &header)?;
             if !header.crc_matches(batch) {

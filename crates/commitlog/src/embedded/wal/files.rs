@@ -14,6 +14,7 @@ use world::{Disk, DiskFile, OpenMode};
 use super::format::{ENTRY_HEADER_BYTES, Entry, FILE_HEADER_BYTES, FileHeader, Kind, Lsn};
 use crate::{
     embedded::{layout, partition::Stored},
+    planted::{self, Bug},
     record::HEADER_BYTES,
 };
 
@@ -213,10 +214,17 @@ impl Wal {
             Err(error) => {
                 // After a failed fsync nobody knows what is on disk: leave the file, say in the next one what does not
                 // count, and never use this one again.
-                self.void_from = self.void_from.min(first);
+                if !planted::is(Bug::FailedNotVoid) {
+                    self.void_from = self.void_from.min(first);
+                }
                 if let Some(current) = self.current.take()
                     && current.begin.is_none()
                 {
+                    // A node that ends before there is a next file leaves only this one to the next: what did reach it
+                    // shall not be found. If this fails, too, it may be.
+                    if let Err(error) = current.file.write_all_at(&[0; ENTRY_HEADER_BYTES], current.at) {
+                        tracing::warn!(%error, "what failed cannot be taken out of the write-ahead log");
+                    }
                     self.files.shared.lock().full.push_back(Full {
                         number: current.number,
                         end: self.next,
@@ -308,7 +316,9 @@ impl Wal {
         self.files.shared.lock().used = next;
         let failed = |what: &str, error: io::Error| Error::io(format!("cannot {what} the write-ahead log"), &error);
         current.file.write_parts_at(&slices, write_at).map_err(|error| failed("write", error))?;
-        current.file.sync_data().map_err(|error| failed("sync", error))?;
+        if !planted::is(Bug::ToldBeforeSync) {
+            current.file.sync_data().map_err(|error| failed("sync", error))?;
+        }
         current.at = at;
         self.files.shared.lock().logged_bytes += logged;
         Ok(count)

@@ -1,7 +1,7 @@
 //! One group: its data, its timers, and what others may see of it.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
@@ -24,11 +24,11 @@ pub(super) struct Group {
     pub(super) generation: i32,
     pub(super) protocol: Option<String>,
     pub(super) leader: Option<String>,
-    pub(super) members: HashMap<String, Member>,
+    pub(super) members: BTreeMap<String, Member>,
     /// Ids given by `MemberIdRequired`, and until when they are waited for.
-    pub(super) pending: HashMap<String, Duration>,
+    pub(super) pending: BTreeMap<String, Duration>,
     /// Member id of each static member, by instance id.
-    pub(super) instances: HashMap<String, String>,
+    pub(super) instances: BTreeMap<String, String>,
     pub(super) next_order: u64,
     pub(super) phase: Phase,
     pub(super) offsets: BTreeMap<(Arc<str>, PartitionId), OffsetEntry>,
@@ -117,9 +117,9 @@ impl Group {
             generation: 0,
             protocol: None,
             leader: None,
-            members: HashMap::new(),
-            pending: HashMap::new(),
-            instances: HashMap::new(),
+            members: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            instances: BTreeMap::new(),
             next_order: 0,
             phase: Phase::Nothing,
             offsets: BTreeMap::new(),
@@ -350,7 +350,7 @@ impl Group {
     }
 
     /// Topics the members read, if they said so in a way we understand, in the generation that began last.
-    pub(super) fn subscribed_topics(&self) -> Option<HashSet<Arc<str>>> {
+    pub(super) fn subscribed_topics(&self) -> Option<BTreeSet<Arc<str>>> {
         if let Some(consumer) = &self.consumer {
             return Some(consumer.subscribed_topics());
         }
@@ -358,7 +358,7 @@ impl Group {
             return None;
         }
         let protocol = self.protocol.as_deref()?;
-        let mut topics = HashSet::new();
+        let mut topics = BTreeSet::new();
         for member in self.members.values() {
             topics.extend(records::subscribed_topics(&member.metadata(protocol))?);
         }

@@ -1,6 +1,6 @@
 //! The way into a generation: joining, rebalancing, and the moment a generation begins.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     Answer, GroupCoordinator, Out, ReplyId, Write,
@@ -358,7 +358,7 @@ impl Group {
     pub(super) fn choose_protocol(&self) -> Option<String> {
         let members = self.members_in_order();
         let common = |name: &str| members.iter().all(|m| m.protocols.iter().any(|p| p.0 == name));
-        let mut votes: HashMap<&str, usize> = HashMap::new();
+        let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
         let mut candidates = Vec::new();
         for member in &members {
             if let Some((name, _)) = member.protocols.iter().find(|(name, _)| common(name)) {

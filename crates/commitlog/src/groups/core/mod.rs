@@ -15,7 +15,7 @@ mod tests;
 mod transactional;
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
@@ -165,7 +165,7 @@ impl Answer {
 
 /// All groups. See the module's documentation.
 pub struct GroupCoordinator {
-    groups: HashMap<Arc<str>, Group>,
+    groups: BTreeMap<Arc<str>, Group>,
     topics: TopicsSeen,
     /// Offsets of open transactions.
     open: transactional::Open,
@@ -181,7 +181,7 @@ struct Out {
     now: Now,
     effects: Vec<Effect>,
     /// Outcomes waited for.
-    writes: HashMap<WriteId, Write>,
+    writes: BTreeMap<WriteId, Write>,
     next_write: u64,
 }
 
@@ -261,8 +261,8 @@ impl Out {
 
 impl GroupCoordinator {
     pub fn new(settings: GroupSettings) -> Self {
-        let out = Out { settings, now: Now::default(), effects: Vec::new(), writes: HashMap::new(), next_write: 0 };
-        let (groups, topics, open) = (HashMap::new(), TopicsSeen::new(), HashMap::new());
+        let out = Out { settings, now: Now::default(), effects: Vec::new(), writes: BTreeMap::new(), next_write: 0 };
+        let (groups, topics, open) = (BTreeMap::new(), TopicsSeen::new(), BTreeMap::new());
         Self { groups, topics, open, timers: BTreeSet::new(), next_expiry: Duration::ZERO, out }
     }
 

@@ -1,6 +1,6 @@
 //! Committed offsets: written, shown once durable, forgotten in time.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use model::PartitionId;
@@ -122,7 +122,7 @@ impl GroupCoordinator {
         // Not known (yet): maybe.
         let in_doubt = !group.has_no_members();
         let subscribed = group.subscribed_topics();
-        let (mut results, mut lines, mut gone) = (Vec::new(), Vec::new(), HashSet::new());
+        let (mut results, mut lines, mut gone) = (Vec::new(), Vec::new(), BTreeSet::new());
         for (topic, partition) in partitions {
             if subscribed.as_ref().map_or(in_doubt, |topics| topics.contains(&topic)) {
                 results.push(Err(GroupError::SubscribedToTopic));

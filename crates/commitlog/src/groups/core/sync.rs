@@ -1,6 +1,6 @@
 //! The assignment: brought by the leader, stored, handed to everybody.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 
@@ -71,7 +71,7 @@ impl Group {
     }
 
     fn assign(&mut self, out: &mut Out, assignments: Vec<(String, Bytes)>) {
-        let mut assignments: HashMap<_, _> = assignments.into_iter().collect();
+        let mut assignments: BTreeMap<_, _> = assignments.into_iter().collect();
         for member in self.members.values_mut() {
             // Copied: the bytes would otherwise keep the whole request alive.
             member.assignment = assignments.remove(&member.id).map(|a| Bytes::copy_from_slice(&a)).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Offsets committed in transactions: durable at once, shown when the transaction commits (KIP-98, KIP-447).
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Offsets of open transactions, by producer.
-pub(super) type Open = HashMap<ProducerId, OpenOffsets>;
+pub(super) type Open = BTreeMap<ProducerId, OpenOffsets>;
 
 /// What a producer's open transaction will commit.
 pub(super) struct OpenOffsets {
@@ -116,7 +116,7 @@ impl GroupCoordinator {
     }
 
     /// Offsets of a group that open transactions may change.
-    pub(super) fn open_of(&self, group: &Arc<str>) -> HashSet<(Arc<str>, PartitionId)> {
+    pub(super) fn open_of(&self, group: &Arc<str>) -> BTreeSet<(Arc<str>, PartitionId)> {
         let places = self.open.values().flat_map(|open| open.offsets.keys()).filter(|place| place.0 == *group);
         places.map(|(_, topic, partition)| (topic.clone(), *partition)).collect()
     }

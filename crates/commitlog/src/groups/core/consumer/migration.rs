@@ -152,7 +152,7 @@ impl Group {
         let names: HashMap<TopicId, &Arc<str>> = topics.iter().map(|(name, (id, _))| (*id, name)).collect();
         self.generation = consumer.epoch;
         self.protocol_type = Some("consumer".to_owned());
-        let mut held: HashMap<String, Partitions> = HashMap::new();
+        let mut held: BTreeMap<String, Partitions> = BTreeMap::new();
         for (id, member) in consumer.members {
             let subscription = member.subscription;
             let Some(classic) = subscription.classic else { continue };

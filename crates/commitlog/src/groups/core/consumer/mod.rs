@@ -25,7 +25,7 @@ mod subscription;
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
@@ -58,9 +58,9 @@ pub(super) struct ConsumerGroup {
     pub(super) since_ms: TimestampMs,
     pub(super) members: BTreeMap<Arc<str>, Member>,
     /// Member id of each static member, by instance id.
-    instances: HashMap<String, Arc<str>>,
+    instances: BTreeMap<String, Arc<str>>,
     /// GRP-4: who holds a partition.
-    owners: HashMap<(TopicId, PartitionId), Arc<str>>,
+    owners: BTreeMap<(TopicId, PartitionId), Arc<str>>,
     /// Topics each regular expression in use stands for, by who looks at them.
     resolved: BTreeMap<String, BTreeMap<Option<Arc<str>>, Resolved>>,
     /// What is not written as it is now.

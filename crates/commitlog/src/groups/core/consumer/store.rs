@@ -1,7 +1,7 @@
 //! What is kept of a group in the log, and how it comes back.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -142,7 +142,7 @@ impl ConsumerGroup {
     /// After a replay: time starts anew, and what happened to topics meanwhile is caught up with.
     pub(in crate::groups::core) fn resume(&mut self, out: &Out, topics: &TopicsSeen, group: &str) {
         let step = Step { out, topics, group };
-        self.instances = HashMap::new();
+        self.instances = BTreeMap::new();
         for (id, member) in &mut self.members {
             member.session_until = step.now() + member.session_timeout(&out.settings, group);
             let timeout = member.subscription.rebalance_timeout;

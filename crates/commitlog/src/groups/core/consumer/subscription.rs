@@ -6,7 +6,7 @@
 //! What a member may not see its expression does not stand for, so another one whose rights go further reads it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
 };
@@ -133,7 +133,7 @@ impl ConsumerGroup {
 
     pub(super) fn forget_unused_regexes(&mut self) {
         if !self.resolved.is_empty() {
-            let used: HashSet<_> =
+            let used: BTreeSet<_> =
                 self.members.values().filter_map(|m| Some((m.subscription.pattern()?, m.viewer_name()))).collect();
             for (pattern, by_viewer) in &mut self.resolved {
                 by_viewer.retain(|name, _| used.contains(&(pattern, name.clone())));
@@ -167,7 +167,7 @@ impl ConsumerGroup {
     }
 
     /// Everything anybody in the group subscribed to.
-    pub(in crate::groups::core) fn subscribed_topics(&self) -> HashSet<Arc<str>> {
+    pub(in crate::groups::core) fn subscribed_topics(&self) -> BTreeSet<Arc<str>> {
         self.subscribers().into_iter().flat_map(|member| self.topics_of(member)).cloned().collect()
     }
 

@@ -33,7 +33,7 @@ struct Bench {
     now: Now,
     topics: TopicsSeen,
     next_reply: u64,
-    answers: HashMap<ReplyId, Answer>,
+    answers: BTreeMap<ReplyId, Answer>,
     log: Records,
     /// Writes are durable only when the test says so.
     hold: bool,
@@ -55,7 +55,7 @@ impl Bench {
             now,
             topics: topics(sizes),
             next_reply: 0,
-            answers: HashMap::new(),
+            answers: BTreeMap::new(),
             log: Vec::new(),
             hold: false,
             held: Vec::new(),
@@ -90,7 +90,7 @@ impl Bench {
     /// GRP-4, and that the books about it are right.
     fn check(&self) {
         let Some(consumer) = self.core.groups.get(GROUP).and_then(|g| g.consumer.as_ref()) else { return };
-        let mut owners = HashMap::new();
+        let mut owners = BTreeMap::new();
         for (member, state) in &consumer.members {
             for place in state.progress.held() {
                 assert!(owners.insert(*place, member.clone()).is_none(), "GRP-4: {place:?} is held twice");

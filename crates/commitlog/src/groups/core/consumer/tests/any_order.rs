@@ -188,7 +188,7 @@ impl World {
     /// What clients really hold, of those the coordinator has not given up: no partition twice.
     fn check(&self) {
         let consumer = self.bench.core.groups.get(GROUP).and_then(|g| g.consumer.as_ref());
-        let mut owners: HashMap<_, &str> = HashMap::new();
+        let mut owners: BTreeMap<_, &str> = BTreeMap::new();
         for client in &self.clients {
             let Some(member) = consumer.and_then(|c| c.members.get(client.id.as_str())) else { continue };
             for place in &client.owned {
