@@ -30,7 +30,8 @@ fn every(size: i32) -> Partitions {
 }
 
 fn assignment(partitions: &Partitions) -> Bytes {
-    let names: HashMap<_, _> = partitions.iter().map(|(id, _)| (*id, named((id.as_u128() - 100) as u8))).collect();
+    let names: std::collections::HashMap<_, _> =
+        partitions.iter().map(|(id, _)| (*id, named((id.as_u128() - 100) as u8))).collect();
     let mut named: BTreeMap<&str, Vec<PartitionId>> = BTreeMap::new();
     for (topic, partition) in partitions {
         named.entry(&names[topic]).or_default().push(*partition);
