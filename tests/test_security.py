@@ -115,3 +115,29 @@ def test_the_command_line_comes_in_with_a_file_that_kafkas_tools_take(guarded, t
         refused = run(wrong, "topics", "ls")
         assert refused.returncode == 1 and "LH0012" in refused.stderr and told in refused.stderr, refused.stderr
         assert "secret" not in refused.stderr and "guess" not in refused.stderr
+
+
+def test_a_topic_can_be_one_users_alone_to_write_to(guarded):
+    """`GRANT WRITE … EXCLUSIVE`: not even a super user or SQL writes beside, until it is taken away."""
+    node = guarded
+    root = AdminClient(as_user(node, "root", "secret", "PLAIN"))
+    root.create_topics([NewTopic("ledger", 1, 1)])["ledger"].result(30)
+    ann = UserScramCredentialUpsertion("ann", ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), b"pw")
+    root.alter_user_scram_credentials([ann])["ann"].result(30)
+    assert write(as_user(node, "root", "secret"), "ledger", b'{"id": 1}') is None
+    node.sql("GRANT WRITE ON TOPIC ledger TO ann EXCLUSIVE")
+    for again in range(2):
+        assert write(as_user(node, "ann", "pw"), "ledger", b'{"id": 2}') is None
+        assert write(as_user(node, "root", "secret"), "ledger", b'{"id": 3}') == KafkaError.TOPIC_AUTHORIZATION_FAILED
+        with pytest.raises(SqlError) as refused:
+            node.sql("INSERT INTO ledger (id) VALUES (4)")
+        assert refused.value.code == "LH0606", refused.value
+        if not again:
+            node.kill()
+            node.start()
+    with pytest.raises(SqlError) as refused:
+        node.sql("REVOKE WRITE ON TOPIC ledger FROM bob")
+    assert refused.value.code == "LH0607"
+    node.sql("REVOKE WRITE ON TOPIC ledger FROM ann")
+    assert write(as_user(node, "root", "secret"), "ledger", b'{"id": 5}') is None
+    assert node.sql("SELECT id FROM ledger ORDER BY id") == [[1], [2], [2], [5]]

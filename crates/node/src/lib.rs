@@ -73,6 +73,7 @@ impl Node {
         if settings.has(Role::Broker) {
             let broker = roles::broker::start(&settings, &house).await?;
             addresses.kafka = Some(broker.addr);
+            house.engine.keep_rules(broker.security());
             metrics.push(roles::broker::metrics(broker));
             metrics.push(roles::broker::compaction_metrics(house.log.clone()));
         }

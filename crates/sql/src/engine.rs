@@ -2,7 +2,7 @@
 
 use std::{
     num::NonZeroUsize,
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
 };
 
 use catalog::Catalog;
@@ -19,6 +19,7 @@ use datafusion::{
 use files::Files;
 use lake::{Lake, registry::RegistryStore};
 use model::{Error, Result, TableName};
+use security::Security;
 use tables::Tables;
 use world::World;
 
@@ -47,6 +48,8 @@ pub struct Engine {
     pub(crate) parts: EngineParts,
     pub(crate) workers: Workers,
     base: SessionContext,
+    /// Rules, once the door that keeps them is open.
+    security: OnceLock<Arc<Security>>,
 }
 
 impl Engine {
@@ -74,8 +77,17 @@ impl Engine {
             let base = SessionContext::new_with_state(state);
             base.register_catalog(CATALOG, Arc::new(Zones::new(engine.clone(), parts.catalog.clone())));
             crate::functions::register(&base);
-            Self { parts, workers, base }
+            Self { parts, workers, base, security: OnceLock::new() }
         }))
+    }
+
+    /// Rules to ask and to make from now on. The first who says so counts.
+    pub fn keep_rules(&self, security: Arc<Security>) {
+        let _first = self.security.set(security);
+    }
+
+    pub(crate) fn security(&self) -> Option<&Arc<Security>> {
+        self.security.get()
     }
 
     /// A session of one client.

@@ -6,6 +6,7 @@ mod delete;
 mod explain;
 mod export;
 pub(crate) mod files;
+mod grant;
 mod insert;
 mod publish;
 mod query;
@@ -113,6 +114,7 @@ impl<'a> Run<'a> {
             Statement::AddColumns { table, columns, if_not_exists } => {
                 self.add_columns(table, columns, *if_not_exists).await
             }
+            Statement::OneWriter { topic, user, is_granted } => self.one_writer(topic, user, *is_granted).await,
             Statement::Show(show) => self.show(show).await,
             Statement::Describe { name, extended } => self.describe_relation(name, *extended).await,
             Statement::Maintain { verb, table } => self.maintain(verb, table).await,

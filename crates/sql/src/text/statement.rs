@@ -37,6 +37,12 @@ pub(crate) enum Statement {
         columns: Vec<Declared>,
         if_not_exists: bool,
     },
+    /// `GRANT WRITE ON TOPIC t TO user EXCLUSIVE`; `REVOKE WRITE ON TOPIC t FROM user` takes it away.
+    OneWriter {
+        topic: Name,
+        user: Ident,
+        is_granted: bool,
+    },
     Show(Show),
     Describe {
         name: Name,

@@ -169,7 +169,7 @@ fn what_is_not_offered_is_refused_by_name() {
         "GRANT SELECT ON t TO me",
         expect![[r#"
         LH0508 GRANT is not offered
-        hint: access control is not part of this release"#]],
+        hint: `GRANT WRITE ON TOPIC t TO user EXCLUSIVE` is; `kafka-acls` makes all other rules"#]],
     );
     check(
         "DROP SCHEMA a CASCADE",

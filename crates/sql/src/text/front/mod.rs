@@ -5,6 +5,7 @@
 
 mod copy;
 mod define;
+mod grant;
 mod session;
 mod tokens;
 mod words;
@@ -176,7 +177,7 @@ fn statement(tokens: &[TokenWithSpan]) -> Read<Statement> {
         }
         "TRUNCATE" => return Err(unsupported("TRUNCATE", "DELETE FROM name empties a table")),
         "MERGE" => return Err(unsupported("MERGE", "use UPDATE, DELETE and INSERT")),
-        "GRANT" | "REVOKE" => return Err(unsupported(first, "access control is not part of this release")),
+        "GRANT" | "REVOKE" => grant::writer(&mut p, first == "GRANT")?,
         "LISTEN" | "NOTIFY" | "UNLISTEN" | "LOCK" | "CALL" | "DO" | "COMMENT" | "CLUSTER" | "REINDEX" | "REFRESH"
         | "DEFINE" | "UNDEFINE" | "ASSERT" | "RUN" | "ATTACH" | "DETACH" | "INSTALL" | "LOAD" | "PRAGMA" | "KILL"
         | "MSCK" | "REPLACE" | "EXPORT" | "IMPORT" | "CACHE" | "UNCACHE" | "REPAIR" => {
