@@ -4,10 +4,11 @@ import socket
 import struct
 import time
 
+import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from conftest import eventually
+from conftest import SqlError, eventually
 
 
 def topic(node, name, partitions=1, **config):
@@ -119,3 +120,21 @@ def test_members_of_the_consumer_protocol_share_the_partitions(make_node):
     first.close()
     eventually(lambda: second.poll(0.1) or len(second.assignment()) == 6, seconds=60)
     second.close()
+
+
+def test_sql_leaves_alone_what_lakehead_keeps(node):
+    """Offsets, rules and the like: no door makes, writes or removes their topics."""
+    topic(node, "committed")
+    consumer = Consumer({"bootstrap.servers": node.kafka, "group.id": "keeper"})
+    consumer.commit(offsets=[TopicPartition("committed", 0, 0)], asynchronous=False)
+    consumer.close()
+    for statement in (
+        'DROP TOPIC "__consumer_offsets"',
+        'DROP STREAM "__consumer_offsets" DELETE TOPIC',
+        "INSERT INTO \"__consumer_offsets\" (value) VALUES ('forged')",
+        "CREATE STREAM mine (a VARCHAR) WITH (KAFKA_TOPIC='__acls', VALUE_FORMAT='JSON', PARTITIONS=4, RETENTION_MS='1')",
+    ):
+        with pytest.raises(SqlError) as refused:
+            node.sql(statement)
+        assert refused.value.code == "LH0171", (statement, refused.value)
+

@@ -38,15 +38,35 @@ const TRUST_BYTES: usize = 1 << 20;
 const FIRST_PERMIT_BYTES: usize = 64 << 10;
 /// Responses collected before they are written.
 const WRITE_BYTES: usize = 1 << 20;
-/// Time for what is left of a frame that has begun, if nothing comes.
+/// Time for what is left of a frame that has begun, if nothing comes; and the slowest client, in bytes a second beyond it.
 const STALL_MAX: Duration = Duration::from_secs(30);
+const SLOWEST_BYTES: usize = 64 << 10;
+/// Frames of one connection that wait for those before them, but Produce: one client must not hold what all need.
+const WAITING_BYTES_MAX: usize = 1 << 20;
 /// Time for responses under way when the client has stopped sending.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
 /// A request being answered, and its share of the memory for requests.
 struct Queued {
     answer: Pin<Box<Answering>>,
-    _permit: OwnedSemaphorePermit,
+    shares: Shares,
+}
+
+/// What a frame holds of the memory for requests: of all connections, and of its own if it is not Produce, whose batches only
+/// wait for the disk.
+struct Shares {
+    of_all: Option<OwnedSemaphorePermit>,
+    _of_own: Option<OwnedSemaphorePermit>,
+}
+
+impl Queued {
+    /// Its answer has been begun and waits: for records, or for other members. The frame has been read, and what it wants is
+    /// kept by others with limits of their own.
+    fn parks(&mut self) {
+        if self.shares._of_own.is_some() {
+            self.shares.of_all = None;
+        }
+    }
 }
 
 pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
@@ -109,8 +129,9 @@ async fn serve_requests(
 ) {
     let peer = client.peer;
     let (queue, answers) = mpsc::channel(shared.settings.in_flight_requests_max);
-    let reading = Frames { shared: shared.clone(), read, buffer: BytesMut::new(), read_bytes: LEAN_READ_BYTES, queue }
-        .dispatch_all(client);
+    let own = Arc::new(Semaphore::new(WAITING_BYTES_MAX));
+    let (buffer, read_bytes) = (BytesMut::new(), LEAN_READ_BYTES);
+    let reading = Frames { shared: shared.clone(), read, buffer, read_bytes, own, queue }.dispatch_all(client);
     let writing = answer_all(shared.clone(), write, answers);
     tokio::pin!(writing);
     tokio::select! {
@@ -154,6 +175,7 @@ struct Frames<R> {
     buffer: BytesMut,
     /// Read at once: [`LEAN_READ_BYTES`] or [`READ_BYTES`].
     read_bytes: usize,
+    own: Arc<Semaphore>,
     queue: mpsc::Sender<Queued>,
 }
 
@@ -162,7 +184,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         loop {
             // Before anything is read: what waits must not hold memory that others need.
             self.wait_until(client.muted_until()).await;
-            let Some((frame, permit)) = self.next().await? else { return Ok(()) };
+            let Some((frame, shares)) = self.next().await? else { return Ok(()) };
             self.shared.stats.bytes_in.fetch_add(frame.len() as u64 + 4, Relaxed);
             // Boxed: what a request needs while it is read is not for idle connections to hold.
             let answer = match Box::pin(crate::dispatch::dispatch(&self.shared, &client, frame)).await {
@@ -172,7 +194,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
                     return Err(End::Refused(refused));
                 }
             };
-            if self.queue.send(Queued { answer, _permit: permit }).await.is_err() {
+            if self.queue.send(Queued { answer, shares }).await.is_err() {
                 return Ok(()); // The writing side ended and has said why.
             }
         }
@@ -187,7 +209,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
     }
 
     /// The next whole frame without its length; `None` when the client has finished.
-    async fn next(&mut self) -> Result<Option<(Bytes, OwnedSemaphorePermit)>, End> {
+    async fn next(&mut self) -> Result<Option<(Bytes, Shares)>, End> {
         let idle_max = self.shared.dynamic.door().idle_max;
         if self.buffer.is_empty() && !self.begin(idle_max).await? {
             return Ok(None);
@@ -200,15 +222,26 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         let claimed = i32::from_be_bytes(self.buffer[..4].try_into().expect("four bytes"));
         let length =
             frame_bytes(claimed, self.shared.settings.request_bytes_max).ok_or(End::FrameSize(i64::from(claimed)))?;
+        let clock = self.shared.world.clock.clone();
+        while self.buffer.len() < 6 {
+            if !self.more(READ_BYTES / 4, READ_BYTES, READ_BYTES, STALL_MAX).await? {
+                return Err(End::Cut);
+            }
+        }
+        let key = i16::from_be_bytes([self.buffer[4], self.buffer[5]]);
+        let own = if key == ApiKey::Produce as i16 {
+            None
+        } else if length > self.shared.settings.control_request_bytes_max {
+            return Err(End::FrameSize(length as i64));
+        } else {
+            // Waits for what the connection has asked before, and holds nothing meanwhile.
+            let bytes = length.min(WAITING_BYTES_MAX) as u32;
+            Some(self.own.clone().acquire_many_owned(bytes).await.map_err(|_| End::Crowded)?)
+        };
         let mut permitted = length.min(FIRST_PERMIT_BYTES);
         let mut permit = self.permit(0, permitted).await?;
+        let until = clock.monotonic() + STALL_MAX + Duration::from_secs((length / SLOWEST_BYTES) as u64);
         while self.buffer.len() < length + 4 {
-            if self.buffer.len() >= 6 && length > self.shared.settings.control_request_bytes_max {
-                let key = i16::from_be_bytes([self.buffer[4], self.buffer[5]]);
-                if key != ApiKey::Produce as i16 {
-                    return Err(End::FrameSize(length as i64));
-                }
-            }
             let missing = length + 4 - self.buffer.len();
             // Memory follows the bytes that came: twice as much each time.
             let room = missing.min(TRUST_BYTES.max(self.buffer.len()));
@@ -217,12 +250,14 @@ impl<R: AsyncRead + Unpin> Frames<R> {
                 permit.merge(self.permit(permitted, wanted - permitted).await?);
                 permitted = wanted;
             }
-            if !self.more(room, room, missing, STALL_MAX).await? {
+            let patience = STALL_MAX.min(until.saturating_sub(clock.monotonic()));
+            if !self.more(room, room, missing, patience).await? {
                 return Err(End::Cut);
             }
         }
         self.buffer.advance(4);
-        Ok(Some((self.buffer.split_to(length).freeze(), permit)))
+        let shares = Shares { of_all: Some(permit), _of_own: own };
+        Ok(Some((self.buffer.split_to(length).freeze(), shares)))
     }
 
     /// Waits for the first bytes of a frame; `false` at the end of the stream. A client that says nothing for a while holds no
@@ -305,13 +340,20 @@ async fn answer_all(
                 None => return Ok(()),
             },
         };
-        let mut end = collect(&mut chunks, &mut permits, queued.answer.as_mut().await);
+        let outcome = match poll_once(&mut queued).await {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => {
+                queued.parks();
+                queued.answer.as_mut().await
+            }
+        };
+        let mut end = collect(&mut chunks, &mut permits, outcome);
         drop(queued);
         // Whatever else is ready goes out with it.
         let mut bytes: usize = chunks.iter().map(Bytes::len).sum();
         while end.is_ok() && bytes < WRITE_BYTES {
             let Ok(mut queued) = answers.try_recv() else { break };
-            match std::future::poll_fn(|cx| Poll::Ready(queued.answer.as_mut().poll(cx))).await {
+            match poll_once(&mut queued).await {
                 Poll::Ready(outcome) => end = collect(&mut chunks, &mut permits, outcome),
                 Poll::Pending => {
                     current = Some(queued);
@@ -328,6 +370,10 @@ async fn answer_all(
         permits.clear();
         end?;
     }
+}
+
+async fn poll_once(queued: &mut Queued) -> Poll<Outcome> {
+    std::future::poll_fn(|cx| Poll::Ready(queued.answer.as_mut().poll(cx))).await
 }
 
 fn collect(chunks: &mut VecDeque<Bytes>, permits: &mut Vec<OwnedSemaphorePermit>, outcome: Outcome) -> Result<(), End> {

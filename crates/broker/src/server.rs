@@ -21,15 +21,13 @@ use crate::{
     dynamic::Dynamic,
     fetch::Sessions,
     login,
-    quotas::Quotas,
+    quotas::{CONNECT_WAIT_MAX, Quotas},
     settings::BrokerSettings,
     stats::{Stats, StatsSnapshot},
 };
 
 /// Batches that are compressed anew at a time.
 const COMPRESSING_MAX: usize = 2;
-/// Longest time for which a connection beyond its address's quota is kept waiting.
-const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What the door needs.
 pub struct BrokerParts {

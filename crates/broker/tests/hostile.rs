@@ -13,7 +13,11 @@ use std::{
 use broker::BrokerSettings;
 use bytes::{BufMut, BytesMut};
 use common::*;
-use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest, SaslHandshakeRequest};
+use kafka_protocol::messages::{
+    ApiVersionsRequest, FetchRequest, MetadataRequest, SaslHandshakeRequest,
+    fetch_request::{FetchPartition, FetchTopic},
+    metadata_request::MetadataRequestTopic,
+};
 use proptest::prelude::*;
 use security::{BootstrapUser, Protocol, SecuritySettings, sasl::Mechanism};
 use tokio::{
@@ -216,4 +220,41 @@ async fn idle_connections_are_closed() {
     client.ask(0, &ApiVersionsRequest::default()).await;
     assert!(client.receive_frame().await.is_none());
     server.stop().await;
+}
+
+/// What a client has asked and not been answered is bounded: it cannot hold the memory that requests of all need.
+#[test]
+fn a_client_that_waits_and_asks_on_takes_nothing_from_others() {
+    let (runtime, _) = shared();
+    runtime.block_on(async {
+        let dir = tempfile::tempdir().expect("directory");
+        let settings = BrokerSettings {
+            request_bytes_max: 3 << 20,
+            control_request_bytes_max: 2 << 20,
+            in_flight_bytes_max: 4 << 20,
+            ..BrokerSettings::default()
+        };
+        let server = serve_with(dir.path(), settings).await;
+        let mut greedy = server.client().await;
+        greedy.create_topic("quiet", 1).await;
+        let partition = FetchPartition::default().with_partition(0).with_partition_max_bytes(1 << 20);
+        let topic = FetchTopic::default().with_topic(topic_name("quiet")).with_partitions(vec![partition]);
+        let wait = FetchRequest::default().with_max_wait_ms(i32::MAX).with_min_bytes(1).with_max_bytes(1 << 20);
+        greedy.send(11, &wait.with_session_epoch(-1).with_topics(vec![topic])).await;
+        // Names of topics that are not there, in frames of nearly two megabytes.
+        let long = "x".repeat(249);
+        let names = (0..7_500).map(|_| MetadataRequestTopic::default().with_name(Some(topic_name(&long))));
+        let large = MetadataRequest::default().with_topics(Some(names.collect())).with_allow_auto_topic_creation(false);
+        let flood = async {
+            for _ in 0..8 {
+                greedy.send(8, &large).await;
+            }
+        };
+        assert!(tokio::time::timeout(Duration::from_secs(2), flood).await.is_err(), "the rest stays in the socket");
+        let mut other = server.client().await;
+        let asked = other.ask(8, &large);
+        let answer = tokio::time::timeout(Duration::from_secs(10), asked).await.expect("there is room for others");
+        assert_eq!(answer.topics[0].error_code, 3);
+        server.stop().await;
+    });
 }

@@ -379,6 +379,53 @@ async fn a_write_that_is_refused_adds_nothing_to_a_transaction() {
     assert_eq!(root.ask(0, &describe).await.transaction_states[0].topics, []);
     assert_eq!(code(eve.ask(12, &write("u")).await), 0, "both are");
     assert_eq!(root.ask(0, &describe).await.transaction_states[0].topics.len(), 1);
+
+    // With an id of her own she writes in nobody else's transaction, and outside of it neither.
+    make_rules(&mut root, vec![rule(5, "mine", LITERAL, "User:eve", WRITE, ALLOW)]).await;
+    let mine = TransactionalId(text("mine"));
+    let init = InitProducerIdRequest::default().with_transactional_id(Some(mine.clone()));
+    assert_eq!(eve.ask(5, &init.with_transaction_timeout_ms(9000)).await.error_code, 0);
+    for version in [11, 12] {
+        let write = produce("u", batch(), -1).with_transactional_id(Some(mine.clone()));
+        assert_eq!(code(eve.ask(version, &write).await), 49, "the producer is not the id's (Produce {version})");
+        assert_eq!(code(eve.ask(version, &produce("u", batch(), -1)).await), 53, "no id");
+    }
+    let mut outside = batch().to_vec();
+    outside[22] &= !(1 << 4);
+    let crc = crc32c::crc32c(&outside[21..]);
+    outside[17..21].copy_from_slice(&crc.to_be_bytes());
+    assert_eq!(
+        code(eve.ask(11, &produce("u", outside.into(), -1)).await),
+        48,
+        "the producer writes in transactions only"
+    );
+    server.stop().await;
+}
+
+/// A request that is refused does nothing, even if it names nothing that could be refused one by one.
+#[tokio::test]
+async fn what_is_refused_does_nothing_even_if_its_list_is_empty() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve_guarded(dir.path(), guarded()).await;
+    let mut root = server.root().await;
+    make_user(&mut root, "eve", "e").await;
+    let id = TransactionalId(text("x"));
+    let init =
+        InitProducerIdRequest::default().with_transactional_id(Some(id.clone())).with_transaction_timeout_ms(9000);
+    let identity = root.ask(5, &init).await;
+    let describe = DescribeTransactionsRequest::default().with_transactional_ids(vec![id.clone()]);
+    let before = root.ask(0, &describe).await.transaction_states[0].transaction_state.clone();
+    let mut eve = server.client_of("eve", "e").await;
+    let add = AddPartitionsToTxnRequest::default()
+        .with_v3_and_below_transactional_id(id)
+        .with_v3_and_below_producer_id(identity.producer_id)
+        .with_v3_and_below_producer_epoch(identity.producer_epoch);
+    eve.ask(3, &add).await;
+    assert_eq!(root.ask(0, &describe).await.transaction_states[0].transaction_state, before);
+    let commit =
+        OffsetCommitRequest::default().with_group_id(GroupId(text("hers"))).with_generation_id_or_member_epoch(-1);
+    eve.ask(8, &commit).await;
+    assert!(root.ask(4, &ListGroupsRequest::default()).await.groups.is_empty(), "no group was made");
     server.stop().await;
 }
 

@@ -144,6 +144,9 @@ impl Counter {
     }
 }
 
+/// Events in one batch: as long as events get, and all of it escaped, that is less than a megabyte.
+const EVENTS_AT_ONCE: usize = 100;
+
 /// Takes refusals and writes them by and by.
 pub struct Audit {
     log: Arc<dyn Log>,
@@ -178,8 +181,10 @@ impl Audit {
             // At the end nothing is held back.
             let now = if stops { TimestampMs::MAX } else { self.world.clock.now_ms() };
             let due = if is_idle && !stops { Vec::new() } else { self.counter.lock().due(now) };
-            if let Err(error) = self.write(due).await {
-                tracing::warn!(%error, "refusals could not be written to the audit topic; they are in this log alone");
+            for due in due.chunks(EVENTS_AT_ONCE) {
+                if let Err(error) = self.write(due).await {
+                    tracing::warn!(%error, "refusals could not be written to the audit topic; they are in this log alone");
+                }
             }
             if stops {
                 return;
@@ -187,12 +192,9 @@ impl Audit {
         }
     }
 
-    async fn write(&self, due: Vec<Event>) -> Result<()> {
-        if due.is_empty() {
-            return Ok(());
-        }
+    async fn write(&self, due: &[Event]) -> Result<()> {
         let mut batch = BatchBuilder::new(Codec::None);
-        for event in &due {
+        for event in due {
             let Refusal { event: kind, principal, peer, operation, resource, why } = &event.refusal;
             tracing::warn!(kind, principal, peer, operation, resource, why, count = event.count, "refused");
             let value = serde_json::to_vec(event)

@@ -101,7 +101,8 @@ impl Rule {
     fn of(acl: &Acl) -> Self {
         Self {
             principal: acl.principal.clone(),
-            host: acl.host.clone(),
+            // Addresses have many spellings; anything else never is one, as in Kafka.
+            host: acl.host.parse().map_or_else(|_| acl.host.clone(), |at: IpAddr| at.to_canonical().to_string()),
             operation: acl.operation,
             permission: acl.permission,
         }

@@ -108,7 +108,8 @@ impl Credential {
         Self { hash, iterations, salt, stored_key, server_key }
     }
 
-    /// A credential no password fits, always the same for a name: who does not exist looks as if he did.
+    /// A credential no password fits, always the same for a name and a secret: who does not exist looks like somebody whose
+    /// tool chose the usual number of iterations.
     pub fn of_nobody(hash: ScramHash, name: &str, secret: &[u8]) -> Self {
         let salt = hash.hmac(secret, name.as_bytes())[..24].to_vec();
         let key = hash.hmac(secret, &salt);

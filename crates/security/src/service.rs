@@ -40,7 +40,7 @@ pub struct Security {
     turn: Turn<()>,
     store: Store,
     exceptions: Exceptions,
-    hashing: Semaphore,
+    hashing: Arc<Semaphore>,
     world: World,
 }
 
@@ -96,7 +96,7 @@ impl Security {
             turn: Turn::new(()),
             store,
             exceptions: Exceptions { super_users, allow_if_no_acl: settings.allow_if_no_acl },
-            hashing: Semaphore::new(HASHING_MAX),
+            hashing: Arc::new(Semaphore::new(HASHING_MAX)),
             settings,
             world,
         });
@@ -111,13 +111,20 @@ impl Security {
         Ok(security)
     }
 
-    /// Whether this is the user's password. Unknown users take as long as others.
+    /// Whether this is the user's password. Unknown users take as long as those with the usual number of iterations.
     pub(crate) async fn password_fits(&self, user: &str, password: &str) -> bool {
         let credential = self.users.find_any_or_nobody(user);
         let password = password.to_owned();
-        let Ok(_permit) = self.hashing.acquire().await else { return false };
+        // The task keeps it, whether or not the client is still there.
+        let Ok(permit) = self.hashing.clone().acquire_owned().await else { return false };
         // The task cannot panic; if the runtime goes down nobody gets in.
-        tokio::task::spawn_blocking(move || credential.fits(&password)).await.unwrap_or(false)
+        tokio::task::spawn_blocking(move || {
+            let fits = credential.fits(&password);
+            drop(permit);
+            fits
+        })
+        .await
+        .unwrap_or(false)
     }
 
     // ── what is allowed ──

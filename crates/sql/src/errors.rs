@@ -2,7 +2,7 @@
 
 use arrow::error::ArrowError;
 use datafusion::{common::SchemaError, error::DataFusionError, sql::sqlparser::tokenizer::Location};
-use model::{Error, error::codes};
+use model::{Error, Result, TopicName, error::codes};
 use schemas::sql::quoted;
 
 use crate::text::{caret, parser_error};
@@ -221,6 +221,14 @@ fn of_execution(text: &str) -> Error {
 }
 
 /// `name` does not exist; `known` are names that do.
+/// LH error for what only Lakehead itself writes, makes and removes, whoever asks.
+pub(crate) fn unless_protected(topic: &TopicName) -> Result<()> {
+    match topic.is_protected() {
+        true => Err(Error::new(codes::INTERNAL_TOPIC, format!("topic `{topic}` is kept by Lakehead itself"))),
+        false => Ok(()),
+    }
+}
+
 pub(crate) fn table_not_found<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Error {
     let error = Error::new(codes::SQL_TABLE_NOT_FOUND, format!("there is no table, topic, stream or view `{name}`"));
     let bare = name.rsplit('.').next().unwrap_or(name);

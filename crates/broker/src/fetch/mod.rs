@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use commitlog::{Aborted, Bounds, Subscription, log::Log};
 use model::{ErrorKind, TopicPartition};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 pub(crate) use self::{request::FetchRequest, session::Sessions};
 use self::{request::TopicKey, session::Plan};
@@ -28,6 +28,9 @@ use crate::{
 
 /// What a response may hold even if the memory for responses is used up.
 const SMALL_RESPONSE_BYTES: usize = 64 << 10;
+
+/// Longest wait for records, whatever the client asks for: it may ask again, and its login ends in time.
+const WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// A partition the client wants to hear of.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,12 +73,12 @@ pub(crate) fn fetch(context: Context, body: &Bytes) -> Read<Pin<Box<Answering>>>
 
 async fn answer(context: Context, request: FetchRequest) -> Outcome {
     let now = context.shared.world.clock.monotonic();
-    let plan = match context.shared.sessions.begin(&request, now) {
+    let plan = match context.shared.sessions.begin(&request, context.client.principal(), now) {
         Ok(plan) => plan,
         Err(code) => return Outcome::Response(wire::refuse(&context, code)),
     };
     let fetch = Fetch { context: &context, request: &request, plan: &plan };
-    let mut found = fetch.wait().await;
+    let (mut found, mut share) = fetch.wait().await;
     let wait = fetch.throttle(&mut found);
     for found in &found {
         if found.is_error() {
@@ -87,8 +90,11 @@ async fn answer(context: Context, request: FetchRequest) -> Outcome {
     let tell = context.shared.sessions.finish(&plan, &found);
     let mut response = wire::encode(&context, &request, &plan, &found, &tell, wait);
     let bytes: usize = found.iter().map(|found| found.records.len()).sum();
-    // If others were faster the budget is overdrawn by this response, and the next ones are small.
-    response.permit = context.shared.responses.clone().try_acquire_many_owned(bytes as u32).ok();
+    // What was not needed is for others. A first batch may be larger than the share; then it is overdrawn by that.
+    if let Some(rest) = share.as_ref().and_then(|share| share.num_permits().checked_sub(bytes)) {
+        drop(share.as_mut().and_then(|share| share.split(rest)));
+    }
+    response.permit = share;
     Outcome::Response(response)
 }
 
@@ -104,14 +110,18 @@ impl Fetch<'_> {
     }
 
     /// Reads, and reads again what moved, until there is enough or the client's patience is over.
-    async fn wait(&self) -> Vec<Found> {
+    async fn wait(&self) -> (Vec<Found>, Option<OwnedSemaphorePermit>) {
         let clock = &self.context.shared.world.clock;
-        let patience = Duration::from_millis(u64::try_from(self.request.max_wait_ms).unwrap_or(0));
+        let patience = Duration::from_millis(u64::try_from(self.request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX);
         let until = clock.monotonic() + patience;
-        let mut found = self.read_all().await;
-        if self.enough(&found) || patience.is_zero() {
-            return found;
+        let share = self.share();
+        let bytes_max = self.bytes_max(share.as_ref());
+        let mut found = self.read_all(bytes_max).await;
+        if self.enough(&found, bytes_max) || patience.is_zero() {
+            return (found, share);
         }
+        // Whoever waits holds none of the memory for responses.
+        drop(share);
         let waker = Arc::new(Notify::new());
         let _subscriptions: Vec<Subscription> = found
             .iter()
@@ -119,24 +129,27 @@ impl Fetch<'_> {
             .collect();
         loop {
             // What moved between reading and subscribing counts, too.
-            self.read_moved(&mut found).await;
+            let share = self.share();
+            let bytes_max = self.bytes_max(share.as_ref());
+            self.read_moved(&mut found, bytes_max).await;
             let left = until.saturating_sub(clock.monotonic());
-            if self.enough(&found) || left.is_zero() {
-                return found;
+            if self.enough(&found, bytes_max) || left.is_zero() {
+                return (found, share);
             }
+            drop(share);
             let _either = tokio::time::timeout(left, waker.notified()).await;
         }
     }
 
     /// Something to say without waiting: enough bytes, or any error.
-    fn enough(&self, found: &[Found]) -> bool {
+    fn enough(&self, found: &[Found], bytes_max: usize) -> bool {
         let bytes: usize = found.iter().map(|f| f.records.len()).sum();
         let wanted = usize::try_from(self.request.min_bytes).unwrap_or(0);
-        bytes >= wanted.min(self.bytes_max()) || found.iter().any(Found::is_error)
+        bytes >= wanted.min(bytes_max) || found.iter().any(Found::is_error)
     }
 
-    async fn read_all(&self) -> Vec<Found> {
-        let mut room = self.bytes_max();
+    async fn read_all(&self, bytes_max: usize) -> Vec<Found> {
+        let mut room = bytes_max;
         let mut empty = true;
         let mut all = Vec::with_capacity(self.plan.wants.len());
         for want in &self.plan.wants {
@@ -148,7 +161,7 @@ impl Fetch<'_> {
         all
     }
 
-    async fn read_moved(&self, all: &mut [Found]) {
+    async fn read_moved(&self, all: &mut [Found], bytes_max: usize) {
         for (at, want) in self.plan.wants.iter().enumerate() {
             let Some((place, _)) = &all[at].place else { continue };
             let moved = match self.log().bounds(place) {
@@ -160,17 +173,35 @@ impl Fetch<'_> {
             };
             if moved {
                 let others: usize = all.iter().map(|f| f.records.len()).sum::<usize>() - all[at].records.len();
-                all[at] = self.read(want, self.bytes_max().saturating_sub(others), others == 0).await;
+                all[at] = self.read(want, bytes_max.saturating_sub(others), others == 0).await;
             }
         }
     }
 
-    fn bytes_max(&self) -> usize {
-        let left = self.context.shared.responses.available_permits().max(SMALL_RESPONSE_BYTES);
+    /// Most bytes that the response may have.
+    fn wanted(&self) -> usize {
         let wanted = usize::try_from(self.request.max_bytes).unwrap_or(0);
+        let partitions = self.plan.wants.iter().map(|want| want.bytes_max).fold(0, usize::saturating_add);
         // What a quota gives at once: debts stay small. The cast keeps what is beyond all limits there.
         let allowed = self.context.quota_burst(Limit::Fetch) as usize;
-        wanted.min(self.context.shared.dynamic.door().fetch_bytes_max).min(left).min(allowed)
+        wanted.min(partitions).min(self.context.shared.dynamic.door().fetch_bytes_max).min(allowed)
+    }
+
+    /// A share of the memory for responses, before anything is read: half as much, and again, if others have it.
+    fn share(&self) -> Option<OwnedSemaphorePermit> {
+        let mut wanted = self.wanted();
+        while wanted > SMALL_RESPONSE_BYTES {
+            if let Ok(share) = self.context.shared.responses.clone().try_acquire_many_owned(wanted as u32) {
+                return Some(share);
+            }
+            wanted /= 2;
+        }
+        None
+    }
+
+    /// What may be read with this share; small responses need none.
+    fn bytes_max(&self, share: Option<&OwnedSemaphorePermit>) -> usize {
+        share.map_or_else(|| self.wanted().min(SMALL_RESPONSE_BYTES), OwnedSemaphorePermit::num_permits)
     }
 
     /// While it is beyond its quota a client gets no records, and hears how long to wait for them (KIP-219).

@@ -12,6 +12,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use security::Principal;
 
 use super::{
     Found, Want,
@@ -23,6 +24,9 @@ use crate::handlers::errors;
 const IDLE_MAX: Duration = Duration::from_secs(120);
 /// Epoch of a request that opens a session, or of one that wants none.
 const OPEN: i32 = 0;
+/// Most partitions in one session, and in all of them. A client that wants more asks without one.
+const PARTITIONS_MAX: usize = 250_000;
+const PARTITIONS_OF_ALL_MAX: usize = 1_000_000;
 const NO_SESSION: i32 = -1;
 
 /// All sessions.
@@ -34,6 +38,9 @@ pub(crate) struct Sessions {
 
 struct Slot {
     session: Arc<Mutex<Session>>,
+    /// Whose it is: nobody else can use or end it.
+    owner: Principal,
+    partitions: usize,
     used: Duration,
 }
 
@@ -69,33 +76,34 @@ impl Sessions {
     }
 
     /// What this request asks for, all told. `Err`: code for the whole response.
-    pub(super) fn begin(&self, request: &FetchRequest, now: Duration) -> Result<Plan, i16> {
+    pub(super) fn begin(&self, request: &FetchRequest, who: &Principal, now: Duration) -> Result<Plan, i16> {
         match request.epoch {
             NO_SESSION => {
-                self.close(request.session);
+                self.close(request.session, who);
                 Ok(Plan { session: 0, wants: request.wants.clone(), tracked: None, incremental: false })
             }
             OPEN => {
-                self.close(request.session);
-                Ok(self.open(request, now))
+                self.close(request.session, who);
+                Ok(self.open(request, who, now))
             }
-            _ => self.go_on(request, now),
+            _ => self.go_on(request, who, now),
         }
     }
 
-    fn close(&self, id: i32) {
-        if id != 0 {
-            self.slots.lock().remove(&id);
+    fn close(&self, id: i32, who: &Principal) {
+        let mut slots = self.slots.lock();
+        if slots.get(&id).is_some_and(|slot| slot.owner == *who) {
+            slots.remove(&id);
         }
     }
 
-    fn open(&self, request: &FetchRequest, now: Duration) -> Plan {
+    fn open(&self, request: &FetchRequest, who: &Principal, now: Duration) -> Plan {
         let wants = request.wants.clone();
         let mut slots = self.slots.lock();
         if slots.len() >= self.slots_max {
             slots.retain(|_, slot| now.saturating_sub(slot.used) < IDLE_MAX);
         }
-        if slots.len() >= self.slots_max || wants.is_empty() {
+        if slots.len() >= self.slots_max || wants.is_empty() || !has_room(&slots, wants.len()) {
             return Plan { session: 0, wants, tracked: None, incremental: false };
         }
         let mut session =
@@ -108,16 +116,25 @@ impl Sessions {
                 break id;
             }
         };
-        slots.insert(id, Slot { session: session.clone(), used: now });
+        let owner = who.clone();
+        slots.insert(id, Slot { session: session.clone(), owner, partitions: wants.len(), used: now });
         Plan { session: id, wants, tracked: Some(session), incremental: false }
     }
 
-    fn go_on(&self, request: &FetchRequest, now: Duration) -> Result<Plan, i16> {
-        let found = self.slots.lock().get_mut(&request.session).map(|slot| {
+    fn go_on(&self, request: &FetchRequest, who: &Principal, now: Duration) -> Result<Plan, i16> {
+        let shared = {
+            let mut slots = self.slots.lock();
+            let has_room = request.wants.is_empty() || has_room(&slots, request.wants.len());
+            let found = slots.get_mut(&request.session).filter(|slot| slot.owner == *who);
+            let slot = found.ok_or(errors::FETCH_SESSION_ID_NOT_FOUND)?;
+            if !has_room || slot.partitions + request.wants.len() > PARTITIONS_MAX {
+                // The client begins anew, and hears that there is no session for so many.
+                slots.remove(&request.session);
+                return Err(errors::FETCH_SESSION_ID_NOT_FOUND);
+            }
             slot.used = now;
             slot.session.clone()
-        });
-        let shared = found.ok_or(errors::FETCH_SESSION_ID_NOT_FOUND)?;
+        };
         let mut session = shared.lock();
         if session.epoch != request.epoch {
             return Err(errors::INVALID_FETCH_SESSION_EPOCH);
@@ -128,8 +145,11 @@ impl Sessions {
         session.epoch = if session.epoch == i32::MAX { 1 } else { session.epoch + 1 };
         request.wants.iter().cloned().for_each(|want| session.want(want));
         session.forget(&request.forgotten);
-        let wants = session.turn();
+        let (wants, partitions) = (session.turn(), session.partitions.len());
         drop(session);
+        if let Some(slot) = self.slots.lock().get_mut(&request.session) {
+            slot.partitions = partitions;
+        }
         Ok(Plan { session: request.session, wants, tracked: Some(shared), incremental: true })
     }
 
@@ -148,6 +168,11 @@ impl Sessions {
         });
         told.collect()
     }
+}
+
+fn has_room(slots: &HashMap<i32, Slot>, more: usize) -> bool {
+    let held: usize = slots.values().map(|slot| slot.partitions).sum();
+    more <= PARTITIONS_MAX && held + more <= PARTITIONS_OF_ALL_MAX
 }
 
 impl Session {
@@ -225,15 +250,19 @@ mod tests {
         Found { error: 0, bounds, records: Bytes::from_static(records), aborted: Vec::new(), place: None }
     }
 
+    fn who() -> Principal {
+        Principal::user("ann")
+    }
+
     const NOW: Duration = Duration::from_secs(1);
 
     #[test]
     fn only_changes_are_told_after_the_first_response() {
         let sessions = Sessions::new(10);
-        let plan = sessions.begin(&request(0, 0, &[0, 1]), NOW).expect("opens");
+        let plan = sessions.begin(&request(0, 0, &[0, 1]), &who(), NOW).expect("opens");
         assert_ne!(plan.session, 0);
         assert_eq!(sessions.finish(&plan, &[found(0, b""), found(5, b"x")]), [true, true]);
-        let again = |epoch, partitions: &[i32]| sessions.begin(&request(plan.session, epoch, partitions), NOW);
+        let again = |epoch, partitions: &[i32]| sessions.begin(&request(plan.session, epoch, partitions), &who(), NOW);
 
         let second = again(1, &[]).expect("goes on");
         assert_eq!(second.wants.len(), 2);
@@ -255,28 +284,54 @@ mod tests {
     #[test]
     fn strange_ids_and_epochs_are_refused() {
         let sessions = Sessions::new(1);
-        let plan = sessions.begin(&request(0, 0, &[0]), NOW).expect("opens");
-        let refused = |session, epoch| sessions.begin(&request(session, epoch, &[]), NOW).err();
+        let plan = sessions.begin(&request(0, 0, &[0]), &who(), NOW).expect("opens");
+        let refused = |session, epoch| sessions.begin(&request(session, epoch, &[]), &who(), NOW).err();
         assert_eq!(refused(plan.session + 1, 1), Some(errors::FETCH_SESSION_ID_NOT_FOUND));
         assert_eq!(refused(plan.session, 2), Some(errors::INVALID_FETCH_SESSION_EPOCH));
         let mut by_id = request(plan.session, 1, &[]);
         by_id.by_id = true;
-        assert_eq!(sessions.begin(&by_id, NOW).err(), Some(errors::FETCH_SESSION_TOPIC_ID_ERROR));
-        let full = sessions.begin(&request(0, 0, &[0]), NOW).expect("no room, no session, still an answer");
+        assert_eq!(sessions.begin(&by_id, &who(), NOW).err(), Some(errors::FETCH_SESSION_TOPIC_ID_ERROR));
+        let full = sessions.begin(&request(0, 0, &[0]), &who(), NOW).expect("no room, no session, still an answer");
         assert_eq!((full.session, full.wants.len()), (0, 1));
-        let later = sessions.begin(&request(0, 0, &[0]), NOW + IDLE_MAX).expect("the idle one makes room");
+        let later = sessions.begin(&request(0, 0, &[0]), &who(), NOW + IDLE_MAX).expect("the idle one makes room");
         assert_ne!(later.session, 0);
-        sessions.begin(&request(later.session, -1, &[0]), NOW).expect("closing is always allowed");
+        sessions.begin(&request(later.session, -1, &[0]), &who(), NOW).expect("closing is always allowed");
         assert_eq!(refused(later.session, 1), Some(errors::FETCH_SESSION_ID_NOT_FOUND));
+    }
+
+    #[test]
+    fn nobody_uses_or_ends_anothers_session() {
+        let sessions = Sessions::new(10);
+        let plan = sessions.begin(&request(0, 0, &[0]), &who(), NOW).expect("opens");
+        let other = Principal::user("eve");
+        let refused = sessions.begin(&request(plan.session, 1, &[]), &other, NOW).err();
+        assert_eq!(refused, Some(errors::FETCH_SESSION_ID_NOT_FOUND));
+        sessions.begin(&request(plan.session, -1, &[0]), &other, NOW).expect("answered, and nothing is closed");
+        sessions.begin(&request(plan.session, 1, &[]), &who(), NOW).expect("goes on");
+    }
+
+    #[test]
+    fn sessions_hold_no_more_than_so_many_partitions() {
+        let sessions = Sessions::new(10);
+        let many: Vec<i32> = (0..200_000).collect();
+        let plan = sessions.begin(&request(0, 0, &many), &who(), NOW).expect("opens");
+        let more: Vec<i32> = (200_000..260_000).collect();
+        let refused = sessions.begin(&request(plan.session, 1, &more), &who(), NOW).err();
+        assert_eq!(refused, Some(errors::FETCH_SESSION_ID_NOT_FOUND));
+        for _ in 0..5 {
+            assert_ne!(sessions.begin(&request(0, 0, &many), &who(), NOW).expect("opens").session, 0);
+        }
+        let beyond = sessions.begin(&request(0, 0, &many), &who(), NOW).expect("answered");
+        assert_eq!((beyond.session, beyond.wants.len()), (0, many.len()), "without a session");
     }
 
     #[test]
     fn forgotten_partitions_are_not_read() {
         let sessions = Sessions::new(1);
-        let plan = sessions.begin(&request(0, 0, &[0, 1, 2]), NOW).expect("opens");
+        let plan = sessions.begin(&request(0, 0, &[0, 1, 2]), &who(), NOW).expect("opens");
         let mut forget = request(plan.session, 1, &[3]);
         forget.forgotten = vec![(TopicKey::Name("t".into()), 1)];
-        let plan = sessions.begin(&forget, NOW).expect("goes on");
+        let plan = sessions.begin(&forget, &who(), NOW).expect("goes on");
         let mut partitions: Vec<_> = plan.wants.iter().map(|w| w.partition).collect();
         partitions.sort_unstable();
         assert_eq!(partitions, [0, 2, 3]);

@@ -252,7 +252,11 @@ pub(crate) async fn commit(context: &Context, request: OffsetCommitRequest) -> O
     // From version 9 on, a member of a group that is not there is told so.
     let unknown = (context.version >= 9 && who.generation >= 0 && groups.group_type(&who.group).is_none())
         .then_some(errors::GROUP_ID_NOT_FOUND);
-    let results = groups.commit(CommitRequest { who, offsets }).await;
+    // Even without offsets a commit makes a group, and keeps a member in it.
+    let results = match by_group {
+        Ok(()) => groups.commit(CommitRequest { who, offsets }).await,
+        Err(_) => Vec::new(),
+    };
     let mut results = results.into_iter();
     let mut refused = refused.into_iter();
     let mut next_code = || match refused.next().flatten() {

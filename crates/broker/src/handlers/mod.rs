@@ -47,6 +47,7 @@ pub(crate) mod errors {
     pub(crate) const INVALID_REQUEST: i16 = 42;
     pub(crate) const POLICY_VIOLATION: i16 = 44;
     pub(crate) const INVALID_PRODUCER_EPOCH: i16 = 47;
+    pub(crate) const INVALID_PRODUCER_ID_MAPPING: i16 = 49;
     pub(crate) const INVALID_TXN_STATE: i16 = 48;
     pub(crate) const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
     pub(crate) const SECURITY_DISABLED: i16 = 54;

@@ -43,6 +43,8 @@ const CODEC_MASK: u8 = 0b111;
 const CODEC_ZSTD: u8 = 4;
 /// From this version on answers tell which records are wrong.
 const RECORD_ERRORS_FROM: i16 = 8;
+/// Most records that are told one by one; the batch's own error is for the rest.
+const RECORD_ERRORS_MAX: usize = 100;
 /// Largest block that is looked into for that; the log does not look into larger ones either.
 const BLOCK_BYTES_MAX: usize = 64 << 20;
 /// Batches up to this are compressed where they arrive; larger ones take turns, so that others are answered meanwhile.
@@ -141,7 +143,8 @@ pub(crate) async fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answ
     let wait = context.charge(Limit::Produce, body.len() as f64);
     // The batches say which transaction they belong to; the id says who may write to it.
     let may_use_id = !wanted.is_transactional()
-        || context.authorize(Operation::Write, access::transactional_id(wanted.transactional_id)).is_ok();
+        || !wanted.transactional_id.is_empty()
+            && context.authorize(Operation::Write, access::transactional_id(wanted.transactional_id)).is_ok();
     // Whoever may not write to a topic does not learn whether it exists.
     let may = |wanted: &WantedTopic<'_>| match topic(&context, wanted) {
         Some(topic) => context.authorize(Operation::Write, access::topic(&topic.name)).is_ok(),
@@ -153,7 +156,7 @@ pub(crate) async fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answ
         true => add_partitions(&context, &wanted, &may_write).await,
         false => Ok(()),
     };
-    let Wanted { acks, mut topics, .. } = wanted;
+    let Wanted { acks, mut topics, transactional_id } = wanted;
     let unfit = fit(&context, &mut topics, &may_write).await;
     let refusal = if !may_use_id {
         Some((errors::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "the client may not use this transactional id"))
@@ -182,7 +185,7 @@ pub(crate) async fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answ
                         Ok(records) => {
                             let bytes = batch.len() as u64;
                             let keyed = topic.config.cleanup.compact.then(|| batch.clone());
-                            match append(&context, &place, batch, not_added) {
+                            match append(&context, transactional_id, &place, batch, not_added) {
                                 Err(refusal) => refused(refusal),
                                 Ok(append) => {
                                     let counters = counters.clone();
@@ -246,12 +249,14 @@ async fn compressed(context: &Context, batch: &Bytes, to: Compression) -> Result
 /// disk, once per partition and transaction, before anything of the request is appended and before the next one is read: a
 /// producer's batches must not overtake each other.
 async fn add_partitions(context: &Context, wanted: &Wanted<'_>, may_write: &[bool]) -> Result<(), TransactionError> {
+    let id = wanted.transactional_id;
     let mut partitions: BTreeMap<Identity, BTreeSet<TopicPartition>> = BTreeMap::new();
     let allowed = wanted.topics.iter().zip(may_write).filter_map(|(topic, may)| may.then_some(topic));
     for wanted in allowed {
         let Some(topic) = topic(context, wanted).filter(|topic| !topic.name.is_protected()) else { continue };
         for (index, batch) in &wanted.partitions {
             let who = batch.as_ref().and_then(|batch| transaction_of(batch));
+            let who = who.filter(|who| context.shared.transactions.is_of(id, who.producer));
             if let (Some(who), Some(place)) = (who, place(&topic, *index)) {
                 partitions.entry(who).or_default().insert(place);
             }
@@ -261,7 +266,7 @@ async fn add_partitions(context: &Context, wanted: &Wanted<'_>, may_write: &[boo
     for (who, partitions) in partitions {
         let missing = transactions.missing(who, partitions);
         if !missing.is_empty() {
-            transactions.add(wanted.transactional_id, who, missing).await?;
+            transactions.add(id, who, missing).await?;
         }
     }
     Ok(())
@@ -270,15 +275,25 @@ async fn add_partitions(context: &Context, wanted: &Wanted<'_>, may_write: &[boo
 /// `not_added`: what came of adding partitions to the transaction.
 fn append(
     context: &Context,
+    transactional_id: &str,
     to: &TopicPartition,
     batch: Bytes,
     not_added: Result<(), TransactionError>,
 ) -> Result<BoxFuture<'static, Result<Appended>>, (i16, &'static str)> {
+    let transactions = &context.shared.transactions;
     let Some(who) = transaction_of(&batch) else {
+        // Else anybody could write under the id of a transactional producer, and stand in its way.
+        if Header::parse(&batch).is_ok_and(|header| transactions.is_transactional(header.producer_id)) {
+            return Err((errors::INVALID_TXN_STATE, "the producer writes in transactions only"));
+        }
         // The log refuses what is no batch.
         return Ok(context.shared.log.append(to, batch, Append::default()));
     };
-    let appended = not_added.and_then(|()| context.shared.transactions.append(to, batch, who));
+    // The id says who may write, so the producer must be the id's.
+    if !transactions.is_of(transactional_id, who.producer) {
+        return Err((errors::INVALID_PRODUCER_ID_MAPPING, "the producer id does not belong to the transactional id"));
+    }
+    let appended = not_added.and_then(|()| transactions.append(to, batch, who));
     appended.map_err(|error| match error {
         TransactionError::EpochOld | TransactionError::Fenced => {
             (errors::INVALID_PRODUCER_EPOCH, "a newer producer has taken over")
@@ -343,7 +358,8 @@ fn without_key(batch: &Bytes) -> Vec<BatchIndexAndErrorMessage> {
             .with_batch_index_error_message(Some("a record of a compacted topic needs a key".into()))
     };
     let records = (0..).zip(Records::new(&batch.header, &block));
-    records.filter(|(_, record)| record.as_ref().is_ok_and(|r| r.key.is_none())).map(|(at, _)| refusal(at)).collect()
+    let without = records.filter(|(_, record)| record.as_ref().is_ok_and(|r| r.key.is_none()));
+    without.map(|(at, _)| refusal(at)).take(RECORD_ERRORS_MAX).collect()
 }
 
 async fn finish(context: Context, acks: i16, appends: Vec<TopicAppends>, wait: Duration) -> Outcome {

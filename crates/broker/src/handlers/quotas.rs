@@ -61,7 +61,7 @@ fn filter(request: &DescribeClientQuotasRequest) -> Result<Filter, (i16, Reason)
             return Err((errors::UNSUPPORTED_VERSION, why));
         }
         let wanted = match (component.match_type, &component._match) {
-            (EXACT, Some(name)) => Match::Exactly(Who::Named(name.to_string())),
+            (EXACT, Some(name)) => Match::Exactly(Who::named(&kind, name)),
             (DEFAULT, None) => Match::Exactly(Who::Default),
             (ANY, None) => Match::Any,
             (how, name) => {

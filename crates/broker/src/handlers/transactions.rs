@@ -109,7 +109,7 @@ pub(crate) async fn add_partitions(
         })
         .collect();
     // All or none.
-    let codes: Vec<i16> = if checked.iter().any(Result::is_err) {
+    let codes: Vec<i16> = if by_id.is_err() || checked.iter().any(Result::is_err) {
         checked
             .iter()
             .map(|checked| checked.as_ref().err().copied().unwrap_or(errors::OPERATION_NOT_ATTEMPTED))

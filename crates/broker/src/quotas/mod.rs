@@ -35,21 +35,32 @@ pub(crate) use self::rules::{CLIENT, Entity, Filter, IP, Limit, Limits, Match, R
 use self::rules::{Rules, Sharers};
 use crate::dispatch::{Answering, Context, Outcome};
 
+/// Connections that would have to wait longer than this are closed at once: those that wait take the place of others.
+pub(crate) const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Most entities with limits.
 const ENTITIES_MAX: usize = 100_000;
-/// Rates kept at once. Beyond it those that are idle are forgotten, and if none is, newcomers are not measured.
+/// Rates kept at once. Beyond it those that are idle are forgotten, and as long as there are none newcomers share one.
 const RATES_MAX: usize = 100_000;
+/// Between two looks at all of them.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Limits, and what has been used of them.
 pub(crate) struct Quotas {
     rules: RwLock<Rules>,
     /// Which limits anybody has, one bit each: nothing else is looked at for the others.
     limited: AtomicU8,
-    rates: Mutex<HashMap<Meter, Rate>>,
+    rates: Mutex<Rates>,
     /// Changes take turns.
     turn: Turn<()>,
     store: Store,
     world: World,
+}
+
+#[derive(Default)]
+struct Rates {
+    of: HashMap<Meter, Rate>,
+    /// When those that were idle were forgotten.
+    swept: Duration,
 }
 
 /// What a rate is of.
@@ -57,6 +68,8 @@ pub(crate) struct Quotas {
 enum Meter {
     Of(Limit, Sharers),
     Address(IpAddr),
+    /// All that there is no room for.
+    Newcomers(Limit),
 }
 
 /// A change of an entity's limits: new values, and those to take away.
@@ -111,13 +124,19 @@ impl Quotas {
 
     /// Counts a connection; how long it shall wait before it is served.
     pub(crate) fn connect(&self, from: IpAddr) -> Duration {
+        let from = from.to_canonical();
         if !self.limits(Limit::Connection) {
             return Duration::ZERO;
         }
         let Some(allowed) = self.rules.read().find_of_ip(&from.to_string()) else { return Duration::ZERO };
         self.measure(Meter::Address(from), |rate, now| {
             rate.record(now, 1.0);
-            rate.excess(now, allowed)
+            let wait = rate.excess(now, allowed);
+            if wait > CONNECT_WAIT_MAX {
+                // It will not be served: whoever keeps trying gets the limit, not nothing for ever.
+                rate.record(now, -1.0);
+            }
+            wait
         })
     }
 
@@ -128,13 +147,21 @@ impl Quotas {
     fn measure(&self, meter: Meter, step: impl FnOnce(&mut Rate, Duration) -> Duration) -> Duration {
         let now = self.world.clock.monotonic();
         let mut rates = self.rates.lock();
-        if rates.len() >= RATES_MAX && !rates.contains_key(&meter) {
-            rates.retain(|_, rate| !rate.is_idle(now));
-            if rates.len() >= RATES_MAX {
-                return Duration::ZERO;
+        let Rates { of, swept } = &mut *rates;
+        if of.len() >= RATES_MAX && !of.contains_key(&meter) {
+            if now.saturating_sub(*swept) >= SWEEP_INTERVAL {
+                *swept = now;
+                of.retain(|_, rate| !rate.is_idle(now));
+            }
+            if of.len() >= RATES_MAX {
+                let limit = match meter {
+                    Meter::Of(limit, _) => limit,
+                    _ => Limit::Connection,
+                };
+                return step(of.entry(Meter::Newcomers(limit)).or_default(), now);
             }
         }
-        step(rates.entry(meter).or_default(), now)
+        step(of.entry(meter).or_default(), now)
     }
 
     // ── rules ──

@@ -1,6 +1,9 @@
 //! Who may use how much: entities, limits, and which of several limits counts (KIP-13, KIP-55, KIP-546, KIP-612).
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    hash::{Hash as _, Hasher as _},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +78,14 @@ impl From<Who> for String {
 }
 
 impl Who {
+    /// Addresses have many spellings, and are compared as text.
+    pub(crate) fn named(kind: &str, name: &str) -> Self {
+        match name.parse::<std::net::IpAddr>() {
+            Ok(address) if kind == IP => Self::Named(address.to_canonical().to_string()),
+            _ => Self::Named(name.to_owned()),
+        }
+    }
+
     pub(crate) fn name(&self) -> Option<&str> {
         match self {
             Self::Default => None,
@@ -108,7 +119,7 @@ impl Entity {
                 IP => &mut entity.ip,
                 other => return Err(format!("`{other}` is no kind of entity: user, client-id and ip are")),
             };
-            let who = name.map_or(Who::Default, |name| Who::Named(name.to_owned()));
+            let who = name.map_or(Who::Default, |name| Who::named(kind, name));
             if part.replace(who).is_some() {
                 return Err(format!("the entity has more than one {kind}"));
             }
@@ -189,6 +200,20 @@ pub(crate) struct Sharers {
     client: Option<String>,
 }
 
+/// Longest client id that is kept as it is.
+const CLIENT_BYTES_KEPT: usize = 64;
+
+/// A client id as rates are kept by it: of a long one its hash, since clients choose what they are called.
+fn shortened(client: &str) -> String {
+    if client.len() <= CLIENT_BYTES_KEPT {
+        return client.to_owned();
+    }
+    let mut hasher = std::hash::DefaultHasher::new();
+    client.hash(&mut hasher);
+    let start: String = client.chars().take(16).collect();
+    format!("{start}…{:016x}", hasher.finish())
+}
+
 impl Rules {
     pub(crate) fn new(held: BTreeMap<Entity, Limits>) -> Self {
         Self(held)
@@ -231,7 +256,7 @@ impl Rules {
         levels.into_iter().find_map(|(by_user, by_client)| {
             let sharers = Sharers {
                 user: by_user.is_some().then(|| user.to_owned()),
-                client: by_client.is_some().then(|| client.to_owned()),
+                client: by_client.is_some().then(|| shortened(client)),
             };
             let entity = Entity { user: by_user, client: by_client, ip: None };
             Some((sharers, *self.0.get(&entity)?.get(&limit)?))

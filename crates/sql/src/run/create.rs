@@ -214,9 +214,13 @@ impl Run<'_> {
                 parts.tables.drop(&name, true).await?;
             }
             (Dropped::Topic, Some(Relation::Topic(topic))) => {
+                errors::unless_protected(&topic.topic)?;
                 parts.log.delete_topic(topic.topic.as_str()).await?;
             }
             (Dropped::Stream | Dropped::Table, Some(Relation::Topic(topic))) => {
+                if delete_topic {
+                    errors::unless_protected(&topic.topic)?;
+                }
                 let declared = parts.lake.undeclare(&name).await?;
                 if !declared && !delete_topic {
                     return Err(Error::new(codes::SQL_INVALID, format!("`{name}` is a topic without a declaration"))

@@ -9,7 +9,7 @@ use schemas::Format;
 
 use super::{Run, create::exists};
 use crate::{
-    Outcome,
+    Outcome, errors,
     relation::Relation,
     text::{ColumnRole, DeclareStream, literal_text},
 };
@@ -170,6 +170,7 @@ impl Run<'_> {
         if let Some(retention) = retention {
             spec = spec.with("retention.ms", &retention);
         }
+        errors::unless_protected(topic)?;
         log.create_topic(spec, false).await?;
         Ok(true)
     }

@@ -25,6 +25,7 @@ use schemas::{
 };
 
 use super::Run;
+use crate::errors;
 
 /// A batch is appended before it would have more bytes than this; a larger record goes by itself.
 const BATCH_BYTES: usize = 512 << 10;
@@ -34,6 +35,7 @@ const APPENDS_MAX: usize = 8;
 impl Run<'_> {
     /// Appends all rows; on return they are durable. After an error some of them may be in the topic, as with any producer.
     pub(super) async fn publish(&self, topic: &Arc<TopicTable>, mut rows: SendableRecordBatchStream) -> Result<u64> {
+        errors::unless_protected(&topic.topic)?;
         let parts = &self.engine().parts;
         let publisher = self.publisher(topic).await?;
         let mut building: Vec<BatchBuilder> = (0..topic.partitions).map(|_| BatchBuilder::new(Codec::Zstd)).collect();
