@@ -84,7 +84,7 @@ pub(super) fn tell(response: &mut Response, key: ApiKey, version: i16, ms: i32) 
 mod tests {
     use kafka_protocol::{
         messages::*,
-        protocol::{Decodable, Request},
+        protocol::{Decodable, HeaderVersion, Request},
     };
 
     use super::*;
