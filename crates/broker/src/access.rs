@@ -25,7 +25,10 @@
 //! | AlterConfigs, IncrementalAlterConfigs | ALTER_CONFIGS of the same | 29, 30, 31 by resource |
 //! | ListConfigResources | DESCRIBE_CONFIGS cluster | 31 |
 //! | DescribeLogDirs | DESCRIBE cluster | 31 |
-//! | ElectLeaders | ALTER cluster | 31 |
+//! | DescribeQuorum, ListPartitionReassignments | DESCRIBE cluster | 31 |
+//! | ElectLeaders, AlterPartitionReassignments | ALTER cluster | 31 |
+//! | AlterReplicaLogDirs | ALTER cluster | 31 by partition |
+//! | WriteTxnMarkers | ALTER or CLUSTER_ACTION cluster | 31 by partition |
 //! | InitProducerId | WRITE transactional id; without: IDEMPOTENT_WRITE cluster or WRITE any topic | 53, 31 |
 //! | AddPartitionsToTxn | WRITE transactional id, WRITE topic | 53, 29 (55 for the rest) |
 //! | AddOffsetsToTxn | WRITE transactional id, READ group | 53, 30 |

@@ -66,7 +66,8 @@ pub(crate) async fn heartbeat(
         Ok(answer) => answer,
         Err(error) => return refused(error),
     };
-    let interval = i32::try_from(groups.settings().consumer_heartbeat_interval.as_millis()).unwrap_or(i32::MAX);
+    let interval = i32::try_from(groups.settings().consumer_heartbeat_interval_of(&request.group_id).as_millis())
+        .unwrap_or(i32::MAX);
     let assignment = assignment.map(|mut partitions| {
         // Rights may have been withdrawn since its expression was resolved.
         partitions.retain(|(id, _)| may_see(context, *id));

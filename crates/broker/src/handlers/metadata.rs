@@ -145,14 +145,14 @@ async fn find_or_create_allowed(context: &Context, name: &str, create: bool) -> 
         Err(error) if error.is(codes::INTERNAL_TOPIC) => None,
         name => Some(name?),
     };
-    let Some(name) = name.filter(|_| create && shared.settings.auto_create_topics) else {
+    let Some(name) = name.filter(|_| create && shared.dynamic.door().auto_create_topics) else {
         return Err(Error::new(codes::TOPIC_NOT_FOUND, "there is no such topic"));
     };
     let may = context.may(Operation::Create, CLUSTER);
     if !may && context.authorize(Operation::Create, access::topic(&name)).is_err() {
         return Err(Error::new(codes::NOT_ALLOWED, "the client may not make topics"));
     }
-    let spec = TopicSpec::new(name.clone(), shared.settings.partitions_default);
+    let spec = TopicSpec::new(name.clone(), shared.dynamic.door().partitions_default);
     match shared.log.create_topic(spec, false).await {
         // Somebody else was faster.
         Err(error) if error.kind() == ErrorKind::TopicExists => shared.log.topic(&name).ok_or(error),

@@ -27,6 +27,8 @@ pub struct GroupSettings {
     pub consumer_session_timeout: Duration,
     /// `group.consumer.heartbeat.interval.ms`
     pub consumer_heartbeat_interval: Duration,
+    /// Groups of the consumer protocol that have settings of their own (KIP-848, `GroupConfig.java`).
+    pub of_groups: Arc<BTreeMap<String, ConsumerTimes>>,
     /// Most bytes of topic names a member may subscribe to.
     pub subscription_bytes_max: usize,
     /// Longest regular expression a member may subscribe to.
@@ -56,6 +58,7 @@ impl Default for GroupSettings {
             members_max: 10_000,
             consumer_session_timeout: Duration::from_secs(45),
             consumer_heartbeat_interval: Duration::from_secs(5),
+            of_groups: Arc::default(),
             subscription_bytes_max: 2 << 20,
             regex_bytes_max: 16 << 10,
             regex_program_bytes_max: 1 << 20,
@@ -66,6 +69,29 @@ impl Default for GroupSettings {
             metadata_bytes_max: 4096,
         }
     }
+}
+
+impl GroupSettings {
+    /// How long a member of this group may be silent, if it speaks the consumer protocol.
+    pub fn consumer_session_timeout_of(&self, group: &str) -> Duration {
+        let own = self.of_groups.get(group).and_then(|times| times.session_timeout);
+        own.unwrap_or(self.consumer_session_timeout)
+    }
+
+    /// How often such a member is told to say that it is alive.
+    pub fn consumer_heartbeat_interval_of(&self, group: &str) -> Duration {
+        let own = self.of_groups.get(group).and_then(|times| times.heartbeat_interval);
+        own.unwrap_or(self.consumer_heartbeat_interval)
+    }
+}
+
+/// What a group of the consumer protocol has instead of what all have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConsumerTimes {
+    /// `consumer.session.timeout.ms`
+    pub session_timeout: Option<Duration>,
+    /// `consumer.heartbeat.interval.ms`
+    pub heartbeat_interval: Option<Duration>,
 }
 
 /// Why a group said no.

@@ -266,6 +266,11 @@ impl GroupCoordinator {
         Self { groups, topics, open, timers: BTreeSet::new(), next_expiry: Duration::ZERO, out }
     }
 
+    /// Other settings from here on. Deadlines that were set stay.
+    pub fn reconfigure(&mut self, settings: GroupSettings) {
+        self.out.settings = settings;
+    }
+
     pub fn settings(&self) -> &GroupSettings {
         &self.out.settings
     }

@@ -183,7 +183,7 @@ impl ConsumerGroup {
             return Err(GroupError::RebalanceInProgress);
         }
         member.sync_until = None;
-        member.session_until = out.now.monotonic + member.session_timeout(&out.settings);
+        member.session_until = out.now.monotonic + member.session_timeout(&out.settings, &request.who.group);
         let names: HashMap<TopicId, &Arc<str>> = topics.iter().map(|(name, (id, _))| (*id, name)).collect();
         Ok(SyncAnswer {
             error: None,
@@ -199,7 +199,7 @@ impl ConsumerGroup {
         who: &MemberRef,
     ) -> Result<(), GroupError> {
         let member = self.classic_member(who)?;
-        member.session_until = out.now.monotonic + member.session_timeout(&out.settings);
+        member.session_until = out.now.monotonic + member.session_timeout(&out.settings, &who.group);
         if !self.has_to_join(&who.member) {
             return Ok(());
         }

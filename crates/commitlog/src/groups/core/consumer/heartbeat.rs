@@ -64,7 +64,7 @@ impl ConsumerGroup {
         (member.join_until, member.sync_until) = (None, None);
         // It joins, or missed the answer that gave it its epoch.
         let is_behind = request.epoch == 0 || request.epoch != member.progress.epoch;
-        member.session_until = step.now() + step.out.settings.consumer_session_timeout;
+        member.session_until = step.now() + step.out.settings.consumer_session_timeout_of(step.group);
         let told = member.subscription.update(request);
         member.viewer.clone_from(&request.viewer);
         if told.anything || changes_over {

@@ -92,8 +92,11 @@ impl Member {
         self.subscription.classic.is_some()
     }
 
-    fn session_timeout(&self, settings: &GroupSettings) -> Duration {
-        self.subscription.classic.as_ref().map_or(settings.consumer_session_timeout, |classic| classic.session_timeout)
+    fn session_timeout(&self, settings: &GroupSettings, group: &str) -> Duration {
+        match &self.subscription.classic {
+            Some(classic) => classic.session_timeout,
+            None => settings.consumer_session_timeout_of(group),
+        }
     }
 
     fn deadlines(&self) -> impl Iterator<Item = Duration> {

@@ -144,7 +144,7 @@ impl ConsumerGroup {
         let step = Step { out, topics, group };
         self.instances = HashMap::new();
         for (id, member) in &mut self.members {
-            member.session_until = step.now() + member.session_timeout(&out.settings);
+            member.session_until = step.now() + member.session_timeout(&out.settings, group);
             let timeout = member.subscription.rebalance_timeout;
             member.revoke_until = (member.progress.is_revoking() && !member.is_classic()).then(|| step.now() + timeout);
             if let Some(instance) = &member.subscription.instance {
