@@ -204,20 +204,26 @@ impl Transactions {
         self.open.read().contains_key(&producer)
     }
 
+    /// Those of `partitions` that are not in the open transaction of `who`.
+    pub fn missing(&self, who: Identity, mut partitions: BTreeSet<TopicPartition>) -> BTreeSet<TopicPartition> {
+        if let Some(open) = self.open.read().get(&who.producer)
+            && open.epoch == who.epoch
+        {
+            partitions.retain(|partition| !open.partitions.contains(partition));
+        }
+        partitions
+    }
+
     /// As [`Self::add`], of those that are not in it yet: what writers of the second protocol do before each write (KIP-890).
     /// Waits for the disk once per partition and transaction.
     pub async fn add_missing(
         &self,
         id: &str,
         who: Identity,
-        mut partitions: BTreeSet<TopicPartition>,
+        partitions: BTreeSet<TopicPartition>,
     ) -> Result<(), TransactionError> {
-        if let Some(open) = self.open.read().get(&who.producer)
-            && open.epoch == who.epoch
-        {
-            partitions.retain(|partition| !open.partitions.contains(partition));
-        }
-        if partitions.is_empty() { Ok(()) } else { self.add(id, who, partitions).await }
+        let missing = self.missing(who, partitions);
+        if missing.is_empty() { Ok(()) } else { self.add(id, who, missing).await }
     }
 
     /// Commits or aborts. On return the decision is durable, and its markers are unless the disk refuses them for the moment.
