@@ -28,6 +28,36 @@ def arguments(about):
     return parser
 
 
+class Killable:
+    """A broker that can be killed, and started again where it was."""
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def start_again(self):
+        self.process = subprocess.Popen(self.command(), stdout=self.output, stderr=self.output)
+
+
+class Node(Killable, common.Lakehead):
+    def command(self):
+        """As it was started, but with the ports that were found then."""
+        ports = {f"--{door}": self.ports[door] for door in ("kafka", "http", "pg")}
+        before = [None, *self.process.args]
+        return [ports.get(option, argument) for option, argument in zip(before, self.process.args)]
+
+    @property
+    def output(self):
+        return self.log
+
+
+class Kafka(Killable, common.Kafka):
+    output = subprocess.DEVNULL
+
+    def command(self):
+        return self.process.args
+
+
 class Running:
     """A broker that somebody else started and will stop."""
 
@@ -46,7 +76,7 @@ def broker(asked, auto_create=True):
     if asked.at:
         return Running(asked.at)
     if asked.kafka:
-        return common.Kafka(
+        return Kafka(
             f"num.partitions=4\nauto.create.topics.enable={str(auto_create).lower()}\n"
             "transaction.state.log.num.partitions=4\noffsets.topic.num.partitions=4\n"
             "share.coordinator.state.topic.replication.factor=1\nshare.coordinator.state.topic.min.isr=1\n"
@@ -57,7 +87,7 @@ def broker(asked, auto_create=True):
         common.BINARY = str(ROOT / "target" / "debug" / "lakehead")
     settings = f"auto_create_topics = {str(auto_create).lower()}\n"
     settings += "[kafka_security]\nauthorizer = true\nallow_everyone_if_no_acl_found = true\n"
-    return common.Lakehead("--partitions", "4", settings=settings)
+    return Node("--partitions", "4", settings=settings)
 
 
 def kafka_home():
@@ -78,7 +108,8 @@ def kafka_home():
     }
     for name, main in commands.items():
         script = home / "bin" / name
-        script.write_text(f'#!/bin/sh\nexec java -Xmx256m -cp "$CLASSPATH:{home}/libs/*" {main} "$@"\n')
+        quick = "-Xmx256m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # four of them are started within one test's 80 s
+        script.write_text(f'#!/bin/sh\nexec java {quick} -cp "$CLASSPATH:{home}/libs/*" {main} "$@"\n')
         script.chmod(0o755)
     return home
 

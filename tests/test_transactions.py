@@ -1,16 +1,10 @@
-"""Transactions, by real clients: what counts together, what is hidden, who is fenced, and what kills leave."""
-
-import random
-import threading
-import time
+"""Transactions, by real clients: what counts together, what is hidden, who is fenced. What kills leave: test_exactly_once.py."""
 
 import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from conftest import eventually
-
-LOOPS = 10
 
 
 def transactional(node, id, **options):
@@ -101,70 +95,3 @@ def test_a_transaction_that_takes_too_long_is_aborted(node):
     eventually(lambda: read(node, "slow", "read_committed") == ["plain"], seconds=30)
     with pytest.raises(KafkaException):
         producer.commit_transaction(30)
-
-
-def test_a_transactional_copy_survives_kills(make_node):
-    """Records with their offsets from one topic to another, by producers that die and a node that does."""
-    node = make_node().start()
-    topics(node, "source", "target", partitions=2)
-    source = Producer({"bootstrap.servers": node.kafka})
-    count = 4000
-    for number in range(count):
-        source.produce("source", str(number), partition=number % 2)
-    source.flush(60)
-
-    stop, chance = threading.Event(), random.Random(98)
-    kills = []
-
-    def killer():
-        while len(kills) < LOOPS and not stop.wait(chance.uniform(0.3, 1.5)):
-            node.kill()
-            kills.append(time.monotonic())
-            node.start()
-
-    thread = threading.Thread(target=killer)
-    thread.start()
-    until, done = time.monotonic() + 180, False
-    while not done and time.monotonic() < until:
-        done = copy(node, chance, lambda: len(kills) == LOOPS)
-    thread.join(60)
-    stop.set()
-    assert done and len(kills) == LOOPS
-    values = [int(value) for value in read(node, "target", "read_committed", partitions=2)]
-    assert values == list(range(0, count, 2)) + list(range(1, count, 2)), "each once, in order"
-    assert len(read(node, "target", "read_uncommitted", partitions=2)) >= count
-
-
-def copy(node, chance, may_finish):
-    """Copies until something fails or all is copied; says whether it is."""
-    consumer = Consumer({"bootstrap.servers": node.kafka, "group.id": "copy", "enable.auto.commit": False, "isolation.level": "read_committed",
-                         "auto.offset.reset": "earliest", "session.timeout.ms": 6000, "reconnect.backoff.max.ms": 200, "fetch.wait.max.ms": 20})
-    # Assigned by hand: what is tested are the offsets in transactions, not the group's members.
-    try:
-        producer = transactional(node, "copier", **{"transaction.timeout.ms": 20000})
-        assigned = [TopicPartition("source", p) for p in range(2)]
-        start = consumer.committed(assigned, 30)
-        consumer.assign([TopicPartition(p.topic, p.partition, max(p.offset, 0)) for p in start])
-        idle = 0
-        while idle < 20:
-            messages = consumer.consume(chance.randint(1, 60), 0.2)
-            if not messages:
-                at_end = all(p.offset == 2000 for p in consumer.committed(assigned, 30))
-                idle = idle + 1 if at_end and may_finish() else 0
-                continue
-            producer.begin_transaction()
-            for message in messages:
-                assert not message.error()
-                producer.produce("target", message.value(), partition=message.partition())
-            producer.send_offsets_to_transaction(consumer.position(assigned), consumer.consumer_group_metadata(), 30)
-            if chance.random() < 0.2:
-                producer.abort_transaction(30)
-                for p in consumer.committed(assigned, 30):
-                    consumer.seek(TopicPartition(p.topic, p.partition, max(p.offset, 0)))
-            else:
-                producer.commit_transaction(30)
-        return True
-    except KafkaException:
-        return False
-    finally:
-        consumer.close()

@@ -65,18 +65,14 @@ def connect_exactly_once(jvm):
         pipeline.end()
 
 
-class Pipeline:
-    def __init__(self, jvm, exactly_once=False):
-        self.jvm, self.exactly_once, self.name = jvm, exactly_once, jvm.name("connect")
-        self.workers, self.ports = {}, {}
-        self.folder = FOLDER / "state" / self.name
-        self.folder.mkdir(parents=True)
-        self.source, self.sink, self.topic = self.folder / "source", self.folder / "sink", f"{self.name}-lines"
-        jvm.tool("TopicCommand", "--create", "--topic", self.topic, "--partitions", 1)
+class Workers:
+    """The distributed workers of one Connect cluster: they find each other by its name, their state is in topics."""
 
-    def write(self, first, after):
-        with self.source.open("a") as file:
-            file.writelines(f"line {n}\n" for n in range(first, after))
+    def __init__(self, jvm, name, **settings):
+        self.jvm, self.name, self.settings = jvm, name, settings
+        self.workers, self.ports = {}, {}
+        self.folder = FOLDER / "state" / name
+        self.folder.mkdir(parents=True)
 
     def start_worker(self, name):
         port = board.common.free_port()
@@ -95,14 +91,13 @@ class Pipeline:
         for kind in ("config", "offset", "status"):
             config[f"{kind}.storage.topic"] = f"{self.name}-{kind}"
             config[f"{kind}.storage.replication.factor"] = -1
-        if self.exactly_once:
-            config["exactly.once.source.support"] = "enabled"
+        config |= self.settings
         path = self.folder / f"{name}.properties"
         path.write_text("".join(f"{key}={value}\n" for key, value in config.items()))
         main = "org.apache.kafka.connect.cli.ConnectDistributed"
         self.workers[name] = self.jvm.start(main, path, output=f"{self.name}-{name}")
         self.ports[name] = port
-        until(lambda: self.is_ready(name), 90, f"worker {name} did not come up")
+        until(lambda: self.is_ready(name), 180, f"worker {name} did not come up")
 
     def is_ready(self, name):
         if self.workers[name].poll() is not None:
@@ -135,6 +130,32 @@ class Pipeline:
                 return False
             raise AssertionError(f"connector {name}: {failed.code} {failed.read().decode()[:300]}") from failed
 
+    def kill(self, name):
+        worker = self.workers.pop(name)
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+
+    def end(self):
+        for worker in self.workers.values():
+            worker.terminate()
+        for worker in self.workers.values():
+            worker.wait(60)
+
+
+class Pipeline(Workers):
+    """A file to a topic to a file."""
+
+    def __init__(self, jvm, exactly_once=False):
+        settings = {"exactly.once.source.support": "enabled"} if exactly_once else {}
+        super().__init__(jvm, jvm.name("connect"), **settings)
+        self.exactly_once = exactly_once
+        self.source, self.sink, self.topic = self.folder / "source", self.folder / "sink", f"{self.name}-lines"
+        jvm.tool("TopicCommand", "--create", "--topic", self.topic, "--partitions", 1)
+
+    def write(self, first, after):
+        with self.source.open("a") as file:
+            file.writelines(f"line {n}\n" for n in range(first, after))
+
     def create_source(self):
         source = "org.apache.kafka.connect.file.FileStreamSourceConnector"
         config = {"connector.class": source, "tasks.max": 1, "file": str(self.source), "topic": self.topic}
@@ -160,17 +181,6 @@ class Pipeline:
 
     def arrived(self):
         return self.sink.read_text().splitlines() if self.sink.exists() else []
-
-    def kill(self, name):
-        worker = self.workers.pop(name)
-        worker.send_signal(signal.SIGKILL)
-        worker.wait()
-
-    def end(self):
-        for worker in self.workers.values():
-            worker.terminate()
-        for worker in self.workers.values():
-            worker.wait(60)
 
 
 TESTS = {test.__name__: test for test in (connect_source, connect_file_to_file, connect_exactly_once)}

@@ -10,6 +10,8 @@ import board
 HERE = pathlib.Path(__file__).resolve().parent
 FOLDER = board.CACHE / "java"
 LOGGING = "-Dorg.slf4j.simpleLogger.defaultLogLevel="
+# Most of these programs end before an optimizing compiler has earned anything.
+QUICK = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 
 
 def classpath():
@@ -20,6 +22,7 @@ def classpath():
         board.run(
             ["mvn", "-q", "-B", "-f", HERE / "pom.xml", "dependency:build-classpath", f"-Dmdep.outputFile={listing}"]
         )
+        listing.touch()  # Maven leaves it as it is when nothing has changed
     return listing.read_text().strip()
 
 
@@ -33,7 +36,7 @@ class Jvm:
         return f"{stem}-{uuid.uuid4().hex[:8]}"
 
     def command(self, main, *arguments, log="error", options=()):
-        return ["java", "-Xmx512m", LOGGING + log, *options, "-cp", self.classpath, main, *map(str, arguments)]
+        return ["java", "-Xmx512m", *QUICK, LOGGING + log, *options, "-cp", self.classpath, main, *map(str, arguments)]
 
     def tool(self, main, *arguments, seconds=60, fails=False):
         """What one of Kafka's tools says, which is told the address; it must succeed, or fail where `fails`."""

@@ -19,6 +19,8 @@ use schemas::{
 /// A row of all columns takes a few hundred bytes, a payload of two bytes is a row.
 const GROWTH_MAX: usize = 2000;
 const FIXED_BYTES: usize = 1 << 20;
+/// What a Protobuf schema imports by a short name: Google's descriptors are hundreds of kilobytes.
+const IMPORTED_BYTES: usize = 16 << 20;
 const PAYLOADS_MAX: usize = 64;
 
 static COLUMNS: LazyLock<SchemaRef> = LazyLock::new(|| {
@@ -44,14 +46,15 @@ static COLUMNS: LazyLock<SchemaRef> = LazyLock::new(|| {
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let Some((how, data)) = data.split_first() else { return };
     let payloads: Vec<&[u8]> = parts(data, 0xff).take(PAYLOADS_MAX).collect();
-    within(FIXED_BYTES + GROWTH_MAX * data.len(), || match how % 8 {
+    let imported = if how % 9 == 8 { IMPORTED_BYTES } else { 0 };
+    within(FIXED_BYTES + imported + GROWTH_MAX * data.len(), || match how % 9 {
         0 => decode(Format::Json, &COLUMNS, true, &payloads, no_schemas()),
         1 => {
             let flat: Vec<_> = COLUMNS.fields().iter().filter(|f| !f.data_type().is_nested()).cloned().collect();
             decode(Format::Delimited { delimiter: b',' }, &Arc::new(Schema::new(flat)), true, &payloads, no_schemas())
         }
         2 => {
-            let at = (how / 8) as usize % COLUMNS.fields().len();
+            let at = (how / 9) as usize % COLUMNS.fields().len();
             let column: SchemaRef = Arc::new(Schema::new(vec![COLUMNS.field(at).clone()]));
             for format in [Format::Json, Format::Kafka, Format::Text, Format::Bytes] {
                 decode(format, &column, false, &payloads, no_schemas());
@@ -59,11 +62,13 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
         }
         3 | 4 => inferred(&payloads, no_schemas()),
         5 => registered(SchemaType::Json, &payloads),
+        8 => registered(SchemaType::Protobuf, &payloads),
         _ => registered(SchemaType::Avro, &payloads),
     });
 });
 
-/// The first payload is a schema, the others begin with its id once they are framed here.
+/// The first payload is a schema, the others begin with its id once they are framed here. Protobuf payloads bring the
+/// indexes of their message themselves.
 fn registered(schema_type: SchemaType, payloads: &[&[u8]]) {
     let Some((text, payloads)) = payloads.split_first() else { return };
     let Ok(text) = std::str::from_utf8(text) else { return };
@@ -73,7 +78,7 @@ fn registered(schema_type: SchemaType, payloads: &[&[u8]]) {
     let schemas: Arc<dyn SchemaSource> = Arc::new(move |id: i32| (id == 1).then(|| schema.clone()));
     let framed: Vec<_> = payloads.iter().map(|payload| [&[0, 0, 0, 0, 1], *payload].concat()).collect();
     let framed: Vec<&[u8]> = framed.iter().map(Vec::as_slice).collect();
-    let format = if schema_type == SchemaType::Avro { Format::Avro } else { Format::JsonSr };
+    let format = Format::of_schema(schema_type);
     if let Ok(columns) = columns {
         decode(format, &columns, true, &framed, schemas.clone());
     }

@@ -3,7 +3,7 @@
 //! `reopen` opens the same log again after the one before was dropped (killed) or closed; drivers that cannot be killed
 //! may just connect anew.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use commitlog::{
@@ -190,10 +190,23 @@ pub async fn topics_are_made_changed_and_deleted(log: &dyn Log) {
     create(log, "t.made", 1, &[]).await;
     assert_eq!(kind(log.create_topic(spec("t_made", 1), true).await), ErrorKind::TopicNameInvalid);
     assert_eq!(kind(log.create_topic(spec("t-none", 0), false).await), ErrorKind::PartitionsInvalid);
-    let odd = spec("t-odd", 1).with("compression.type", "zstd");
+    let odd = spec("t-odd", 1).with("min.insync.replicas", "2");
     assert_eq!(kind(log.create_topic(odd, false).await), ErrorKind::ConfigInvalid);
     log.create_topic(spec("t-dry", 1), true).await.expect("valid");
     assert!(log.topic("t-dry").is_none());
+
+    // What topics get that do not say otherwise, those that are there too.
+    let defaults = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+    log.set_topic_defaults(defaults("retention.ms", "77"), true).await.expect("valid");
+    assert_eq!(log.topic("t.made").expect("there").config.retention_ms, 604_800_000, "it was only asked");
+    log.set_topic_defaults(defaults("retention.ms", "77"), false).await.expect("set");
+    let retention = |name| log.topic(name).expect("there").config.retention_ms;
+    assert_eq!((retention("t.made"), retention("t-made")), (77, 1000), "a topic's own count first");
+    let refused = log.set_topic_defaults(defaults("min.insync.replicas", "2"), false).await.expect_err("refused");
+    assert_eq!((refused.kind(), retention("t.made")), (ErrorKind::ConfigInvalid, 77));
+    log.set_topic_defaults(BTreeMap::new(), false).await.expect("taken away");
+    assert_eq!(retention("t.made"), 604_800_000);
+    changed.mark_unchanged();
 
     log.create_partitions("t-made", 5, false).await.expect("more");
     assert_eq!(log.topic("t-made").expect("there").partitions, 5);

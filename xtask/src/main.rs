@@ -25,6 +25,8 @@ enum Task {
     Lint,
     /// All tests: crates first, then end to end with real clients.
     Test(test::Options),
+    /// Copy records in transactions while node and copiers are killed: each must arrive once and in order.
+    Kills(test::Kills),
     /// Throw bytes at every parser of outside bytes.
     Fuzz(fuzz::Options),
     /// Run the log and its coordinators in a simulated world, seed by seed.
@@ -39,6 +41,7 @@ fn main() -> Result<()> {
         Task::Tidy => tidy::run(),
         Task::Lint => run::cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
         Task::Test(options) => test::run(&options),
+        Task::Kills(options) => test::kills(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Sim(options) => sim::run(&options),
         Task::Bench(options) => bench::run(&options),

@@ -49,6 +49,40 @@ pub fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+#[derive(Args)]
+pub struct Kills {
+    /// How often the node is killed with `kill -9`; copiers are killed as well.
+    #[arg(long, default_value_t = 500)]
+    loops: u32,
+    /// The copiers' group speaks the consumer protocol (KIP-848).
+    #[arg(long)]
+    consumer_protocol: bool,
+    /// What is killed when.
+    #[arg(long, default_value_t = 98)]
+    seed: u64,
+}
+
+/// `cargo xtask kills`: the exactly-once test of `tests/`, as often as one has time for. LAKEHEAD may name a binary to take
+/// instead of building one.
+pub fn kills(options: &Kills) -> Result<()> {
+    let python = virtual_environment()?;
+    let binary = match std::env::var_os("LAKEHEAD") {
+        Some(binary) => binary.into(),
+        None => {
+            run::cargo(&["build", "--package", "lakehead"])?;
+            target_dir().join("debug/lakehead")
+        }
+    };
+    run::command(
+        Command::new(python)
+            .args(["-m", "pytest", "-q", "-s", "tests/test_exactly_once.py", "-k", "killed"])
+            .env("LAKEHEAD", binary)
+            .env("LAKEHEAD_KILLS", options.loops.to_string())
+            .env("LAKEHEAD_SEED", options.seed.to_string())
+            .env("LAKEHEAD_GROUP_PROTOCOL", if options.consumer_protocol { "consumer" } else { "classic" }),
+    )
+}
+
 /// Where cargo builds.
 pub fn target_dir() -> PathBuf {
     run::root().join(std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from))

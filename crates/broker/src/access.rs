@@ -12,7 +12,7 @@
 //! | JoinGroup, SyncGroup, Heartbeat, LeaveGroup | READ group | 30 |
 //! | OffsetCommit | READ group, READ topic | 30, 29 by partition |
 //! | OffsetFetch | DESCRIBE group, DESCRIBE topic (not listed otherwise) | 30, 29 by partition |
-//! | ConsumerGroupHeartbeat | READ group, DESCRIBE topic (by name; not assigned otherwise) | 30, 29 |
+//! | ConsumerGroupHeartbeat | READ group, DESCRIBE topic (by name; no expression stands for it otherwise) | 30, 29 |
 //! | ConsumerGroupDescribe | DESCRIBE group, DESCRIBE topic | 30, 29 by group |
 //! | DescribeGroups | DESCRIBE group | 30 by group |
 //! | ListGroups | DESCRIBE cluster, or DESCRIBE group (not listed otherwise) | |
@@ -25,7 +25,10 @@
 //! | AlterConfigs, IncrementalAlterConfigs | ALTER_CONFIGS of the same | 29, 30, 31 by resource |
 //! | ListConfigResources | DESCRIBE_CONFIGS cluster | 31 |
 //! | DescribeLogDirs | DESCRIBE cluster | 31 |
-//! | ElectLeaders | ALTER cluster | 31 |
+//! | DescribeQuorum, ListPartitionReassignments | DESCRIBE cluster | 31 |
+//! | ElectLeaders, AlterPartitionReassignments | ALTER cluster | 31 |
+//! | AlterReplicaLogDirs | ALTER cluster | 31 by partition |
+//! | WriteTxnMarkers | ALTER or CLUSTER_ACTION cluster | 31 by partition |
 //! | InitProducerId | WRITE transactional id; without: IDEMPOTENT_WRITE cluster or WRITE any topic | 53, 31 |
 //! | AddPartitionsToTxn | WRITE transactional id, WRITE topic | 53, 29 (55 for the rest) |
 //! | AddOffsetsToTxn | WRITE transactional id, READ group | 53, 30 |
@@ -39,6 +42,7 @@
 //! | DescribeUserScramCredentials; AlterUserScramCredentials | DESCRIBE; ALTER cluster | 31 |
 //! | ApiVersions, SaslHandshake, SaslAuthenticate, DescribeCluster | nothing | |
 
+use commitlog::groups::Viewer;
 pub(crate) use security::acl::Operation;
 use security::{
     acl::{CLUSTER_NAME, ResourceType},
@@ -92,6 +96,19 @@ impl Context {
     /// May the client do this? For lists that leave out what it may not see: nobody asked for that, so nothing is refused.
     pub(crate) fn may(&self, operation: Operation, on: Resource<'_>) -> bool {
         self.decide(operation, on).is_allowed()
+    }
+
+    /// Whose eyes the client sees topics with; `None`: everybody sees all of them.
+    pub(crate) fn viewer(&self) -> Option<Viewer> {
+        let security = self.shared.security.clone();
+        if !security.settings.authorizer {
+            return None;
+        }
+        let (principal, host) = (self.client.principal().clone(), self.client.peer.ip());
+        Some(Viewer::new(&format!("{principal} from {host}"), move |name| {
+            let asker = Asker { principal: &principal, host };
+            security.authorize(asker, Operation::Describe, topic(name)).is_allowed()
+        }))
     }
 
     /// May the client do this to at least one topic?

@@ -27,6 +27,11 @@ use crate::{
 
 /// Read at once when no frame is under way.
 const READ_BYTES: usize = 16 << 10;
+/// The same for a connection that has not filled that much at once, as most never do.
+const LEAN_READ_BYTES: usize = 512;
+/// Time without a word after which a connection holds no buffer, and what it reads then to get one.
+const LEAN_AFTER: Duration = Duration::from_secs(2);
+const LEAN_BYTES: usize = 16;
 /// Memory given to a frame before more of it has arrived.
 const TRUST_BYTES: usize = 1 << 20;
 /// Share of the memory for requests that a frame takes when it begins.
@@ -73,8 +78,8 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
     let Some(tls) = &shared.security.tls else {
         return enter(shared, client, None, stream, TcpStream::into_split).await;
     };
-    let handshake = TlsAcceptor::from(tls.config()).accept(stream);
-    match tokio::time::timeout(login::PATIENCE, handshake).await {
+    let handshake = Box::pin(TlsAcceptor::from(tls.config()).accept(stream));
+    match tokio::time::timeout(shared.settings.login_time_max, handshake).await {
         Ok(Ok(stream)) => {
             let certificate = stream.get_ref().1.peer_certificates().and_then(security::tls::principal_of);
             Box::pin(enter(shared, client, certificate, stream, tokio::io::split)).await;
@@ -100,8 +105,10 @@ async fn enter<S, R, W>(
     W: AsyncWrite + Unpin,
 {
     if shared.security.settings.protocol.has_sasl() {
-        let peer = client.peer;
-        match tokio::time::timeout(login::PATIENCE, login::log_in(&shared, &client, &mut stream)).await {
+        let (peer, time) = (client.peer, shared.settings.login_time_max);
+        // Boxed: nobody needs it once they are in.
+        let login = Box::pin(login::log_in(&shared, &client, &mut stream));
+        match tokio::time::timeout(time, login).await {
             Ok(Ok(session)) => client.log_in(session),
             Ok(Err(reason)) => return tracing::info!(%peer, reason, "Kafka connection closed"),
             Err(_) => return tracing::info!(%peer, reason = "a login took too long", "Kafka connection closed"),
@@ -123,7 +130,9 @@ async fn serve_requests(
     let peer = client.peer;
     let (queue, answers) = mpsc::channel(shared.settings.in_flight_requests_max);
     let own = Arc::new(Semaphore::new(WAITING_BYTES_MAX));
-    let reading = Frames { shared: shared.clone(), read, buffer: BytesMut::new(), own, queue }.dispatch_all(client);
+    let buffer = BytesMut::new();
+    let reading =
+        Frames { shared: shared.clone(), read, buffer, read_bytes: LEAN_READ_BYTES, own, queue }.dispatch_all(client);
     let writing = answer_all(shared.clone(), write, answers);
     tokio::pin!(writing);
     tokio::select! {
@@ -166,6 +175,8 @@ struct Frames<R> {
     read: R,
     buffer: BytesMut,
     own: Arc<Semaphore>,
+    /// Read at once: [`LEAN_READ_BYTES`] or [`READ_BYTES`].
+    read_bytes: usize,
     queue: mpsc::Sender<Queued>,
 }
 
@@ -176,7 +187,8 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             self.wait_until(client.muted_until()).await;
             let Some((frame, shares)) = self.next().await? else { return Ok(()) };
             self.shared.stats.bytes_in.fetch_add(frame.len() as u64 + 4, Relaxed);
-            let answer = match crate::dispatch::dispatch(&self.shared, &client, frame).await {
+            // Boxed: what a request needs while it is read is not for idle connections to hold.
+            let answer = match Box::pin(crate::dispatch::dispatch(&self.shared, &client, frame)).await {
                 Ok(answer) => answer,
                 Err(refused) => {
                     self.shared.stats.bad_requests.fetch_add(1, Relaxed);
@@ -199,9 +211,13 @@ impl<R: AsyncRead + Unpin> Frames<R> {
 
     /// The next whole frame without its length; `None` when the client has finished.
     async fn next(&mut self) -> Result<Option<(Bytes, Shares)>, End> {
+        let idle_max = self.shared.dynamic.door().idle_max;
+        if self.buffer.is_empty() && !self.begin(idle_max).await? {
+            return Ok(None);
+        }
         while self.buffer.len() < 4 {
-            if !self.more(READ_BYTES / 4, READ_BYTES, READ_BYTES, self.shared.settings.idle_max).await? {
-                return if self.buffer.is_empty() { Ok(None) } else { Err(End::Cut) };
+            if !self.more(self.read_bytes / 4, self.read_bytes, READ_BYTES, idle_max).await? {
+                return Err(End::Cut);
             }
         }
         let claimed = i32::from_be_bytes(self.buffer[..4].try_into().expect("four bytes"));
@@ -245,20 +261,48 @@ impl<R: AsyncRead + Unpin> Frames<R> {
         Ok(Some((self.buffer.split_to(length).freeze(), shares)))
     }
 
+    /// Waits for the first bytes of a frame; `false` at the end of the stream. A client that says nothing for a while holds no
+    /// buffer: most of those that are connected are of this kind.
+    async fn begin(&mut self, idle_max: Duration) -> Result<bool, End> {
+        let at_once = LEAN_AFTER.min(idle_max);
+        if self.buffer.capacity() < self.read_bytes / 4 {
+            self.buffer.reserve(self.read_bytes);
+        }
+        let mut target = (&mut self.buffer).limit(READ_BYTES);
+        if let Ok(read) = tokio::time::timeout(at_once, self.read.read_buf(&mut target)).await {
+            if self.buffer.len() == self.buffer.capacity() {
+                self.read_bytes = READ_BYTES;
+            }
+            return Ok(read? > 0);
+        }
+        (self.buffer, self.read_bytes) = (BytesMut::new(), LEAN_READ_BYTES);
+        let mut first = [0; LEAN_BYTES];
+        let mut patience = idle_max.saturating_sub(at_once);
+        loop {
+            match tokio::time::timeout(patience, self.read.read(&mut first)).await {
+                Ok(read) => {
+                    let read = read?;
+                    self.buffer.reserve(self.read_bytes);
+                    self.buffer.extend_from_slice(&first[..read]);
+                    return Ok(read > 0);
+                }
+                // Not idle while the client waits for an answer, for example to a join.
+                Err(_) if self.queue.capacity() < self.queue.max_capacity() => patience = idle_max.max(LEAN_AFTER),
+                Err(_) => return Err(End::Idle),
+            }
+        }
+    }
+
     /// Reads at most `limit` bytes, after making room for `room` if there is less than `needed`; `false` at the end of
     /// the stream. Reading a large frame never goes beyond its end, so that nothing of the next has to be moved.
     async fn more(&mut self, needed: usize, room: usize, limit: usize, patience: Duration) -> Result<bool, End> {
         if self.buffer.capacity() - self.buffer.len() < needed {
             self.buffer.reserve(room);
         }
-        loop {
-            let mut target = (&mut self.buffer).limit(limit);
-            match tokio::time::timeout(patience, self.read.read_buf(&mut target)).await {
-                Ok(read) => return Ok(read? > 0),
-                // Not idle while the client waits for an answer, for example to a join.
-                Err(_) if self.buffer.is_empty() && self.queue.capacity() < self.queue.max_capacity() => {}
-                Err(_) => return Err(End::Idle),
-            }
+        let mut target = (&mut self.buffer).limit(limit);
+        match tokio::time::timeout(patience, self.read.read_buf(&mut target)).await {
+            Ok(read) => Ok(read? > 0),
+            Err(_) => Err(End::Idle),
         }
     }
 
@@ -320,7 +364,7 @@ async fn answer_all(
             bytes = chunks.iter().map(Bytes::len).sum();
         }
         shared.stats.bytes_out.fetch_add(bytes as u64, Relaxed);
-        match tokio::time::timeout(shared.settings.idle_max, write_all(&mut write, &mut chunks)).await {
+        match tokio::time::timeout(shared.dynamic.door().idle_max, write_all(&mut write, &mut chunks)).await {
             Ok(written) => written?,
             Err(_) => return Err(End::Idle),
         }
@@ -353,12 +397,16 @@ fn collect(chunks: &mut VecDeque<Bytes>, permits: &mut Vec<OwnedSemaphorePermit>
 async fn write_all(write: &mut (impl AsyncWrite + Unpin), chunks: &mut VecDeque<Bytes>) -> io::Result<()> {
     const SLICES: usize = 64;
     while !chunks.is_empty() {
-        let mut slices = [io::IoSlice::new(&[]); SLICES];
-        let count = chunks.len().min(SLICES);
-        for (slice, chunk) in slices.iter_mut().zip(chunks.iter()) {
-            *slice = io::IoSlice::new(chunk);
-        }
-        let mut written = write.write_vectored(&slices[..count]).await?;
+        // Made for each try, so that a connection does not hold them while nothing is written.
+        let write_some = std::future::poll_fn(|cx| {
+            let mut slices = [io::IoSlice::new(&[]); SLICES];
+            let count = chunks.len().min(SLICES);
+            for (slice, chunk) in slices.iter_mut().zip(chunks.iter()) {
+                *slice = io::IoSlice::new(chunk);
+            }
+            Pin::new(&mut *write).poll_write_vectored(cx, &slices[..count])
+        });
+        let mut written = write_some.await?;
         if written == 0 {
             return Err(io::ErrorKind::WriteZero.into());
         }

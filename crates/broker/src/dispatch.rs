@@ -20,8 +20,8 @@ use crate::{
     fetch,
     frame::{Header, Read, Reader, Response},
     handlers::{
-        acls, admin, configs, consumer_groups, group_admin, groups, metadata, offsets, produce, quotas, topics,
-        transactions, users,
+        acls, admin, configs, consumer_groups, group_admin, groups, markers, metadata, offsets, produce, quotas,
+        reassignments, topics, transactions, users,
     },
     login::{self, LoginState, Session},
     quotas::Limit,
@@ -120,13 +120,13 @@ pub(crate) async fn dispatch(
 ) -> Result<Pin<Box<Answering>>, String> {
     let (timed, answer) = start(shared, client, frame).await?;
     Ok(match timed {
-        Some(context) => Box::pin(context.timed(answer)),
+        Some((context, key)) => Box::pin(context.timed(key, answer)),
         None => answer,
     })
 }
 
 /// A request under way, and where it comes from if the time it takes counts.
-type Started = (Option<Context>, Pin<Box<Answering>>);
+type Started = (Option<(Context, ApiKey)>, Pin<Box<Answering>>);
 
 async fn start(shared: &Arc<Shared>, client: &Arc<Client>, mut frame: Bytes) -> Result<Started, String> {
     let bad = |what: &str, header: &Header, why: String| {
@@ -154,7 +154,7 @@ async fn start(shared: &Arc<Shared>, client: &Arc<Client>, mut frame: Bytes) -> 
     let body = frame.split_off(reader.position());
     let context =
         Context { shared: shared.clone(), client: client.clone(), version, correlation: header.correlation, client_id };
-    let timed = shared.quotas.limits(Limit::Request).then(|| context.clone());
+    let timed = shared.quotas.limits(Limit::Request).then(|| (context.clone(), key));
     match key {
         ApiKey::Produce => return Ok((timed, produce::produce(context, &body).await.map_err(malformed)?)),
         ApiKey::Fetch => return Ok((timed, fetch::fetch(context, &body).map_err(malformed)?)),
@@ -206,6 +206,11 @@ async fn start(shared: &Arc<Shared>, client: &Arc<Client>, mut frame: Bytes) -> 
         ApiKey::IncrementalAlterConfigs => to!(configs::alter_incrementally, kafka::IncrementalAlterConfigsRequest),
         ApiKey::ListConfigResources => to!(configs::list, kafka::ListConfigResourcesRequest),
         ApiKey::ElectLeaders => to!(admin::elect_leaders, kafka::ElectLeadersRequest),
+        ApiKey::AlterPartitionReassignments => to!(reassignments::alter, kafka::AlterPartitionReassignmentsRequest),
+        ApiKey::ListPartitionReassignments => to!(reassignments::list, kafka::ListPartitionReassignmentsRequest),
+        ApiKey::AlterReplicaLogDirs => to!(reassignments::alter_log_dirs, kafka::AlterReplicaLogDirsRequest),
+        ApiKey::DescribeQuorum => to!(admin::describe_quorum, kafka::DescribeQuorumRequest),
+        ApiKey::WriteTxnMarkers => to!(markers::write, kafka::WriteTxnMarkersRequest),
         ApiKey::InitProducerId => to!(transactions::init_producer_id, kafka::InitProducerIdRequest),
         ApiKey::AddPartitionsToTxn => to!(transactions::add_partitions, kafka::AddPartitionsToTxnRequest),
         ApiKey::AddOffsetsToTxn => to!(transactions::add_offsets, kafka::AddOffsetsToTxnRequest),

@@ -11,8 +11,10 @@
 //! response sends slices of what the log read.
 
 mod access;
+mod admission;
 mod connection;
 mod dispatch;
+mod dynamic;
 mod fetch;
 mod frame;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -34,15 +34,11 @@ use crate::{
 };
 
 /// Largest frame of somebody unknown (`sasl.server.max.receive.size`).
-const FRAME_BYTES_MAX: i32 = 512 << 10;
+pub(crate) const FRAME_BYTES_MAX: i32 = 512 << 10;
 /// What a frame may hold without asking for memory: more than any real token.
 const FRAME_BYTES_FREE: usize = 16 << 10;
 /// Memory for what is beyond that, over all connections. Whoever takes it all away keeps nobody with a real token out.
 pub(crate) const FRAMES_BYTES_MAX: usize = 64 << 20;
-/// Time to get in.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
-/// Before somebody is told that they do not get in (`connection.failed.authentication.delay.ms`): guessing takes time.
-const FAILURE_DELAY: Duration = Duration::from_millis(100);
 /// Frames of one login; real ones take four.
 const FRAMES_MAX: usize = 20;
 /// What clients are told, whatever it was.
@@ -128,7 +124,7 @@ pub(crate) async fn log_in(
                 return Ok(session);
             }
             Err(out) => {
-                let why = failed(&shared.security, client, &out).await;
+                let why = failed(shared, client, &out).await;
                 if let Some(reply) = out.reply {
                     send(stream, reply).await?;
                 }
@@ -140,8 +136,8 @@ pub(crate) async fn log_in(
 }
 
 /// Takes note of a login that failed, and takes its time.
-async fn failed(security: &Security, client: &Client, out: &Out) -> String {
-    security.refused(Refusal {
+async fn failed(shared: &Shared, client: &Client, out: &Out) -> String {
+    shared.security.refused(Refusal {
         event: "authentication",
         principal: out.refused.claims.as_ref().map_or_else(String::new, |name| Principal::user(name).to_string()),
         peer: client.peer.ip().to_canonical().to_string(),
@@ -149,7 +145,8 @@ async fn failed(security: &Security, client: &Client, out: &Out) -> String {
         resource: String::new(),
         why: out.refused.why.clone(),
     });
-    tokio::time::sleep(FAILURE_DELAY).await;
+    // Guessing takes time.
+    tokio::time::sleep(shared.dynamic.door().failed_login_delay).await;
     format!("nobody got in: {}", out.refused.why)
 }
 
@@ -414,7 +411,7 @@ pub(crate) async fn authenticate_again(context: Context, body: Bytes) -> Outcome
 
 /// The last word, after which the connection closes.
 async fn farewell(context: &Context, out: Out) -> Outcome {
-    let why = failed(&context.shared.security, &context.client, &out).await;
+    let why = failed(&context.shared, &context.client, &out).await;
     match out.reply {
         Some(Outcome::Response(response)) => Outcome::Farewell(response, why),
         _ => Outcome::Close(why),

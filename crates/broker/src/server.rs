@@ -16,13 +16,18 @@ use tokio::{
 use world::{TaskKind, World};
 
 use crate::{
+    admission::{Admission, Place},
     connection,
+    dynamic::Dynamic,
     fetch::Sessions,
     login,
     quotas::{CONNECT_WAIT_MAX, Quotas},
     settings::BrokerSettings,
     stats::{Stats, StatsSnapshot},
 };
+
+/// Batches that are compressed anew at a time.
+const COMPRESSING_MAX: usize = 2;
 
 /// What the door needs.
 pub struct BrokerParts {
@@ -52,10 +57,13 @@ pub(crate) struct Shared {
     pub(crate) groups: Arc<Groups>,
     pub(crate) transactions: Arc<Transactions>,
     pub(crate) world: World,
+    /// As the node was started; [`Dynamic::door`] has them as they are now.
     pub(crate) settings: BrokerSettings,
+    pub(crate) dynamic: Dynamic,
     pub(crate) security: Arc<Security>,
     pub(crate) stats: Stats,
     pub(crate) quotas: Quotas,
+    pub(crate) admission: Admission,
     pub(crate) sessions: Sessions,
     /// Host and port that clients are told.
     pub(crate) advertised: (String, i32),
@@ -63,6 +71,8 @@ pub(crate) struct Shared {
     pub(crate) in_flight: Arc<Semaphore>,
     /// Bytes of requests that may still be taken in from those who are not in yet.
     pub(crate) login_frames: Semaphore,
+    /// Turns for batches that are compressed anew: each takes a processor, and the memory of what it holds.
+    pub(crate) compressing: Semaphore,
     /// Bytes of records that may still be put into responses.
     pub(crate) responses: Arc<Semaphore>,
 }
@@ -86,10 +96,13 @@ impl Broker {
             responses: Arc::new(Semaphore::new(settings.responses_bytes_max)),
             sessions: Sessions::new(settings.fetch_sessions_max),
             stats: Stats::new(),
+            admission: Admission::default(),
+            dynamic: Dynamic::open(log.clone(), groups.clone(), world.clone(), &settings).await?,
             quotas: Quotas::open(log.clone(), world.clone()).await?,
             log,
             groups,
             transactions,
+            compressing: Semaphore::new(COMPRESSING_MAX),
             login_frames: Semaphore::new(login::FRAMES_BYTES_MAX),
             world,
             settings,
@@ -129,14 +142,17 @@ async fn accept(shared: Arc<Shared>, listener: TcpListener) {
 
 fn admit(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
     let stats = &shared.stats;
-    if stats.connections_open.load(Relaxed) >= shared.settings.connections_max as u64 {
-        stats.connections_refused.fetch_add(1, Relaxed);
-        tracing::warn!(%peer, limit = shared.settings.connections_max, "too many Kafka connections: closed");
-        return;
-    }
+    let place = match shared.admission.enter(peer.ip(), &shared.dynamic.door()) {
+        Ok(place) => place,
+        Err(why) => {
+            stats.connections_refused.fetch_add(1, Relaxed);
+            tracing::warn!(%peer, %why, "Kafka connection closed");
+            return;
+        }
+    };
     stats.connections.fetch_add(1, Relaxed);
     stats.connections_open.fetch_add(1, Relaxed);
-    let open = Open(shared.clone());
+    let open = Open(shared.clone(), place);
     let serve = async move {
         let open = open;
         let wait = open.0.quotas.connect(peer.ip());
@@ -148,11 +164,12 @@ fn admit(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
         tokio::time::sleep(wait).await;
         connection::serve(open.0.clone(), stream, peer).await;
     };
-    shared.world.tasks.spawn(TaskKind::Connection, serve);
+    // Boxed: a task keeps room for what is moved through it.
+    shared.world.tasks.spawn(TaskKind::Connection, Box::pin(serve));
 }
 
 /// Counts a connection as open, however it ends.
-struct Open(Arc<Shared>);
+struct Open(Arc<Shared>, #[expect(dead_code, reason = "held, not looked at")] Place);
 
 impl Drop for Open {
     fn drop(&mut self) {

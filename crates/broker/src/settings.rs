@@ -1,6 +1,6 @@
 //! Settings of the Kafka door.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
 use model::{Error, Result, error::codes};
 use security::SecuritySettings;
@@ -18,8 +18,17 @@ pub struct BrokerSettings {
     pub request_bytes_max: usize,
     /// Largest request of any other kind: these are decoded whole, so they get less.
     pub control_request_bytes_max: usize,
-    /// Connections open at once (`max.connections`). Further ones are closed at once.
+    /// Connections open at once (`max.connections`). Further ones are closed at once. The last few are kept for clients on the
+    /// machine itself, so that whoever runs the node gets in.
     pub connections_max: usize,
+    /// Connections open at once from one address (`max.connections.per.ip`). Further ones are closed at once.
+    pub connections_per_ip_max: usize,
+    /// Addresses with another limit (`max.connections.per.ip.overrides`).
+    pub connections_per_ip_overrides: BTreeMap<IpAddr, usize>,
+    /// Time for the TLS handshake, and again for the login.
+    pub login_time_max: Duration,
+    /// Before somebody is told that they do not get in (`connection.failed.authentication.delay.ms`).
+    pub failed_login_delay: Duration,
     /// A connection without any request for this long is closed (`connections.max.idle.ms`).
     pub idle_max: Duration,
     /// Bytes of requests that are being received or answered, over all connections (`queued.max.request.bytes`). At the
@@ -47,6 +56,10 @@ impl Default for BrokerSettings {
             request_bytes_max: 100 << 20,
             control_request_bytes_max: 16 << 20,
             connections_max: 10_000,
+            connections_per_ip_max: i32::MAX as usize,
+            connections_per_ip_overrides: BTreeMap::new(),
+            login_time_max: Duration::from_secs(30),
+            failed_login_delay: Duration::from_millis(100),
             idle_max: Duration::from_secs(600),
             in_flight_bytes_max: 512 << 20,
             in_flight_requests_max: 128,

@@ -124,6 +124,14 @@ fn shape(key: ApiKey) -> Option<Shape> {
             shape![1; all(list![all(I8), all(TEXT), all(list![all(TEXT), all(I8), all(TEXT)])]), all(BOOL)]
         }
         ApiKey::DescribeLogDirs => shape![2; all(list![all(TEXT), all(I32S)])],
+        ApiKey::AlterReplicaLogDirs => shape![2; all(list![all(TEXT), all(list![all(TEXT), all(I32S)])])],
+        ApiKey::AlterPartitionReassignments => shape![0; all(I32), from(1, BOOL),
+            all(list![all(TEXT), all(list![all(I32), all(I32S)])])],
+        ApiKey::ListPartitionReassignments => shape![0; all(I32), all(list![all(TEXT), all(I32S)])],
+        ApiKey::DescribeQuorum => shape![0; all(list![all(TEXT), all(list![all(I32)])])],
+        ApiKey::WriteTxnMarkers => {
+            shape![1; all(list![all(I64), all(I16), all(BOOL), all(list![all(TEXT), all(I32S)]), all(I32)])]
+        }
         ApiKey::CreatePartitions => {
             shape![2; all(list![all(TEXT), all(I32), all(list![all(I32S)])]), all(I32), all(BOOL)]
         }

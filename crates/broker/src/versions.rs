@@ -18,9 +18,13 @@ const fn offer(key: ApiKey, min: i16, max: i16) -> Offer {
     Offer { key, min, max, served_from: min }
 }
 
-/// The feature that tells clients to speak the second transaction protocol (KIP-890): Produce 12, EndTxn 5 and TxnOffsetCommit
-/// 5 *are* that protocol.
-pub(crate) const TRANSACTION_VERSION: (&str, i16) = ("transaction.version", 2);
+/// What this broker can do beyond single requests, as Kafka 4 names it: features and their levels, all of them switched on.
+pub(crate) const FEATURES: [(&str, i16); 2] = [
+    // The consumer protocol (KIP-848).
+    ("group.version", 1),
+    // Tells clients to speak the second transaction protocol (KIP-890): Produce 12, EndTxn 5 and TxnOffsetCommit 5 *are* that.
+    ("transaction.version", 2),
+];
 
 /// Minimums follow Kafka 4.x (KIP-896), maximums Kafka 4.1.
 pub(crate) const OFFERS: &[Offer] = &[
@@ -49,23 +53,28 @@ pub(crate) const OFFERS: &[Offer] = &[
     offer(ApiKey::AddPartitionsToTxn, 0, 3),
     offer(ApiKey::AddOffsetsToTxn, 0, 4),
     offer(ApiKey::EndTxn, 0, 5),
+    offer(ApiKey::WriteTxnMarkers, 1, 1),
     offer(ApiKey::TxnOffsetCommit, 0, 5),
     offer(ApiKey::DescribeAcls, 1, 3),
     offer(ApiKey::CreateAcls, 1, 3),
     offer(ApiKey::DeleteAcls, 1, 3),
     offer(ApiKey::DescribeConfigs, 1, 4),
     offer(ApiKey::AlterConfigs, 0, 2),
+    offer(ApiKey::AlterReplicaLogDirs, 1, 2),
     offer(ApiKey::DescribeLogDirs, 1, 4),
     offer(ApiKey::SaslAuthenticate, 0, 2),
     offer(ApiKey::CreatePartitions, 0, 3),
     offer(ApiKey::DeleteGroups, 0, 2),
     offer(ApiKey::ElectLeaders, 0, 2),
     offer(ApiKey::IncrementalAlterConfigs, 0, 1),
+    offer(ApiKey::AlterPartitionReassignments, 0, 1),
+    offer(ApiKey::ListPartitionReassignments, 0, 0),
     offer(ApiKey::OffsetDelete, 0, 0),
     offer(ApiKey::DescribeClientQuotas, 0, 1),
     offer(ApiKey::AlterClientQuotas, 0, 1),
     offer(ApiKey::DescribeUserScramCredentials, 0, 0),
     offer(ApiKey::AlterUserScramCredentials, 0, 0),
+    offer(ApiKey::DescribeQuorum, 0, 2),
     offer(ApiKey::DescribeCluster, 0, 2),
     offer(ApiKey::DescribeProducers, 0, 0),
     offer(ApiKey::DescribeTransactions, 0, 0),

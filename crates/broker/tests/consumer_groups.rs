@@ -207,24 +207,95 @@ async fn admins_see_each_group_as_what_it_is() {
     server.stop().await;
 }
 
+fn classic(member: &str, metadata: &'static [u8]) -> JoinGroupRequest {
+    let protocol = join_group_request::JoinGroupRequestProtocol::default().with_name(name("sticky"));
+    JoinGroupRequest::default()
+        .with_group_id(group())
+        .with_member_id(name(member))
+        .with_session_timeout_ms(10_000)
+        .with_rebalance_timeout_ms(10_000)
+        .with_protocol_type(name("consumer"))
+        .with_protocols(vec![protocol.with_metadata(metadata.into())])
+}
+
 #[tokio::test]
-async fn live_groups_keep_their_protocol() {
+async fn a_live_group_whose_members_cannot_be_understood_keeps_its_protocol() {
     let dir = tempfile::tempdir().expect("directory");
     let server = serve(dir.path()).await;
     let mut client = server.client().await;
     client.create_topic("t", 1).await;
-    let classic = JoinGroupRequest::default()
-        .with_group_id(group())
-        .with_session_timeout_ms(10_000)
-        .with_rebalance_timeout_ms(10_000)
-        .with_protocol_type(name("consumer"))
-        .with_protocols(vec![
-            join_group_request::JoinGroupRequestProtocol::default().with_name(name("sticky")).with_metadata("x".into()),
-        ]);
     client.ask(1, &joining("a", &["t"])).await;
-    assert_eq!(client.ask(3, &classic).await.error_code, 23);
+    assert_eq!(client.ask(3, &classic("", b"x")).await.error_code, 23);
     client.ask(1, &alive("a", -1)).await;
-    assert_eq!(client.ask(3, &classic).await.error_code, 0, "an empty group takes up the protocol of who comes");
+    assert_eq!(
+        client.ask(3, &classic("", b"x")).await.error_code,
+        0,
+        "an empty group takes up the protocol of who comes"
+    );
     assert_eq!(client.ask(1, &joining("a", &["t"])).await.error_code, 69);
+    server.stop().await;
+}
+
+/// KIP-848, "Online migration": the first member is upgraded, then it is taken back.
+#[tokio::test]
+async fn a_live_group_changes_over_and_back() {
+    const SUBSCRIPTION: &[u8] = b"\0\x01\0\0\0\x01\0\x01t\xff\xff\xff\xff\0\0\0\0";
+    const BOTH: &[u8] = b"\0\x01\0\0\0\x01\0\x01t\0\0\0\x02\0\0\0\0\0\0\0\x01\xff\xff\xff\xff";
+    const SECOND: &[u8] = b"\0\x01\0\0\0\x01\0\x01t\0\0\0\x01\0\0\0\x01\xff\xff\xff\xff";
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 2).await;
+    let id = client.ask(9, &classic("", SUBSCRIPTION)).await.member_id;
+    let joined = client.ask(9, &classic(&id, SUBSCRIPTION)).await;
+    assert_eq!((joined.error_code, joined.generation_id), (0, 1));
+    let sync = |generation: i32| {
+        SyncGroupRequest::default()
+            .with_group_id(group())
+            .with_member_id(id.clone())
+            .with_generation_id(generation)
+            .with_protocol_type(Some(name("consumer")))
+            .with_protocol_name(Some(name("sticky")))
+    };
+    let beat = |generation: i32| {
+        HeartbeatRequest::default().with_group_id(group()).with_member_id(id.clone()).with_generation_id(generation)
+    };
+    let mine = sync_group_request::SyncGroupRequestAssignment::default().with_member_id(id.clone());
+    let led = sync(1).with_assignments(vec![mine.with_assignment(BOTH.into())]);
+    assert_eq!(client.ask(5, &led).await.assignment, BOTH);
+
+    assert_eq!(assigned(&client.ask(1, &joining("a", &["t"])).await), Some((None, vec![])), "nothing is free yet");
+    assert_eq!(client.ask(4, &beat(1)).await.error_code, 27);
+    let joined = client.ask(9, &classic(&id, SUBSCRIPTION)).await;
+    assert_eq!((joined.error_code, joined.generation_id, &*joined.leader), (0, 2, ""));
+    assert_eq!(joined.protocol_name.as_deref(), Some("sticky"));
+    let kept = client.ask(5, &sync(2)).await;
+    assert_eq!((kept.error_code, kept.assignment.len()), (0, SECOND.len()), "one of two");
+    assert_eq!(client.ask(4, &beat(2)).await.error_code, 0);
+    let (_, other) = assigned(&client.ask(1, &alive("a", 2)).await).expect("what was given up");
+    assert_eq!(other.len(), 1);
+    assert_eq!(
+        client.ask(8, &commit(&id, 2)).await.topics[0].partitions[0].error_code,
+        0,
+        "an old request, an old member"
+    );
+    assert_eq!(client.ask(8, &commit("a", 2)).await.topics[0].partitions[0].error_code, 35);
+    assert_eq!(client.ask(8, &commit(&id, 1)).await.topics[0].partitions[0].error_code, 22);
+    let described = client.ask(1, &ConsumerGroupDescribeRequest::default().with_group_ids(vec![group()])).await;
+    let mut types: Vec<_> =
+        described.groups[0].members.iter().map(|m| (m.member_type, m.member_id == id, m.member_epoch)).collect();
+    types.sort_unstable();
+    assert_eq!(types, [(0, true, 2), (1, false, 2)]);
+    server.stop().await;
+
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    assert_eq!(client.ask(4, &beat(2)).await.error_code, 0, "it is all on disk");
+    client.ask(1, &alive("a", -1)).await;
+    let described = client.ask(6, &DescribeGroupsRequest::default().with_groups(vec![group()])).await;
+    assert_eq!((described.groups[0].error_code, described.groups[0].members.len()), (0, 1));
+    let joined = client.ask(9, &classic(&id, SUBSCRIPTION)).await;
+    assert_eq!((joined.error_code, &joined.leader), (0, &id), "there is a leader again");
+    assert!(joined.generation_id > 2);
     server.stop().await;
 }

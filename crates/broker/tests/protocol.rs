@@ -198,6 +198,18 @@ async fn every_version_on_offer_is_answered_in_its_own_format() {
         ElectLeadersRequest: |_| ElectLeadersRequest::default().with_topic_partitions(Some(vec![
             elect_leaders_request::TopicPartitions::default().with_topic(topic_name("t")).with_partitions(vec![0, 9]),
         ])),
+        AlterPartitionReassignmentsRequest: |_| AlterPartitionReassignmentsRequest::default(),
+        ListPartitionReassignmentsRequest: |_| ListPartitionReassignmentsRequest::default().with_topics(None),
+        AlterReplicaLogDirsRequest: |_| AlterReplicaLogDirsRequest::default().with_dirs(vec![
+            alter_replica_log_dirs_request::AlterReplicaLogDir::default().with_path(name("/lakehead")),
+        ]),
+        DescribeQuorumRequest: |_| DescribeQuorumRequest::default().with_topics(vec![
+            describe_quorum_request::TopicData::default().with_topic_name(topic_name("__cluster_metadata"))
+                .with_partitions(vec![Default::default()]),
+        ]),
+        WriteTxnMarkersRequest: |_| WriteTxnMarkersRequest::default().with_markers(vec![
+            write_txn_markers_request::WritableTxnMarker::default(),
+        ]),
         ListConfigResourcesRequest: |_| ListConfigResourcesRequest::default(),
         DescribeClientQuotasRequest: |_| DescribeClientQuotasRequest::default().with_components(vec![
             describe_client_quotas_request::ComponentData::default().with_entity_type(name("user")).with_match_type(2).with_match(None),

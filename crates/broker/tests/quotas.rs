@@ -174,8 +174,9 @@ async fn time_is_measured_too() {
     client.create_topic("t", 200).await;
     assert_eq!(set(&mut client, "client-id", Some("test"), "request_percentage", Some(0.001)).await, 0);
     for _ in 0..50 {
-        client.ask(9, &MetadataRequest::default().with_topics(None)).await;
+        let told = client.ask(9, &MetadataRequest::default().with_topics(None)).await.throttle_time_ms;
         if server.handle.stats().throttled > 0 {
+            assert!(told > 0, "whoever has to wait hears it");
             return server.stop().await;
         }
     }

@@ -252,6 +252,21 @@ async fn every_api_on_offer_refuses_somebody_without_rights_or_shows_nothing() {
             assert!(v < 1 || a.error_code == 31);
             a.replica_election_results.iter().map(|_| 0).collect()
         };
+        AlterPartitionReassignmentsRequest, [31], |_| AlterPartitionReassignmentsRequest::default(),
+            |a: AlterPartitionReassignmentsResponse, _| vec![a.error_code];
+        ListPartitionReassignmentsRequest, [31], |_| ListPartitionReassignmentsRequest::default(),
+            |a: ListPartitionReassignmentsResponse, _| vec![a.error_code];
+        AlterReplicaLogDirsRequest, [31], |_| AlterReplicaLogDirsRequest::default().with_dirs(vec![
+            alter_replica_log_dirs_request::AlterReplicaLogDir::default().with_path(text("/lakehead")).with_topics(vec![
+                alter_replica_log_dirs_request::AlterReplicaLogDirTopic::default().with_name(topic_name("t")).with_partitions(vec![0]),
+            ]),
+        ]), |a: AlterReplicaLogDirsResponse, _| vec![a.results[0].partitions[0].error_code];
+        DescribeQuorumRequest, [31], |_| DescribeQuorumRequest::default(), |a: DescribeQuorumResponse, _| vec![a.error_code];
+        WriteTxnMarkersRequest, [31], |_| WriteTxnMarkersRequest::default().with_markers(vec![
+            write_txn_markers_request::WritableTxnMarker::default().with_topics(vec![
+                write_txn_markers_request::WritableTxnMarkerTopic::default().with_name(topic_name("t")).with_partition_indexes(vec![0]),
+            ]),
+        ]), |a: WriteTxnMarkersResponse, _| vec![a.markers[0].topics[0].partitions[0].error_code];
         InitProducerIdRequest, [53], |_| InitProducerIdRequest::default().with_transactional_id(Some(tid())).with_transaction_timeout_ms(1000),
             |a: InitProducerIdResponse, _| vec![a.error_code];
         InitProducerIdRequest, [31], |_| InitProducerIdRequest::default().with_transactional_id(None),
@@ -411,5 +426,57 @@ async fn what_is_refused_does_nothing_even_if_its_list_is_empty() {
         OffsetCommitRequest::default().with_group_id(GroupId(text("hers"))).with_generation_id_or_member_epoch(-1);
     eve.ask(8, &commit).await;
     assert!(root.ask(4, &ListGroupsRequest::default()).await.groups.is_empty(), "no group was made");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_topic_with_one_writer_takes_nothing_from_others_over_restarts_until_that_is_taken_away() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve_guarded(dir.path(), guarded()).await;
+    let mut root = server.root().await;
+    make_user(&mut root, "loader", "l").await;
+    make_user(&mut root, "alice", "a").await;
+    root.create_topic("t", 1).await;
+    make_rules(&mut root, vec![rule(TOPIC, "t", LITERAL, "User:alice", ALL, ALLOW)]).await;
+    let written = async |client: &mut Client| {
+        client.ask(9, &produce("t", batch(&["x"]), -1)).await.responses[0].partition_responses[0].error_code
+    };
+    let (loader, by) = (security::Principal::user("loader"), security::Principal::user("root"));
+    let rules = server.handle.security();
+    rules.grant_exclusive("t", &loader, &by).await.expect("granted");
+    rules.grant_exclusive("t", &loader, &by).await.expect("the same again is no error");
+    let taken =
+        rules.grant_exclusive("t", &security::Principal::user("alice"), &by).await.expect_err("it has a writer");
+    assert!(taken.to_string().contains("User:loader"), "{taken}");
+    rules.grant_exclusive("t2", &security::Principal::user("*"), &by).await.expect_err("everybody is not one");
+    drop((root, rules));
+    server.stop().await;
+
+    let server = serve_guarded(dir.path(), guarded()).await;
+    let mut root = server.root().await;
+    let mut loader = server.client_of("loader", "l").await;
+    let mut alice = server.client_of("alice", "a").await;
+    assert_eq!(written(&mut loader).await, 0);
+    assert_eq!((written(&mut alice).await, written(&mut root).await), (29, 29), "super users neither");
+    let denied = server.audited_soon(|event| event["why"] == "the topic has one writer, who is somebody else").await;
+    assert!(!denied.is_empty());
+    let filter = DescribeAclsRequest::default()
+        .with_resource_type_filter(TOPIC)
+        .with_pattern_type_filter(1)
+        .with_resource_name_filter(Some(text("t")))
+        .with_principal_filter(None)
+        .with_host_filter(None)
+        .with_operation(WRITE)
+        .with_permission_type(1);
+    let shown = root.ask(3, &filter).await;
+    let rows = shown.resources.iter().flat_map(|resource| &resource.acls);
+    let rows: Vec<_> = rows.map(|acl| (acl.principal.to_string(), acl.permission_type)).collect();
+    assert_eq!(rows, [("User:alice".to_owned(), DENY), ("User:loader".to_owned(), ALLOW)]);
+    let rules = server.handle.security();
+    assert_eq!(rules.exclusive_writer("t"), Some(security::Principal::user("loader")));
+    assert_eq!(rules.revoke_exclusive("t").await.expect("taken away"), Some(security::Principal::user("loader")));
+    assert_eq!(rules.revoke_exclusive("t").await.expect("gone already"), None);
+    assert_eq!((written(&mut alice).await, written(&mut root).await, written(&mut loader).await), (0, 0, 29));
+    drop(rules);
     server.stop().await;
 }

@@ -74,16 +74,17 @@ async fn last_stable(client: &mut Client) -> i64 {
 }
 
 #[tokio::test]
-async fn the_second_protocol_is_announced_to_those_who_can_read_it() {
+async fn features_are_announced_to_those_who_can_read_them() {
     let dir = tempfile::tempdir().expect("directory");
     let server = serve(dir.path()).await;
     let mut client = server.client().await;
     let request =
         || ApiVersionsRequest::default().with_client_software_name("t".into()).with_client_software_version("1".into());
-    for (version, supported) in [(3, 0), (4, 1)] {
+    for (version, supported) in [(3, 0), (4, 2)] {
         let response = client.ask(version, &request()).await;
-        let finalized = &response.finalized_features[0];
-        assert_eq!((&*finalized.name, finalized.max_version_level), ("transaction.version", 2));
+        let finalized: Vec<_> =
+            response.finalized_features.iter().map(|f| (f.name.to_string(), f.max_version_level)).collect();
+        assert_eq!(finalized, [("group.version".to_owned(), 1), ("transaction.version".to_owned(), 2)]);
         assert!(response.finalized_features_epoch >= 0, "clients ignore features of an unknown epoch");
         assert_eq!(response.supported_features.len(), supported, "v{version}");
     }

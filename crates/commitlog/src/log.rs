@@ -58,6 +58,11 @@ pub trait Log: Send + Sync + 'static {
     /// Replaces the topic's own settings (`TopicConfig::overrides`) by `overrides`, all or nothing.
     async fn alter_topic(&self, name: &str, overrides: BTreeMap<String, String>, validate_only: bool) -> Result<()>;
 
+    /// Replaces what topics get that do not say otherwise, all or nothing: by name, over the defaults of
+    /// [`TopicConfig::defaults`]. Not durable: whoever keeps it says it again after a start, before retention first runs. Topics
+    /// of the house's own are left out.
+    async fn set_topic_defaults(&self, defaults: BTreeMap<String, String>, validate_only: bool) -> Result<()>;
+
     // ── records ──
 
     /// Appends one record batch (magic 2, as a client sent it). Order among appends to a partition is the order of

@@ -51,7 +51,7 @@ impl Node {
         let member = MemberRef { group: group.into(), generation: -1, ..MemberRef::default() };
         let offset = OffsetToCommit { topic: "from".into(), offset, leader_epoch: -1, ..OffsetToCommit::default() };
         let request = CommitRequest { who: member, offsets: vec![offset] };
-        let results = self.transactions.commit_offsets(id, who, request).await.expect("open");
+        let results = self.transactions.commit_offsets(id, who, request, Protocol::V1).await.expect("open");
         assert_eq!(results, [Ok(())]);
     }
 

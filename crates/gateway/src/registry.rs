@@ -103,6 +103,14 @@ struct Params {
     force: Option<String>,
     offset: Option<String>,
     limit: Option<String>,
+    format: Option<String>,
+}
+
+/// Another form of schema `id` in place of its text, if the request asks for one that it has.
+fn formatted(app: &Shared, p: &Params, id: i32, schema: &mut String) {
+    if let Some(other) = p.format.as_deref().and_then(|format| app.parts.registry.formatted(id, format)) {
+        *schema = other;
+    }
 }
 
 fn yes(value: &Option<String>) -> bool {
@@ -159,7 +167,9 @@ async fn version(
     Path((subject, version)): Path<(String, String)>,
     Query(p): Query<Params>,
 ) -> Answer {
-    Ok(json(&app.parts.registry.version(&subject, version_of(&version)?, yes(&p.deleted))?))
+    let mut found = app.parts.registry.version(&subject, version_of(&version)?, yes(&p.deleted))?;
+    formatted(&app, &p, found.id, &mut found.schema);
+    Ok(json(&found))
 }
 
 async fn version_schema(
@@ -167,7 +177,9 @@ async fn version_schema(
     Path((subject, version)): Path<(String, String)>,
     Query(p): Query<Params>,
 ) -> Answer {
-    Ok(text(app.parts.registry.version(&subject, version_of(&version)?, yes(&p.deleted))?.schema))
+    let mut found = app.parts.registry.version(&subject, version_of(&version)?, yes(&p.deleted))?;
+    formatted(&app, &p, found.id, &mut found.schema);
+    Ok(text(found.schema))
 }
 
 async fn referenced_by(State(app): State<Shared>, Path((subject, version)): Path<(String, String)>) -> Answer {
@@ -189,7 +201,9 @@ async fn lookup(
     Query(p): Query<Params>,
     Json(schema): Json<SchemaRequest>,
 ) -> Answer {
-    Ok(json(&app.parts.registry.lookup(&subject, &schema, yes(&p.normalize), yes(&p.deleted))?))
+    let mut found = app.parts.registry.lookup(&subject, &schema, yes(&p.normalize), yes(&p.deleted))?;
+    formatted(&app, &p, found.id, &mut found.schema);
+    Ok(json(&found))
 }
 
 async fn delete_subject(State(app): State<Shared>, Path(subject): Path<String>, Query(p): Query<Params>) -> Answer {
@@ -216,11 +230,17 @@ async fn all_schemas(State(app): State<Shared>, Query(p): Query<Params>) -> Answ
 }
 
 async fn schema(State(app): State<Shared>, Path(id): Path<String>, Query(p): Query<Params>) -> Answer {
-    Ok(json(&app.parts.registry.schema(id_of(&id)?, yes(&p.fetch_max_id))?))
+    let id = id_of(&id)?;
+    let mut found = app.parts.registry.schema(id, yes(&p.fetch_max_id))?;
+    formatted(&app, &p, id, &mut found.schema);
+    Ok(json(&found))
 }
 
-async fn schema_text(State(app): State<Shared>, Path(id): Path<String>) -> Answer {
-    Ok(text(app.parts.registry.schema(id_of(&id)?, false)?.schema))
+async fn schema_text(State(app): State<Shared>, Path(id): Path<String>, Query(p): Query<Params>) -> Answer {
+    let id = id_of(&id)?;
+    let mut found = app.parts.registry.schema(id, false)?;
+    formatted(&app, &p, id, &mut found.schema);
+    Ok(text(found.schema))
 }
 
 async fn schema_subjects(State(app): State<Shared>, Path(id): Path<String>, Query(p): Query<Params>) -> Answer {

@@ -27,6 +27,9 @@ pub const ACLS_TOPIC: &str = "__acls";
 /// Where quotas are kept: how much users, client ids and addresses may use.
 pub const QUOTAS_TOPIC: &str = "__quotas";
 
+/// Where settings of brokers and groups are kept that were changed while the node ran.
+pub const CONFIGS_TOPIC: &str = "__configs";
+
 /// Name of a topic: 1–249 characters of `[a-zA-Z0-9._-]`, neither `.` nor `..` (Kafka's `Topic.validate`).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -5,6 +5,8 @@ use std::fmt;
 use model::{Error, Result, error::codes};
 use serde::{Deserialize, Serialize};
 
+use crate::SchemaType;
+
 /// A payload format, as `KEY_FORMAT` and `VALUE_FORMAT` name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
@@ -15,6 +17,8 @@ pub enum Format {
     JsonSr,
     /// Avro binary after Confluent's five-byte frame.
     Avro,
+    /// Protobuf binary after Confluent's five-byte frame and the indexes of its message.
+    Protobuf,
     /// Separated text, RFC 4180 quoting, one record a payload.
     Delimited {
         /// One ASCII character.
@@ -37,18 +41,20 @@ impl Format {
             "JSON" => Self::Json,
             "JSON_SR" => Self::JsonSr,
             "AVRO" => Self::Avro,
+            "PROTOBUF" => Self::Protobuf,
             "DELIMITED" => Self::Delimited { delimiter: b',' },
             "KAFKA" => Self::Kafka,
             "TEXT" | "STRING" => Self::Text,
             "BYTES" => Self::Bytes,
             "NONE" => Self::None,
-            "PROTOBUF" | "PROTOBUF_NOSR" => {
-                return Err(Error::new(codes::FORMAT_UNSUPPORTED, "format PROTOBUF is not supported yet")
-                    .hint("use AVRO, JSON_SR or JSON"));
+            "PROTOBUF_NOSR" => {
+                return Err(Error::new(codes::FORMAT_UNSUPPORTED, "format PROTOBUF_NOSR is not offered")
+                    .detail("without the id of a schema nobody knows what the bytes mean")
+                    .hint("use PROTOBUF, with a schema in the registry"));
             }
             _ => {
                 return Err(Error::new(codes::FORMAT_UNSUPPORTED, format!("`{name}` is not a format"))
-                    .hint("formats are JSON, JSON_SR, AVRO, DELIMITED, KAFKA, TEXT, BYTES and NONE"));
+                    .hint("formats are JSON, JSON_SR, AVRO, PROTOBUF, DELIMITED, KAFKA, TEXT, BYTES and NONE"));
             }
         };
         match (format, delimiter) {
@@ -59,9 +65,18 @@ impl Format {
         }
     }
 
+    /// The format of payloads that are written by a schema of this type.
+    pub fn of_schema(schema_type: SchemaType) -> Self {
+        match schema_type {
+            SchemaType::Avro => Self::Avro,
+            SchemaType::Json => Self::JsonSr,
+            SchemaType::Protobuf => Self::Protobuf,
+        }
+    }
+
     /// Whether payloads begin with the id of a schema in the registry.
     pub fn is_framed(self) -> bool {
-        matches!(self, Self::Avro | Self::JsonSr)
+        matches!(self, Self::Avro | Self::JsonSr | Self::Protobuf)
     }
 }
 
@@ -81,6 +96,7 @@ impl fmt::Display for Format {
             Self::Json => "JSON",
             Self::JsonSr => "JSON_SR",
             Self::Avro => "AVRO",
+            Self::Protobuf => "PROTOBUF",
             Self::Delimited { .. } => "DELIMITED",
             Self::Kafka => "KAFKA",
             Self::Text => "TEXT",
@@ -100,7 +116,10 @@ mod tests {
         assert_eq!(Format::parse("DELIMITED", None).unwrap(), Format::Delimited { delimiter: b',' });
         assert_eq!(Format::parse("delimited", Some("tab")).unwrap(), Format::Delimited { delimiter: b'\t' });
         assert_eq!(Format::parse("delimited", Some("|")).unwrap(), Format::Delimited { delimiter: b'|' });
-        for (name, delimiter) in [("json", Some(",")), ("delimited", Some("||")), ("xml", None), ("PROTOBUF", None)] {
+        assert_eq!(Format::parse("protobuf", None).unwrap(), Format::Protobuf);
+        for (name, delimiter) in
+            [("json", Some(",")), ("delimited", Some("||")), ("xml", None), ("PROTOBUF_NOSR", None)]
+        {
             assert!(Format::parse(name, delimiter).is_err(), "{name} {delimiter:?}");
         }
     }

@@ -5,7 +5,7 @@
 //! * [`infer`]: a sample of payloads → format and columns; widening of inferred columns.
 //! * [`registry`]: the Confluent Schema Registry as a state machine over the records of `_schemas`.
 //! * [`sql`]: how SQL writes types and names.
-//! * [`avro`], [`json_schema`]: the two schema languages: parsing, canonical form, compatibility, columns.
+//! * [`avro`], [`json_schema`], [`protobuf`]: the schema languages: parsing, canonical form, compatibility, columns.
 
 pub mod avro;
 pub mod decode;
@@ -13,6 +13,7 @@ pub mod encode;
 mod format;
 pub mod infer;
 pub mod json_schema;
+pub mod protobuf;
 pub mod registry;
 mod schema;
 pub mod sql;

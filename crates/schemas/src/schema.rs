@@ -3,10 +3,10 @@
 use std::{fmt, sync::Arc};
 
 use arrow::datatypes::SchemaRef;
-use model::{Error, Result, error::codes};
+use model::Result;
 use serde::{Deserialize, Serialize};
 
-use crate::{avro, json_schema};
+use crate::{avro, json_schema, protobuf};
 
 /// The language of a schema.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -15,7 +15,6 @@ pub enum SchemaType {
     #[default]
     Avro,
     Json,
-    /// Known by name so that it can be refused by name.
     Protobuf,
 }
 
@@ -35,7 +34,8 @@ impl fmt::Display for SchemaType {
     }
 }
 
-/// A schema that another one uses: `name` is what the user writes (an Avro full name, a JSON `$ref`).
+/// A schema that another one uses: `name` is what the user writes (an Avro full name, a JSON `$ref`, a
+/// Protobuf import).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Reference {
     pub name: String,
@@ -48,6 +48,7 @@ pub struct Reference {
 pub enum ParsedSchema {
     Avro(Arc<avro::Schema>),
     Json(Arc<json_schema::Schema>),
+    Protobuf(Arc<protobuf::Schema>),
 }
 
 impl ParsedSchema {
@@ -56,11 +57,7 @@ impl ParsedSchema {
         match schema_type {
             SchemaType::Avro => avro::Schema::parse(text, references).map(|s| Self::Avro(Arc::new(s))),
             SchemaType::Json => json_schema::Schema::parse(text, references).map(|s| Self::Json(Arc::new(s))),
-            SchemaType::Protobuf => {
-                Err(Error::new(codes::SCHEMA_INVALID, "schemas of type PROTOBUF are not supported yet")
-                    .detail("this registry takes AVRO and JSON")
-                    .hint("register the subject as AVRO or JSON"))
-            }
+            SchemaType::Protobuf => protobuf::Schema::parse(text, references).map(|s| Self::Protobuf(Arc::new(s))),
         }
     }
 
@@ -69,6 +66,16 @@ impl ParsedSchema {
         match self {
             Self::Avro(schema) => schema.columns(),
             Self::Json(schema) => schema.columns(),
+            Self::Protobuf(schema) => schema.columns(),
+        }
+    }
+
+    /// One text for all ways of writing the same schema. `normalize` also sorts what has no order.
+    pub fn canonical(&self, normalize: bool) -> String {
+        match self {
+            Self::Avro(schema) => schema.canonical(normalize),
+            Self::Json(schema) => schema.canonical(normalize),
+            Self::Protobuf(schema) => schema.canonical(normalize),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::{
 use crate::{
     Principal,
     acl::{Acl, Operation, Pattern, Permission, ResourceType, WILDCARD},
+    exclusive::Writers,
 };
 
 /// What somebody wants to use, by its own name (never a pattern).
@@ -33,6 +34,8 @@ pub enum Why {
     DenyRule,
     /// No rule allows it.
     NoAllowRule,
+    /// The topic is for one writer, and this is somebody else.
+    OneWriter,
 }
 
 impl Why {
@@ -40,6 +43,7 @@ impl Why {
         match self {
             Self::DenyRule => "a rule denies it",
             Self::NoAllowRule => "no rule allows it",
+            Self::OneWriter => "the topic has one writer, who is somebody else",
         }
     }
 }
@@ -71,6 +75,8 @@ pub struct Asker<'a> {
 pub struct AclSet {
     all: BTreeSet<Acl>,
     kinds: HashMap<ResourceType, Kind>,
+    /// Topics that only one may write to.
+    writers: Writers,
 }
 
 /// The rules for resources of one kind.
@@ -162,6 +168,23 @@ impl AclSet {
         }
     }
 
+    /// Makes somebody the only writer of a topic, or nobody.
+    pub fn set_writer(&mut self, topic: &str, writer: Option<Principal>) {
+        match writer {
+            Some(writer) => drop(self.writers.insert(topic.to_owned(), writer)),
+            None => drop(self.writers.remove(topic)),
+        }
+    }
+
+    pub fn writers(&self) -> &Writers {
+        &self.writers
+    }
+
+    /// The only writer of a resource, if it has one.
+    fn writer_of(&self, on: Resource<'_>) -> Option<&Principal> {
+        self.writers.get(on.name).filter(|_| on.kind == ResourceType::Topic)
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Acl> {
         self.all.iter()
     }
@@ -191,11 +214,16 @@ impl AclSet {
 
     /// May `who` do `operation` to `resource`?
     pub fn authorize(&self, except: &Exceptions, who: Asker<'_>, operation: Operation, on: Resource<'_>) -> Decision {
+        let writer = self.writer_of(on);
+        if operation == Operation::Write && writer.is_some_and(|writer| writer != who.principal) {
+            return Decision::Denied(Why::OneWriter);
+        }
         if except.super_users.contains(who.principal) {
             return Decision::Allowed;
         }
         let host = who.host.to_canonical().to_string();
-        let (mut any, mut allowed) = (false, false);
+        let writes = matches!(operation, Operation::Write | Operation::Describe);
+        let (mut any, mut allowed) = (writer.is_some(), writes && writer == Some(who.principal));
         for rule in self.rules_for(on) {
             any = true;
             if rule.is_for(who.principal, &host) && rule.covers(operation) {
@@ -246,7 +274,10 @@ impl AclSet {
         if is_denied(WILDCARD, Pattern::Literal) {
             return Decision::Denied(Why::DenyRule);
         }
-        let allowed = of(Permission::Allow).any(|allow| !is_denied(&allow.resource, allow.pattern));
+        let own = self.writers.iter().filter(|(_, writer)| *writer == who.principal).map(|(topic, _)| topic);
+        let mut own = own.filter(|_| kind == ResourceType::Topic && operation == Operation::Write);
+        let allowed = of(Permission::Allow).any(|allow| !is_denied(&allow.resource, allow.pattern))
+            || own.any(|topic| !is_denied(topic, Pattern::Literal));
         match allowed || except.allow_if_no_acl {
             true => Decision::Allowed,
             false => Decision::Denied(Why::NoAllowRule),

@@ -15,6 +15,7 @@ pub mod acl;
 pub mod audit;
 pub mod authorizer;
 mod der;
+pub mod exclusive;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod http;

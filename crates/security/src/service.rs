@@ -1,6 +1,6 @@
 //! All of it together, as a door uses it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use commitlog::Log;
 use model::{ACLS_TOPIC, Error, Result, error::codes};
@@ -11,15 +11,18 @@ use world::{TaskKind, World};
 
 use crate::{
     Principal, SecuritySettings,
-    acl::{Acl, AclFilter, Operation, ResourceType},
+    acl::{Acl, AclFilter, Operation, ResourceType, WILDCARD},
     audit::{Audit, Refusal},
     authorizer::{AclSet, Asker, Decision, Exceptions, Resource},
+    exclusive,
     oauth::Oauth,
     store::Store,
     tls::Tls,
     users::Users,
 };
 
+/// Longest name of a user.
+const NAME_BYTES_MAX: usize = 256;
 /// Most rules that are kept.
 const ACLS_MAX: usize = 100_000;
 /// Passwords in the clear that are hashed at a time: it is slow on purpose, and must not take all processors.
@@ -46,15 +49,34 @@ pub struct Security {
 struct Made {
     since_ms: i64,
     by: String,
+    /// Of a [`Key::OneWriter`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    writer: Option<String>,
+}
+
+/// The names of what is kept in the topic of rules.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Key {
+    Rule(Acl),
+    OneWriter {
+        #[serde(rename = "one_writer_of")]
+        topic: String,
+    },
 }
 
 impl Security {
     /// Replays users and rules, reads certificates and keys, makes the first user, and starts what looks after them.
     pub async fn open(log: Arc<dyn Log>, world: World, settings: SecuritySettings) -> Result<Arc<Self>> {
         let users = Users::open(log.clone(), world.clone()).await?;
-        let (store, stored) = Store::open::<Acl, Made>(log.clone(), world.clone(), ACLS_TOPIC).await?;
+        let (store, stored) = Store::open::<Key, Made>(log.clone(), world.clone(), ACLS_TOPIC).await?;
         let mut rules = AclSet::default();
-        stored.into_keys().for_each(|acl| rules.insert(acl));
+        for (key, made) in stored {
+            match key {
+                Key::Rule(acl) => rules.insert(acl),
+                Key::OneWriter { topic } => rules.set_writer(&topic, made.writer.as_deref().and_then(Principal::parse)),
+            }
+        }
         let mut super_users = settings.super_users.clone();
         if let Some(first) = &settings.bootstrap_user {
             users.ensure(&first.name, &first.password).await?;
@@ -129,9 +151,11 @@ impl Security {
 
     // ── rules ──
 
-    /// The rules that a filter means, in order.
+    /// The rules that a filter means, in order, with what stands for topics that have one writer.
     pub fn acls(&self, filter: &AclFilter) -> Vec<Acl> {
-        self.rules.read().iter().filter(|acl| filter.matches(acl)).cloned().collect()
+        let rules = self.rules.read();
+        let shown: BTreeSet<Acl> = rules.iter().cloned().chain(exclusive::shown(&rules)).collect();
+        shown.into_iter().filter(|acl| filter.matches(acl)).collect()
     }
 
     /// Makes rules last, all or none; those that exist already stay. Every one of them was [checked](Acl::check).
@@ -139,7 +163,7 @@ impl Security {
         let _turn = self.turn.lock().await;
         let fresh: Vec<Acl> = {
             let rules = self.rules.read();
-            let fresh: std::collections::BTreeSet<_> = acls.into_iter().filter(|acl| !rules.contains(acl)).collect();
+            let fresh: BTreeSet<_> = acls.into_iter().filter(|acl| !rules.contains(acl)).collect();
             if rules.len() + fresh.len() > ACLS_MAX {
                 return Err(Error::new(codes::SECURITY_LIMIT, "there are too many rules")
                     .detail(format!("{ACLS_MAX} are kept at most")));
@@ -147,7 +171,7 @@ impl Security {
             fresh.into_iter().collect()
         };
         let now = self.world.clock.now_ms();
-        let made = |acl: &Acl| (acl.clone(), Some(Made { since_ms: now, by: by.as_str().to_owned() }));
+        let made = |acl: &Acl| (acl.clone(), Some(Made { since_ms: now, by: by.as_str().to_owned(), writer: None }));
         self.store.write(&fresh.iter().map(made).collect::<Vec<_>>()).await?;
         let mut rules = self.rules.write();
         fresh.into_iter().for_each(|acl| rules.insert(acl));
@@ -157,8 +181,12 @@ impl Security {
     /// Takes away the rules that each filter means, all or none, and says which they were.
     pub async fn delete_acls(&self, filters: &[AclFilter]) -> Result<Vec<Vec<Acl>>> {
         let _turn = self.turn.lock().await;
-        let found: Vec<Vec<Acl>> = filters.iter().map(|filter| self.acls(filter)).collect();
-        let gone: std::collections::BTreeSet<&Acl> = found.iter().flatten().collect();
+        let found: Vec<Vec<Acl>> = {
+            let rules = self.rules.read();
+            let means = |filter: &AclFilter| rules.iter().filter(|acl| filter.matches(acl)).cloned().collect();
+            filters.iter().map(means).collect()
+        };
+        let gone: BTreeSet<&Acl> = found.iter().flatten().collect();
         if gone.len() > crate::store::CHANGES_MAX {
             return Err(Error::new(codes::SECURITY_LIMIT, "the filters mean too many rules")
                 .detail(format!("{} can be taken away at once", crate::store::CHANGES_MAX)));
@@ -168,5 +196,61 @@ impl Security {
         let mut rules = self.rules.write();
         gone.iter().for_each(|acl| rules.remove(acl));
         Ok(found)
+    }
+
+    // ── topics with one writer ──
+
+    /// Makes `writer` the only one who may write to the topic (`GRANT WRITE ON TOPIC t TO user EXCLUSIVE`); in force and durable on
+    /// return. The caller has asked whether `by` may make rules.
+    pub async fn grant_exclusive(&self, topic: &str, writer: &Principal, by: &Principal) -> Result<()> {
+        let no = |why: String| {
+            Error::new(codes::ONE_WRITER, format!("`{writer}` cannot be the only writer of `{topic}`")).detail(why)
+        };
+        if !self.settings.authorizer {
+            return Err(no("there is no authorizer: the rule would be kept and not obeyed".to_owned())
+                .hint("set `authorizer = true` below `[kafka_security]`"));
+        }
+        model::TopicName::new(topic)?;
+        let name = writer.name();
+        if name == WILDCARD || name.len() > NAME_BYTES_MAX {
+            return Err(no("it is a user of 1 to 256 bytes, and not everybody".to_owned()));
+        }
+        let _turn = self.turn.lock().await;
+        {
+            let rules = self.rules.read();
+            match rules.writers().get(topic) {
+                Some(now) if now == writer => return Ok(()),
+                Some(now) => {
+                    return Err(no(format!("the topic has `{now}` as its only writer")).hint("take that away first"));
+                }
+                None if rules.writers().len() >= ACLS_MAX => {
+                    return Err(Error::new(codes::SECURITY_LIMIT, "there are too many topics with one writer")
+                        .detail(format!("{ACLS_MAX} are kept at most")));
+                }
+                None => {}
+            }
+        }
+        let made = Made {
+            since_ms: self.world.clock.now_ms(),
+            by: by.as_str().to_owned(),
+            writer: Some(writer.as_str().to_owned()),
+        };
+        self.store.write(&[(Key::OneWriter { topic: topic.to_owned() }, Some(made))]).await?;
+        self.rules.write().set_writer(topic, Some(writer.clone()));
+        Ok(())
+    }
+
+    /// Whoever other rules allow may write again. Who the writer was, if there was one.
+    pub async fn revoke_exclusive(&self, topic: &str) -> Result<Option<Principal>> {
+        let _turn = self.turn.lock().await;
+        let Some(writer) = self.exclusive_writer(topic) else { return Ok(None) };
+        self.store.write(&[(Key::OneWriter { topic: topic.to_owned() }, None::<Made>)]).await?;
+        self.rules.write().set_writer(topic, None);
+        Ok(Some(writer))
+    }
+
+    /// The only one who may write to the topic, if there is one.
+    pub fn exclusive_writer(&self, topic: &str) -> Option<Principal> {
+        self.rules.read().writers().get(topic).cloned()
     }
 }

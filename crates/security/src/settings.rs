@@ -60,6 +60,14 @@ impl ClientAuth {
             _ => None,
         }
     }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Requested => "requested",
+            Self::Required => "required",
+        }
+    }
 }
 
 /// PEM files of the door. They are read again when they change.

@@ -6,6 +6,7 @@
 //! __acls   {"resource_type": "TOPIC", "resource": "…", "pattern":   {"since_ms": …, "by": "User:…"}
 //!           "LITERAL", "principal": "User:…", "host": "*",
 //!           "operation": "READ", "permission": "ALLOW"}
+//! __acls   {"one_writer_of": "…"}                                   {"since_ms": …, "by": "User:…", "writer": "User:…"}
 //! ```
 //! Bytes in values are base64. A change of several keys is one batch: all of it lasts, or nothing.
 

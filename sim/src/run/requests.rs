@@ -7,7 +7,7 @@ use commitlog::{
     Append, Isolation, Log, TopicSpec,
     groups::{CommitRequest, MemberRef, OffsetToCommit},
     record::Marker,
-    transactions::Identity,
+    transactions::{Identity, Protocol},
 };
 use futures::future::BoxFuture;
 use model::TopicName;
@@ -303,15 +303,18 @@ impl Run<'_> {
         self.model.transactions[transaction].offset = Some(offset);
         let client = &mut self.transactional[of];
         (client.is_busy, client.is_adding_offset) = (true, true);
+        let protocol = client.protocol;
         let is_late = self.is_replaced(&id, who);
         let transactions = self.node().transactions.clone();
         self.story.tell(format!("{who:?} of `{id}` commits offset {offset} in its transaction"));
         self.ask(async move {
             let result = async {
-                transactions.add_offsets(&id, who).await.map_err(|error| error.to_string())?;
+                if protocol == Protocol::V1 {
+                    transactions.add_offsets(&id, who).await.map_err(|error| error.to_string())?;
+                }
                 let request = commit_request(&format!("g{id}"), offset);
-                let results =
-                    transactions.commit_offsets(&id, who, request).await.map_err(|error| error.to_string())?;
+                let committed = transactions.commit_offsets(&id, who, request, protocol).await;
+                let results = committed.map_err(|error| error.to_string())?;
                 results.into_iter().collect::<Result<(), _>>().map_err(|error| error.to_string())
             };
             let result = result.await;

@@ -184,7 +184,7 @@ impl Fetch<'_> {
         let partitions = self.plan.wants.iter().map(|want| want.bytes_max).fold(0, usize::saturating_add);
         // What a quota gives at once: debts stay small. The cast keeps what is beyond all limits there.
         let allowed = self.context.quota_burst(Limit::Fetch) as usize;
-        wanted.min(partitions).min(self.context.shared.settings.fetch_bytes_max).min(allowed)
+        wanted.min(partitions).min(self.context.shared.dynamic.door().fetch_bytes_max).min(allowed)
     }
 
     /// A share of the memory for responses, before anything is read: half as much, and again, if others have it.

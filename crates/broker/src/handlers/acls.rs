@@ -124,6 +124,7 @@ pub(crate) async fn delete(context: &Context, request: DeleteAclsRequest) -> Del
     let matching = |acl: Acl| {
         tracing::info!(?acl, by = %context.client.principal(), "rule taken away");
         DeleteAclsMatchingAcl::default()
+            .with_error_message(None) // as Kafka; the protocol's default is an empty one
             .with_resource_type(acl.resource_type as i8)
             .with_resource_name(text(&acl.resource))
             .with_pattern_type(acl.pattern as i8)

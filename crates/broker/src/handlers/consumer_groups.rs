@@ -59,15 +59,17 @@ pub(crate) async fn heartbeat(
         owned: partitions,
         client_id: context.client_id.clone(),
         client_host: format!("/{}", context.client.peer.ip()),
+        viewer: context.viewer(),
     };
     let groups = &context.shared.groups;
     let ConsumerHeartbeatAnswer { member, epoch, assignment } = match groups.consumer_heartbeat(heartbeat).await {
         Ok(answer) => answer,
         Err(error) => return refused(error),
     };
-    let interval = i32::try_from(groups.settings().consumer_heartbeat_interval.as_millis()).unwrap_or(i32::MAX);
+    let interval = i32::try_from(groups.settings().consumer_heartbeat_interval_of(&request.group_id).as_millis())
+        .unwrap_or(i32::MAX);
     let assignment = assignment.map(|mut partitions| {
-        // An expression may match more than its member may see.
+        // Rights may have been withdrawn since its expression was resolved.
         partitions.retain(|(id, _)| may_see(context, *id));
         let row =
             |(topic, partitions)| told::TopicPartitions::default().with_topic_id(topic).with_partitions(partitions);
@@ -143,7 +145,10 @@ fn describe_one(context: &Context, id: GroupId) -> described::DescribedGroup {
 }
 
 fn describe_member(context: &Context, member: ConsumerMemberDescription) -> described::Member {
+    const UNKNOWN: i8 = -1;
+    const CLASSIC: i8 = 0;
     const CONSUMER: i8 = 1;
+    let speaks = if member.is_classic { CLASSIC } else { CONSUMER };
     // Topics that were deleted meanwhile have no name any more and are left out.
     let assignment = |partitions: &Partitions| {
         let row = |(id, partitions)| {
@@ -166,5 +171,5 @@ fn describe_member(context: &Context, member: ConsumerMemberDescription) -> desc
         .with_subscribed_topic_regex(member.regex.map(StrBytes::from_string))
         .with_assignment(assignment(&member.assigned))
         .with_target_assignment(assignment(&member.target))
-        .with_member_type(if context.version >= 1 { CONSUMER } else { -1 })
+        .with_member_type(if context.version >= 1 { speaks } else { UNKNOWN })
 }

@@ -23,7 +23,7 @@ use crate::{
     NODE_ID,
     access::{self, CLUSTER, Operation},
     dispatch::{Context, Outcome, encode_as},
-    versions::{OFFERS, TRANSACTION_VERSION},
+    versions::{FEATURES, OFFERS},
 };
 
 pub(crate) async fn api_versions(context: &Context, request: ApiVersionsRequest) -> ApiVersionsResponse {
@@ -37,18 +37,21 @@ pub(crate) async fn api_versions(context: &Context, request: ApiVersionsRequest)
     features(offers(0), context.version)
 }
 
-/// What this broker can do beyond single requests, and that it does. Before version 4 a range from 0 is not understood
-/// (KIP-1022), so it is left out.
+/// Before version 4 a range from 0 is not understood (KIP-1022), so what is supported is left out.
 fn features(response: ApiVersionsResponse, version: i16) -> ApiVersionsResponse {
-    let (name, level) = TRANSACTION_VERSION;
-    let name = StrBytes::from_static_str(name);
-    let supported = SupportedFeatureKey::default().with_name(name.clone()).with_max_version(level);
-    let finalized =
-        FinalizedFeatureKey::default().with_name(name).with_max_version_level(level).with_min_version_level(level);
+    let name = StrBytes::from_static_str;
+    let supported = FEATURES
+        .iter()
+        .filter(|_| version >= 4)
+        .map(|(feature, level)| SupportedFeatureKey::default().with_name(name(feature)).with_max_version(*level));
+    let finalized = FEATURES.iter().map(|(feature, level)| {
+        let feature = FinalizedFeatureKey::default().with_name(name(feature));
+        feature.with_max_version_level(*level).with_min_version_level(*level)
+    });
     response
-        .with_supported_features(if version >= 4 { vec![supported] } else { Vec::new() })
+        .with_supported_features(supported.collect())
         .with_finalized_features_epoch(0)
-        .with_finalized_features(vec![finalized])
+        .with_finalized_features(finalized.collect())
 }
 
 /// `[a-zA-Z0-9]([a-zA-Z0-9\-.]*[a-zA-Z0-9])?`, with an end so that it can be kept.
@@ -142,14 +145,14 @@ async fn find_or_create_allowed(context: &Context, name: &str, create: bool) -> 
         Err(error) if error.is(codes::INTERNAL_TOPIC) => None,
         name => Some(name?),
     };
-    let Some(name) = name.filter(|_| create && shared.settings.auto_create_topics) else {
+    let Some(name) = name.filter(|_| create && shared.dynamic.door().auto_create_topics) else {
         return Err(Error::new(codes::TOPIC_NOT_FOUND, "there is no such topic"));
     };
     let may = context.may(Operation::Create, CLUSTER);
     if !may && context.authorize(Operation::Create, access::topic(&name)).is_err() {
         return Err(Error::new(codes::NOT_ALLOWED, "the client may not make topics"));
     }
-    let spec = TopicSpec::new(name.clone(), shared.settings.partitions_default);
+    let spec = TopicSpec::new(name.clone(), shared.dynamic.door().partitions_default);
     match shared.log.create_topic(spec, false).await {
         // Somebody else was faster.
         Err(error) if error.kind() == ErrorKind::TopicExists => shared.log.topic(&name).ok_or(error),

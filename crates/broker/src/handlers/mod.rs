@@ -6,10 +6,12 @@ pub(crate) mod configs;
 pub(crate) mod consumer_groups;
 pub(crate) mod group_admin;
 pub(crate) mod groups;
+pub(crate) mod markers;
 pub(crate) mod metadata;
 pub(crate) mod offsets;
 pub(crate) mod produce;
 pub(crate) mod quotas;
+pub(crate) mod reassignments;
 pub(crate) mod topics;
 pub(crate) mod transactions;
 pub(crate) mod users;
@@ -43,6 +45,7 @@ pub(crate) mod errors {
     pub(crate) const INVALID_REPLICA_ASSIGNMENT: i16 = 39;
     pub(crate) const INVALID_CONFIG: i16 = 40;
     pub(crate) const INVALID_REQUEST: i16 = 42;
+    pub(crate) const POLICY_VIOLATION: i16 = 44;
     pub(crate) const INVALID_PRODUCER_EPOCH: i16 = 47;
     pub(crate) const INVALID_PRODUCER_ID_MAPPING: i16 = 49;
     pub(crate) const INVALID_TXN_STATE: i16 = 48;
@@ -50,6 +53,7 @@ pub(crate) mod errors {
     pub(crate) const SECURITY_DISABLED: i16 = 54;
     pub(crate) const OPERATION_NOT_ATTEMPTED: i16 = 55;
     pub(crate) const KAFKA_STORAGE_ERROR: i16 = 56;
+    pub(crate) const LOG_DIR_NOT_FOUND: i16 = 57;
     pub(crate) const SASL_AUTHENTICATION_FAILED: i16 = 58;
     pub(crate) const GROUP_ID_NOT_FOUND: i16 = 69;
     pub(crate) const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
@@ -58,6 +62,7 @@ pub(crate) mod errors {
     pub(crate) const UNKNOWN_LEADER_EPOCH: i16 = 75;
     pub(crate) const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
     pub(crate) const ELECTION_NOT_NEEDED: i16 = 84;
+    pub(crate) const NO_REASSIGNMENT_IN_PROGRESS: i16 = 85;
     pub(crate) const INVALID_RECORD: i16 = 87;
     pub(crate) const UNSTABLE_OFFSET_COMMIT: i16 = 88;
     pub(crate) const RESOURCE_NOT_FOUND: i16 = 91;

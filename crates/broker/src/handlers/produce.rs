@@ -1,7 +1,7 @@
 //! Produce: batches from the frame to the log, untouched.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     pin::Pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use commitlog::{
     Append, Appended, Topic,
-    record::{Batch, Header, Records},
+    record::{Batch, Compression, Header, Records, recompress},
     transactions::{Identity, TransactionError},
 };
 use futures::future::BoxFuture;
@@ -18,7 +18,10 @@ use kafka_protocol::messages::{
     ProduceRequest, ProduceResponse, TopicName as WireTopic,
     produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse},
 };
-use model::{Result, TopicPartition, error::codes::RECORD_WITHOUT_KEY};
+use model::{
+    Error, Result, TopicPartition,
+    error::codes::{RECORD_WITHOUT_KEY, SHUTTING_DOWN},
+};
 use uuid::Uuid;
 
 use super::{code, errors, place, text};
@@ -44,6 +47,11 @@ const RECORD_ERRORS_FROM: i16 = 8;
 const RECORD_ERRORS_MAX: usize = 100;
 /// Largest block that is looked into for that; the log does not look into larger ones either.
 const BLOCK_BYTES_MAX: usize = 64 << 20;
+/// Batches up to this are compressed where they arrive; larger ones take turns, so that others are answered meanwhile.
+const COMPRESSED_AT_ONCE_BYTES_MAX: usize = 16 << 10;
+/// Largest block that is compressed anew: what a batch of the largest size may well hold, and not what one can claim to hold.
+const FITTED_BYTES_MAX: usize = 64 << 20;
+const UNFIT: &str = "the batch cannot be compressed as the topic's compression.type asks: it is damaged, or too large";
 /// First version that is the second transaction protocol (KIP-890), and first that names topics by id (KIP-516).
 const TRANSACTIONS_V2_FROM: i16 = 12;
 const TOPIC_IDS_FROM: i16 = 13;
@@ -148,7 +156,8 @@ pub(crate) async fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answ
         true => add_partitions(&context, &wanted, &may_write).await,
         false => Ok(()),
     };
-    let Wanted { acks, topics, transactional_id } = wanted;
+    let Wanted { acks, mut topics, transactional_id } = wanted;
+    let unfit = fit(&context, &mut topics, &may_write).await;
     let refusal = if !may_use_id {
         Some((errors::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, "the client may not use this transactional id"))
     } else if !(-1..=1).contains(&acks) {
@@ -157,7 +166,7 @@ pub(crate) async fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answ
         None
     };
     let mut appends = Vec::with_capacity(topics.len());
-    for (wanted, may) in topics.into_iter().zip(may_write) {
+    for (at, (wanted, may)) in topics.into_iter().zip(may_write).enumerate() {
         let topic = topic(&context, &wanted);
         let WantedTopic { name, id, partitions } = wanted;
         let counters = topic.as_ref().map(|t| context.shared.stats.topic(&t.name));
@@ -170,6 +179,7 @@ pub(crate) async fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answ
                     Some(_) if topic.name.is_protected() => {
                         refused((errors::INVALID_TOPIC, "the topic is kept by Lakehead itself"))
                     }
+                    Some(_) if unfit.contains_key(&(at, index)) => refused((unfit[&(at, index)], UNFIT)),
                     Some(place) => match check(&batch, version) {
                         Err(refusal) => refused(refusal),
                         Ok(records) => {
@@ -199,6 +209,42 @@ pub(crate) async fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answ
     Ok(Box::pin(finish(context, acks, appends, wait)))
 }
 
+/// Compresses batches as their topics want them. Those that cannot be, by the topic's place in the request and the partition, with
+/// the code to answer. Like adding partitions this comes before anything is appended and before the next request is read.
+async fn fit(context: &Context, topics: &mut [WantedTopic<'_>], may_write: &[bool]) -> HashMap<(usize, i32), i16> {
+    let mut unfit = HashMap::new();
+    for (at, (wanted, _)) in topics.iter_mut().zip(may_write).enumerate().filter(|(_, (_, may))| **may) {
+        let Some(topic) = topic(context, wanted) else { continue };
+        let Some(to) = topic.config.compression() else { continue };
+        for (index, batch) in &mut wanted.partitions {
+            // What the log refuses anyway is not looked into.
+            let taken = |batch: &&mut Bytes| {
+                batch.len() <= topic.config.batch_bytes_max && check(batch, context.version).is_ok()
+            };
+            let Some(batch) = batch.as_mut().filter(taken) else { continue };
+            match compressed(context, batch, to).await {
+                Ok(compressed) => *batch = compressed,
+                Err(error) => drop(unfit.insert((at, *index), code(&error))),
+            }
+        }
+    }
+    unfit
+}
+
+async fn compressed(context: &Context, batch: &Bytes, to: Compression) -> Result<Bytes> {
+    let is_so = Header::parse(batch).and_then(|header| header.codec()).is_ok_and(|codec| codec == to.codec);
+    if is_so {
+        return Ok(batch.clone());
+    }
+    if batch.len() <= COMPRESSED_AT_ONCE_BYTES_MAX {
+        return recompress(batch, to, FITTED_BYTES_MAX);
+    }
+    let stopping = || Error::new(SHUTTING_DOWN, "the node stops");
+    let _turn = context.shared.compressing.acquire().await.map_err(|_| stopping())?;
+    let batch = batch.clone();
+    tokio::task::spawn_blocking(move || recompress(&batch, to, FITTED_BYTES_MAX)).await.map_err(|_| stopping())?
+}
+
 /// With the second transaction protocol what is written to a partition adds it to the transaction (KIP-890). This waits for the
 /// disk, once per partition and transaction, before anything of the request is appended and before the next one is read: a
 /// producer's batches must not overtake each other.
@@ -216,12 +262,8 @@ async fn add_partitions(context: &Context, wanted: &Wanted<'_>, may_write: &[boo
             }
         }
     }
-    let transactions = &context.shared.transactions;
     for (who, partitions) in partitions {
-        let missing = transactions.missing(who, partitions);
-        if !missing.is_empty() {
-            transactions.add(id, who, missing).await?;
-        }
+        context.shared.transactions.add_missing(id, who, partitions).await?;
     }
     Ok(())
 }

@@ -45,7 +45,8 @@ pub(crate) async fn create(context: &Context, request: CreateTopicsRequest) -> C
     let mut topics = Vec::with_capacity(request.topics.len());
     let mut wait = Duration::ZERO;
     for wanted in request.topics {
-        let row = CreatableTopicResult::default().with_name(wanted.name.clone());
+        // The protocol's default is an empty message; for a topic that was made Kafka sends none at all.
+        let row = CreatableTopicResult::default().with_name(wanted.name.clone()).with_error_message(None);
         if times[&wanted.name] > 1 {
             let why = Some(text("the request names this topic more than once"));
             topics.push(row.with_error_code(errors::INVALID_REQUEST).with_error_message(why));
@@ -96,7 +97,11 @@ async fn create_one(
             let why = format!("there is one broker, so the replication factor cannot be {}", wanted.replication_factor);
             return Err((errors::INVALID_REPLICATION_FACTOR, why));
         }
-        if wanted.num_partitions == -1 { context.shared.settings.partitions_default } else { wanted.num_partitions }
+        if wanted.num_partitions == -1 {
+            context.shared.dynamic.door().partitions_default
+        } else {
+            wanted.num_partitions
+        }
     } else {
         if wanted.num_partitions != -1 || wanted.replication_factor != -1 {
             return Err((
@@ -140,12 +145,12 @@ fn created(context: &Context, row: CreatableTopicResult, topic: &Topic, validate
     let config = |config: configs::Described| {
         CreatableTopicConfigs::default()
             .with_name(text(config.name))
-            .with_value(Some(text(&config.value)))
-            .with_config_source(config.source)
+            .with_value(Some(text(config.value())))
+            .with_config_source(config.source())
     };
     row.with_num_partitions(topic.partitions)
         .with_replication_factor(1)
-        .with_configs(Some(configs::of_topic(topic).into_iter().map(config).collect()))
+        .with_configs(Some(configs::of_topic(context, topic).into_iter().map(config).collect()))
 }
 
 pub(crate) async fn delete(context: &Context, request: DeleteTopicsRequest) -> DeleteTopicsResponse {

@@ -193,16 +193,11 @@ pub(crate) async fn commit_offsets(context: &Context, request: TxnOffsetCommitRe
     };
     let who = Identity { producer: *request.producer_id, epoch: request.producer_epoch };
     let commit = CommitRequest { who: member, offsets };
-    let transactions = &context.shared.transactions;
-    let added = match protocol(context.version) {
-        Protocol::V2 if by_group.is_ok() => transactions.add_offsets(&request.transactional_id, who).await,
-        _ => Ok(()),
-    };
-    let results = match added {
+    let (id, protocol) = (&request.transactional_id, protocol(context.version));
+    let results = match by_group {
+        Ok(()) => context.shared.transactions.commit_offsets(id, who, commit, protocol).await,
         // Nothing that is allowed is left.
-        Ok(()) if by_group.is_err() => Ok(Vec::new()),
-        Ok(()) => transactions.commit_offsets(&request.transactional_id, who, commit).await,
-        Err(error) => Err(error),
+        Err(_) => Ok(Vec::new()),
     };
     let (mut results, refused) = match results {
         Ok(results) => (results.into_iter(), None),

@@ -9,6 +9,7 @@
 
 mod rate;
 mod rules;
+mod told;
 
 use std::{
     collections::HashMap,
@@ -22,6 +23,7 @@ use std::{
 };
 
 use commitlog::Log;
+use kafka_protocol::messages::ApiKey;
 use model::{Error, QUOTAS_TOPIC, Result, error::codes};
 use parking_lot::{Mutex, RwLock};
 use security::store::Store;
@@ -245,7 +247,7 @@ impl Context {
     }
 
     /// Time that a request takes from others counts (`request_percentage`): the time in which it computes, not in which it waits.
-    pub(crate) async fn timed(self, mut answer: Pin<Box<Answering>>) -> Outcome {
+    pub(crate) async fn timed(self, key: ApiKey, mut answer: Pin<Box<Answering>>) -> Outcome {
         let clock = self.shared.world.clock.clone();
         let mut spent = Duration::ZERO;
         let outcome = std::future::poll_fn(|cx| {
@@ -256,8 +258,14 @@ impl Context {
         })
         .await;
         // A whole second of one processor is 100 %.
-        self.charge(Limit::Request, 100.0 * spent.as_secs_f64());
-        outcome
+        let wait = self.charge(Limit::Request, 100.0 * spent.as_secs_f64());
+        match outcome {
+            Outcome::Response(mut response) if !wait.is_zero() => {
+                told::tell(&mut response, key, self.version, throttle_ms(wait));
+                Outcome::Response(response)
+            }
+            outcome => outcome,
+        }
     }
 }
 

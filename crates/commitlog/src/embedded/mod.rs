@@ -329,6 +329,11 @@ impl Log for EmbeddedLog {
         .await
     }
 
+    async fn set_topic_defaults(&self, defaults: BTreeMap<String, String>, validate_only: bool) -> Result<()> {
+        let shared = self.shared.clone();
+        blocking(&self.shared.world.tasks, move || topics::set_defaults(&shared, &defaults, validate_only)).await
+    }
+
     fn append(&self, to: &TopicPartition, batch: Bytes, how: Append) -> BoxFuture<'static, Result<Appended>> {
         let admitted = self.admit(to, batch, how);
         Box::pin(async move { admitted?.await.unwrap_or_else(|_| Err(shutting_down())) })

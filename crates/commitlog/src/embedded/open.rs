@@ -15,6 +15,8 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 use world::{Disk, DiskLock, OpenMode, World};
 
+use crate::topic::TopicConfig;
+
 use super::{
     LogSettings, checkpoint,
     checkpoint::{Checkpoint, Saved},
@@ -63,6 +65,7 @@ pub(super) fn open(dir: &Path, settings: LogSettings, world: World) -> Result<Op
         layout,
         meta,
         topics: RwLock::default(),
+        topic_defaults: RwLock::new(TopicConfig::defaults(settings.unsafe_ack_before_fsync)),
         topics_changed: watch::Sender::new(0),
         topics_admin: Mutex::default(),
         open_files: OpenFiles::new(disk, open_files_max()),

@@ -23,7 +23,7 @@ use super::{
     queue::{Item, Nudge, Queue},
     wal::WalFiles,
 };
-use crate::topic::Topic;
+use crate::topic::{Topic, TopicConfig};
 
 pub(crate) struct Shared {
     pub(crate) layout: Layout,
@@ -31,6 +31,8 @@ pub(crate) struct Shared {
     pub(crate) world: World,
     pub(crate) meta: Meta,
     pub(crate) topics: RwLock<BTreeMap<TopicName, Arc<TopicHandle>>>,
+    /// What topics get that do not say otherwise. Changed under [`Self::topics_admin`].
+    pub(crate) topic_defaults: RwLock<TopicConfig>,
     pub(crate) topics_changed: watch::Sender<u64>,
     /// Held while topics are made, changed or deleted; these wait for the disk.
     pub(crate) topics_admin: Mutex<()>,

@@ -47,7 +47,7 @@ pub(super) fn create(shared: &Shared, spec: TopicSpec, validate_only: bool) -> R
     }
     let partitions = spec.partitions.unwrap_or(shared.settings.default_partitions);
     check_partitions(partitions)?;
-    let config = Arc::new(TopicConfig::parse(&spec.overrides, shared.settings.unsafe_ack_before_fsync)?);
+    let config = config_of(shared, &spec.name, &spec.overrides)?;
     let random = u128::from(shared.world.random.u64()) << 64 | u128::from(shared.world.random.u64());
     let id = uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid();
     let topic = Topic { name: spec.name, id, partitions, overrides: spec.overrides, config };
@@ -141,7 +141,7 @@ pub(super) fn alter(
     let _admin = shared.topics_admin.lock();
     let handle = shared.handle(name)?;
     let old = handle.topic.read().clone();
-    let config = Arc::new(TopicConfig::parse(&overrides, shared.settings.unsafe_ack_before_fsync)?);
+    let config = config_of(shared, &old.name, &overrides)?;
     if validate_only {
         return Ok(false);
     }
@@ -151,6 +151,41 @@ pub(super) fn alter(
     *handle.topic.write() = topic;
     shared.changed();
     Ok(stricter)
+}
+
+/// Gives all topics other defaults than the house's, or none.
+pub(super) fn set_defaults(shared: &Shared, given: &BTreeMap<String, String>, validate_only: bool) -> Result<()> {
+    let _admin = shared.topics_admin.lock();
+    let defaults = TopicConfig::parse(given, shared.settings.unsafe_ack_before_fsync)?;
+    let handles: Vec<_> = shared.topics.read().values().cloned().collect();
+    let mut changed = Vec::new();
+    for handle in &handles {
+        let old = handle.topic.read().clone();
+        if old.name.is_protected() {
+            continue;
+        }
+        let with = defaults.with(&old.overrides);
+        let config = with.map_err(|error| error.hint(format!("topic `{}` has settings that exclude it", old.name)))?;
+        changed.push((handle, Arc::new(Topic { config: Arc::new(config), ..(*old).clone() })));
+    }
+    if validate_only {
+        return Ok(());
+    }
+    *shared.topic_defaults.write() = defaults;
+    for (handle, topic) in changed {
+        *handle.topic.write() = topic;
+    }
+    shared.changed();
+    Ok(())
+}
+
+/// Settings of a topic: its own over the defaults. What the house keeps for itself works by the house's, whatever others get.
+fn config_of(shared: &Shared, name: &TopicName, overrides: &BTreeMap<String, String>) -> Result<Arc<TopicConfig>> {
+    let config = match name.is_protected() {
+        true => TopicConfig::parse(overrides, shared.settings.unsafe_ack_before_fsync)?,
+        false => shared.topic_defaults.read().with(overrides)?,
+    };
+    Ok(Arc::new(config))
 }
 
 fn check_partitions(count: i32) -> Result<()> {
@@ -210,7 +245,7 @@ pub(super) fn load(
             return Err(damaged(format!("format {}, this is {FORMAT_VERSION}", stored.version)));
         }
         check_partitions(stored.partitions)?;
-        let config = Arc::new(TopicConfig::parse(&stored.overrides, shared.settings.unsafe_ack_before_fsync)?);
+        let config = config_of(shared, &stored.name, &stored.overrides)?;
         let topic = Arc::new(Topic {
             name: stored.name.clone(),
             id: stored.id,

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use model::{Error, Offset, PartitionId, ProducerId, Result, TopicName, TopicPartition, error::codes};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use world::{TaskKind, World};
 
@@ -29,7 +29,7 @@ const REPLAY_BYTES: usize = 4 << 20;
 pub struct Groups {
     log: Arc<dyn Log>,
     world: World,
-    settings: GroupSettings,
+    settings: RwLock<Arc<GroupSettings>>,
     place: TopicPartition,
     state: Mutex<State>,
     /// Appends under way, in order. Not longer than the questions that caused them, whose number the doors bound.
@@ -77,8 +77,8 @@ impl Groups {
         core.replayed(now(&world), topics_seen(&*log));
         let (written, outcomes) = mpsc::unbounded_channel();
         let state = State { core, waiting: BTreeMap::new(), next_reply: 0, topics };
-        let groups =
-            Arc::new(Self { log, world, settings, place, state: Mutex::new(state), written, timers: Notify::new() });
+        let (settings, state) = (RwLock::new(Arc::new(settings)), Mutex::new(state));
+        let groups = Arc::new(Self { log, world, settings, place, state, written, timers: Notify::new() });
         groups.forget_gone_topics();
         let tasks = groups.world.tasks.clone();
         tasks.spawn(TaskKind::Background, groups.clone().hear_outcomes(outcomes));
@@ -87,8 +87,15 @@ impl Groups {
         Ok(groups)
     }
 
-    pub fn settings(&self) -> &GroupSettings {
-        &self.settings
+    pub fn settings(&self) -> Arc<GroupSettings> {
+        self.settings.read().clone()
+    }
+
+    /// Other settings from here on, for what begins then.
+    pub fn reconfigure(&self, settings: GroupSettings) {
+        let mut state = self.state.lock();
+        state.core.reconfigure(settings.clone());
+        *self.settings.write() = Arc::new(settings);
     }
 
     // ── members ──
@@ -97,6 +104,8 @@ impl Groups {
     pub async fn join(&self, request: JoinRequest) -> JoinAnswer {
         let member = request.member.clone();
         let fresh = (u128::from(self.world.random.u64()) << 64) | u128::from(self.world.random.u64());
+        // The group may be of the consumer protocol: see `consumer_heartbeat`.
+        self.see_topics(&mut self.state.lock());
         match self.ask(|reply| Event::Join { reply, request, fresh }).await {
             Some(Answer::Join(answer)) => answer,
             _ => JoinAnswer::refused(GroupError::NotAvailable, member),

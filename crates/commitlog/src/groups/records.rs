@@ -16,6 +16,7 @@
 //! Strings have an int16 length, bytes and arrays an int32; −1 is null.
 
 pub mod consumer;
+pub mod embedded;
 
 use std::{sync::Arc, time::Duration};
 

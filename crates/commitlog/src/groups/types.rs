@@ -27,12 +27,17 @@ pub struct GroupSettings {
     pub consumer_session_timeout: Duration,
     /// `group.consumer.heartbeat.interval.ms`
     pub consumer_heartbeat_interval: Duration,
+    /// Groups of the consumer protocol that have settings of their own (KIP-848, `GroupConfig.java`).
+    pub of_groups: Arc<BTreeMap<String, ConsumerTimes>>,
     /// Most bytes of topic names a member may subscribe to.
     pub subscription_bytes_max: usize,
     /// Longest regular expression a member may subscribe to.
     pub regex_bytes_max: usize,
     /// Memory one compiled regular expression may take.
     pub regex_program_bytes_max: usize,
+    /// After this long a regular expression is resolved anew for those whose rights may have changed
+    /// (`group.consumer.regex.refresh.interval.ms`). Topics that come and go are seen at once.
+    pub regex_refresh_interval: Duration,
     /// Groups kept at once, so that made-up group ids cannot fill the memory.
     pub groups_max: usize,
     /// `offsets.retention.minutes`: how long offsets outlive their group.
@@ -53,15 +58,40 @@ impl Default for GroupSettings {
             members_max: 10_000,
             consumer_session_timeout: Duration::from_secs(45),
             consumer_heartbeat_interval: Duration::from_secs(5),
+            of_groups: Arc::default(),
             subscription_bytes_max: 2 << 20,
             regex_bytes_max: 16 << 10,
             regex_program_bytes_max: 1 << 20,
+            regex_refresh_interval: Duration::from_secs(60),
             groups_max: 100_000,
             offsets_retention: Duration::from_secs(7 * 24 * 3600),
             expiry_interval: Duration::from_secs(600),
             metadata_bytes_max: 4096,
         }
     }
+}
+
+impl GroupSettings {
+    /// How long a member of this group may be silent, if it speaks the consumer protocol.
+    pub fn consumer_session_timeout_of(&self, group: &str) -> Duration {
+        let own = self.of_groups.get(group).and_then(|times| times.session_timeout);
+        own.unwrap_or(self.consumer_session_timeout)
+    }
+
+    /// How often such a member is told to say that it is alive.
+    pub fn consumer_heartbeat_interval_of(&self, group: &str) -> Duration {
+        let own = self.of_groups.get(group).and_then(|times| times.heartbeat_interval);
+        own.unwrap_or(self.consumer_heartbeat_interval)
+    }
+}
+
+/// What a group of the consumer protocol has instead of what all have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConsumerTimes {
+    /// `consumer.session.timeout.ms`
+    pub session_timeout: Option<Duration>,
+    /// `consumer.heartbeat.interval.ms`
+    pub heartbeat_interval: Option<Duration>,
 }
 
 /// Why a group said no.
@@ -256,6 +286,44 @@ pub struct ConsumerHeartbeat {
     pub owned: Option<Partitions>,
     pub client_id: String,
     pub client_host: String,
+    /// Whose rights a regular expression is resolved with; `None`: it stands for all topics.
+    pub viewer: Option<Viewer>,
+}
+
+/// Who looks at the topics, and which of them are shown.
+#[derive(Clone)]
+pub struct Viewer {
+    name: Arc<str>,
+    may_see: Arc<dyn Fn(&str) -> bool + Send + Sync>,
+}
+
+impl Viewer {
+    /// `name`: the same for those who see the same. `may_see` is asked for a topic whenever the group looks at what there is.
+    pub fn new(name: &str, may_see: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        Self { name: name.into(), may_see: Arc::new(may_see) }
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(super) fn may_see(&self, topic: &str) -> bool {
+        (self.may_see)(topic)
+    }
+}
+
+impl PartialEq for Viewer {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Viewer {}
+
+impl std::fmt::Debug for Viewer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Viewer").field(&self.name).finish()
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -447,4 +515,6 @@ pub struct ConsumerMemberDescription {
     pub assigned: Partitions,
     /// What it shall have in the end.
     pub target: Partitions,
+    /// It speaks the classic protocol (KIP-848, "Online migration").
+    pub is_classic: bool,
 }

@@ -49,6 +49,16 @@ impl Codec {
     }
 }
 
+/// What records are to be compressed with, and how hard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Compression {
+    pub codec: Codec,
+    /// Of gzip (1 to 9) or zstd; `None`: the codec's default, as for codecs that have one level.
+    pub level: Option<i32>,
+}
+
+const ZSTD_LEVEL_DEFAULT: i32 = 3;
+
 const XERIAL_MAGIC: [u8; 8] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
 /// Magic, version and compatible version.
 const XERIAL_HEADER_BYTES: usize = 16;
@@ -57,11 +67,16 @@ const XERIAL_BLOCK_BYTES: usize = 32 * 1024;
 
 /// The compressed form of `records`.
 pub fn compress(codec: Codec, records: &[u8]) -> Vec<u8> {
+    compress_with(Compression { codec, level: None }, records)
+}
+
+pub(super) fn compress_with(Compression { codec, level }: Compression, records: &[u8]) -> Vec<u8> {
     let in_memory = "writing to memory cannot fail";
     match codec {
         Codec::None => records.to_vec(),
         Codec::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+            let level = level.and_then(|level| u32::try_from(level).ok()).map(flate2::Compression::new);
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level.unwrap_or_default());
             encoder.write_all(records).expect(in_memory);
             encoder.finish().expect(in_memory)
         }
@@ -82,7 +97,7 @@ pub fn compress(codec: Codec, records: &[u8]) -> Vec<u8> {
             encoder.write_all(records).expect(in_memory);
             encoder.finish().expect(in_memory)
         }
-        Codec::Zstd => zstd::bulk::compress(records, 3).expect(in_memory),
+        Codec::Zstd => zstd::bulk::compress(records, level.unwrap_or(ZSTD_LEVEL_DEFAULT)).expect(in_memory),
     }
 }
 

@@ -183,6 +183,11 @@ impl Header {
         self.count = 0;
     }
 
+    /// Says what the records behind it are compressed with.
+    pub(super) fn set_codec(&mut self, codec: Codec) {
+        self.attributes = self.attributes & !CODEC | codec.id();
+    }
+
     /// Says how long the records behind it are, and seals.
     pub(super) fn fit(&mut self, records: &[u8]) {
         self.batch_length = i32::try_from(records.len() + HEADER_BYTES - LENGTH_PREFIX_BYTES)

@@ -11,13 +11,15 @@ mod codec;
 mod header;
 mod marker;
 mod reader;
+mod recompress;
 mod rewrite;
 mod varint;
 
 pub use builder::BatchBuilder;
-pub use codec::{Codec, compress, decompress};
+pub use codec::{Codec, Compression, compress, decompress};
 pub use header::{HEADER_BYTES, Header, MAGIC, NO_TIMESTAMP};
 pub(crate) use header::{NO_SEQUENCE, add_sequence};
 pub use marker::Marker;
 pub use reader::{Batch, Batches, Headers, Record, Records, batches};
+pub use recompress::recompress;
 pub(crate) use rewrite::{emptied, rewrite};

@@ -205,14 +205,25 @@ impl Transactions {
         self.open.read().contains_key(&producer)
     }
 
-    /// Those of `partitions` that are not in the open transaction of `who`: [`Self::add`] them before writing to them.
-    pub fn missing(&self, who: Identity, mut partitions: BTreeSet<TopicPartition>) -> BTreeSet<TopicPartition> {
+    /// Whether the partition is in the open transaction of `who`, and so will get its marker.
+    pub fn has_open(&self, who: Identity, at: &TopicPartition) -> bool {
+        check_open(&self.open.read(), who, at).is_ok()
+    }
+
+    /// As [`Self::add`], of those that are not in it yet: what writers of the second protocol do before each write (KIP-890).
+    /// Waits for the disk once per partition and transaction.
+    pub async fn add_missing(
+        &self,
+        id: &str,
+        who: Identity,
+        mut partitions: BTreeSet<TopicPartition>,
+    ) -> Result<(), TransactionError> {
         if let Some(open) = self.open.read().get(&who.producer)
             && open.epoch == who.epoch
         {
             partitions.retain(|partition| !open.partitions.contains(partition));
         }
-        partitions
+        if partitions.is_empty() { Ok(()) } else { self.add(id, who, partitions).await }
     }
 
     /// Commits or aborts. On return the decision is durable, and its markers are unless the disk refuses them for the moment.
@@ -255,13 +266,18 @@ impl Transactions {
         Ok(self.log.append(to, batch, Append::default()))
     }
 
-    /// Commits offsets of a group in the open transaction of `who`.
+    /// Commits offsets of a group in the open transaction of `who`. With the first protocol they have been announced by
+    /// [`Self::add_offsets`]; with the second this does it.
     pub async fn commit_offsets(
         &self,
         id: &str,
         who: Identity,
         request: CommitRequest,
+        protocol: Protocol,
     ) -> Result<Vec<Result<(), GroupError>>, TransactionError> {
+        if protocol == Protocol::V2 {
+            self.add_offsets(id, who).await?;
+        }
         let slot = self.slot(id)?;
         let identity = slot.now.lock().as_ref().map(|transaction| transaction.identity);
         match identity {
@@ -294,6 +310,20 @@ impl Transactions {
     pub fn describe(&self, id: &str) -> Option<TransactionSummary> {
         let slot = self.ids.lock().get(id)?.clone();
         slot.now.lock().as_ref().map(|now| TransactionSummary::new(&slot.id, now))
+    }
+
+    // ── for writers of our own ──
+
+    pub(super) fn knows(&self, id: &str) -> bool {
+        self.ids.lock().contains_key(id)
+    }
+
+    pub(super) fn log(&self) -> &dyn Log {
+        &*self.log
+    }
+
+    pub(super) fn world(&self) -> &World {
+        &self.world
     }
 
     // ── the machine ──

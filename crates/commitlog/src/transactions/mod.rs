@@ -3,7 +3,8 @@
 //!
 //! Two halves. [`core`] decides: pure functions from what a producer's transaction is to what it becomes. [`Transactions`]
 //! performs: it appends each new state to `__transaction_state` before anyone is told of it, keeps batches out that belong to
-//! no open transaction, and writes the markers that end one in its partitions.
+//! no open transaction, and writes the markers that end one in its partitions. Producers come through the Kafka door; roles
+//! of our own use a [`TransactionalWriter`], which asks the same coordinator the same questions without a socket.
 //!
 //! Vocabulary, as in Kafka: a *transactional id* names a producer over its restarts; each start gives it a higher *epoch*,
 //! which *fences* those before. A transaction is *ongoing* until it is decided (*prepared*); it is *complete* once every
@@ -18,11 +19,13 @@ mod coordinator;
 pub mod core;
 pub mod records;
 mod types;
+mod writer;
 
 pub use self::{
     coordinator::Transactions,
     core::Protocol,
     types::{Identity, TransactionError, TransactionSettings, TransactionSummary},
+    writer::{TransactionalWriter, WriterError},
 };
 
 /// Where transactions keep their records.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use commitlog::Topic;
 use model::{Error, Result, TableName, error::codes};
-use schemas::{Format, RegisteredSchema, SchemaType};
+use schemas::{Format, RegisteredSchema};
 use tables::Table;
 
 use super::{
@@ -159,10 +159,7 @@ impl Knowledge<'_> {
                     Growth::Same => Arc::new(known.values()),
                 },
             };
-            let format = match schema.schema_type {
-                SchemaType::Avro => Format::Avro,
-                SchemaType::Json | SchemaType::Protobuf => Format::JsonSr,
-            };
+            let format = Format::of_schema(schema.schema_type);
             return Ok(Values {
                 columns,
                 format: declared.map_or(format, |d| d.value_format),
@@ -203,7 +200,7 @@ impl Knowledge<'_> {
             let columns = declared_columns(declaration, true);
             let is_text = match declaration.key_format {
                 Format::Json | Format::Delimited { .. } | Format::Text => true,
-                Format::JsonSr | Format::Avro | Format::Bytes => false,
+                Format::JsonSr | Format::Avro | Format::Protobuf | Format::Bytes => false,
                 Format::Kafka => columns.fields().iter().all(|field| *field.data_type() == DataType::Utf8),
                 Format::None => self.known.as_ref().map_or(guess.key_is_text, |known| known.key_is_text),
             };
@@ -215,7 +212,7 @@ impl Knowledge<'_> {
                 |field: &FieldRef| !pseudo::is_pseudo(field.name()) && values.field_with_name(field.name()).is_err();
             // A key column called like a value column stays in `_key`: columns of one name would be ambiguous.
             if columns.fields().iter().all(free) {
-                let format = if schema.schema_type == SchemaType::Avro { Format::Avro } else { Format::JsonSr };
+                let format = Format::of_schema(schema.schema_type);
                 return Ok(Keys { wrapped: true, columns, format, is_text: false });
             }
             return Ok(Keys {

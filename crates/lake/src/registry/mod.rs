@@ -175,7 +175,7 @@ impl RegistryStore {
 
     /// `GET /schemas/types`
     pub fn types(&self) -> Vec<&'static str> {
-        vec!["JSON", "AVRO"]
+        vec!["JSON", "PROTOBUF", "AVRO"]
     }
 
     /// `GET /schemas?subjectPrefix&deleted&latestOnly`
@@ -186,6 +186,11 @@ impl RegistryStore {
     /// `GET /schemas/ids/{id}?fetchMaxId` (and its `/schema`)
     pub fn schema(&self, id: i32, fetch_max_id: bool) -> Result<SchemaString> {
         self.state.read().schema(id, fetch_max_id)
+    }
+
+    /// `format=serialized` of whatever shows schema `id`; `None`: the usual text.
+    pub fn formatted(&self, id: i32, format: &str) -> Option<String> {
+        self.state.read().formatted(id, format)
     }
 
     /// `GET /schemas/ids/{id}/subjects`

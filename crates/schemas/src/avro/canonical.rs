@@ -156,8 +156,16 @@ mod tests {
         );
         assert_eq!(why(r#"["int","int"]"#), "duplicate in union: int");
         assert_eq!(why(r#"{"type":"record","name":"1R","fields":[]}"#), "illegal name: `1R`");
+        assert_eq!(why(r#"{"type":"record","name":"V-1","namespace":"x","fields":[]}"#), "illegal name: `V-1`");
         assert!(why("{").starts_with("it is not JSON"));
         assert!(why(&"[".repeat(10_000)).starts_with("it is not JSON"));
+    }
+
+    #[test]
+    fn names_are_taken_as_avro_for_java_takes_them() {
+        let text =
+            r#"{"type":"record","name":"V","namespace":"shop-1.public","fields":[{"name":"größe","type":"int"}]}"#;
+        assert_eq!(Schema::parse(text, &[]).unwrap().canonical(false), text);
     }
 
     #[test]

@@ -363,7 +363,9 @@ fn name_of(object: &Map<String, Value>, space: &str) -> Parsed<Name> {
         Some(bare) => bare.to_owned(),
         None => qualify(name, own_space.unwrap_or(space)),
     };
-    full.split('.').try_for_each(check_name)?;
+    // A namespace is not looked at, as in Avro for Java up to 1.11 and so in Confluent's registry: Debezium's is the
+    // prefix of its topics, hyphens and all.
+    check_name(full.rsplit('.').next().expect("split gives at least one part"))?;
     let mut result = Name { full, doc: object.get("doc").and_then(Value::as_str).map(str::to_owned), aliases: vec![] };
     result.aliases = strings(object, "aliases").iter().map(|alias| qualify(alias, result.space())).collect();
     Ok(result)
@@ -391,10 +393,11 @@ fn symbols_of(object: &Map<String, Value>, full: &str) -> Parsed<Vec<String>> {
     Ok(symbols)
 }
 
+/// The specification knows ASCII only; Avro for Java, which is what writes schemas, takes any letter.
 fn check_name(name: &str) -> Parsed<()> {
     let mut chars = name.chars();
-    let legal = chars.next().is_some_and(|c| c.is_ascii_alphabetic() || c == '_')
-        && chars.all(|c| c.is_ascii_alphanumeric() || c == '_');
+    let legal =
+        chars.next().is_some_and(|c| c.is_alphabetic() || c == '_') && chars.all(|c| c.is_alphanumeric() || c == '_');
     if legal { Ok(()) } else { Err(format!("illegal name: `{}`", name.escape_debug())) }
 }
 

@@ -1,6 +1,6 @@
 //! Raw payloads → Arrow columns: the hot path of everything that reads a topic.
 //!
-//! A payload that does not fit (invalid JSON, a wrong type, an unknown schema id, truncated Avro) never fails its
+//! A payload that does not fit (invalid JSON, a wrong type, an unknown schema id, truncated Avro or Protobuf) never fails its
 //! neighbours: it is left out and reported with its cause. A `None` payload (tombstone) becomes a row of nulls.
 
 mod avro;
@@ -8,6 +8,9 @@ pub(crate) mod column;
 mod delimited;
 pub(crate) mod fault;
 pub(crate) mod json;
+mod protobuf;
+#[cfg(test)]
+mod table;
 
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -87,6 +90,7 @@ enum Reader {
         plan: JsonPlan,
     },
     Avro(avro::Reader),
+    Protobuf(protobuf::Reader),
     Delimited {
         delimiter: u8,
         /// The names of the columns as a line.
@@ -157,6 +161,7 @@ impl Decoder {
                 },
             },
             Format::Avro => Reader::Avro(avro::Reader::new(columns.clone(), options.wrapped, schemas)),
+            Format::Protobuf => Reader::Protobuf(protobuf::Reader::new(columns.clone(), options.wrapped, schemas)),
             Format::Delimited { delimiter } => {
                 if let Some(field) = columns.fields().iter().find(|f| f.data_type().is_nested()) {
                     return Err(Error::new(codes::FORMAT_UNSUPPORTED, "DELIMITED holds no lists, maps or structs")
@@ -230,7 +235,7 @@ impl Decoder {
     }
 
     fn is_framed(&self) -> bool {
-        matches!(self.reader, Reader::Avro(_) | Reader::Json { framed: true, .. })
+        matches!(self.reader, Reader::Avro(_) | Reader::Protobuf(_) | Reader::Json { framed: true, .. })
     }
 
     fn read(&mut self, payload: Option<&[u8]>, columns: &mut [Column], row: usize) -> Outcome {
@@ -268,6 +273,11 @@ impl Decoder {
                 scan.end()
             }
             Reader::Avro(reader) => {
+                let (id, body) = unframe(payload)?;
+                self.unknown.note_schema(id);
+                reader.read(id, body, columns, &mut self.unknown)
+            }
+            Reader::Protobuf(reader) => {
                 let (id, body) = unframe(payload)?;
                 self.unknown.note_schema(id);
                 reader.read(id, body, columns, &mut self.unknown)

@@ -1,7 +1,6 @@
 use arrow::{
     array::{Array, AsArray},
     datatypes::{DataType, Field, Float64Type, Int64Type, Schema, TimeUnit},
-    util::pretty::pretty_format_batches,
 };
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
@@ -20,7 +19,7 @@ fn decode(format: Format, columns: SchemaRef, payloads: &[&str]) -> Decoded {
 
 fn check(format: Format, columns: SchemaRef, payloads: &[&str], expected: Expect) {
     let decoded = decode(format, columns, payloads);
-    let mut shown = pretty_format_batches(&[decoded.batch]).expect("printable").to_string();
+    let mut shown = table::table(&decoded.batch);
     for rejected in decoded.rejected {
         shown.push_str(&format!("\n{}: {}", rejected.row, rejected.cause));
     }
@@ -238,7 +237,7 @@ proptest! {
     #[test]
     fn random_bytes_never_panic(payloads in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..64), 1..8)) {
         let columns = schema(vec![("a", DataType::Int64), ("b", DataType::Utf8)]);
-        for format in [Format::Json, Format::JsonSr, Format::Avro, Format::Delimited { delimiter: b',' }] {
+        for format in [Format::Json, Format::JsonSr, Format::Avro, Format::Protobuf, Format::Delimited { delimiter: b',' }] {
             let mut decoder = Decoder::new(format, columns.clone(), DecodeOptions::default(), no_schemas()).unwrap();
             let decoded = decoder.decode(payloads.iter().map(|p| Some(p.as_slice())));
             prop_assert_eq!(decoded.batch.num_rows() + decoded.rejected.len(), payloads.len());

@@ -39,6 +39,11 @@ impl Encoder {
         }
         match (format, schema.as_deref().map(|schema| &schema.parsed)) {
             (Format::Avro, Some(ParsedSchema::Avro(_))) | (Format::JsonSr, Some(ParsedSchema::Json(_))) => {}
+            (Format::Protobuf, _) => {
+                return Err(Error::new(codes::FORMAT_UNSUPPORTED, "rows are not written as PROTOBUF")
+                    .detail("topics of Protobuf messages are read only here")
+                    .hint("write to them with a Protobuf serializer, or to a topic in another format"));
+            }
             (Format::Avro | Format::JsonSr, _) => {
                 return refuse(format!("{format} needs a schema of its kind to write by"));
             }
@@ -120,6 +125,7 @@ impl Encoder {
                 }
                 primitive(&mut out, batch.column(0), row)?;
             }
+            Format::Protobuf => return Err(Error::internal("a PROTOBUF encoder")),
             Format::None => {}
         }
         Ok(Some(out.into()))

@@ -69,8 +69,7 @@ fn framed(payloads: &[&[u8]], schemas: &dyn SchemaSource) -> Option<Inferred> {
         });
     }
     let (id, schema_type, columns) = found?;
-    let format = if schema_type == SchemaType::Avro { Format::Avro } else { Format::JsonSr };
-    Some(Inferred { format, columns, schema_id: Some(id) })
+    Some(Inferred { format: Format::of_schema(schema_type), columns, schema_id: Some(id) })
 }
 
 fn json(payloads: &[&[u8]]) -> Option<Inferred> {

@@ -1,7 +1,7 @@
 //! Compatibility of a new schema with earlier versions.
 
 use super::{Compatibility, Registry};
-use crate::{ParsedSchema, avro, json_schema};
+use crate::{ParsedSchema, avro, json_schema, protobuf};
 
 impl Registry {
     /// What keeps `new` from being the next version of `subject`.
@@ -65,8 +65,16 @@ fn conflicts_between(level: Compatibility, new: &ParsedSchema, old: &ParsedSchem
                 messages.extend(json_schema::narrowings(new, old, ["new", "old"]));
             }
         }
+        (ParsedSchema::Protobuf(new), ParsedSchema::Protobuf(old)) => {
+            if level.is_backward() {
+                messages.extend(protobuf::unreadable(new, old, ["new", "old"]));
+            }
+            if level.is_forward() {
+                messages.extend(protobuf::unreadable(old, new, ["old", "new"]));
+            }
+        }
         _ => messages.push(
-            "{errorType:'SCHEMA_TYPE_CHANGED', description:'The type of the schema (AVRO, JSON) differs from the old one'}"
+            "{errorType:'SCHEMA_TYPE_CHANGED', description:'The type of the schema (AVRO, JSON, PROTOBUF) differs from the old one'}"
                 .to_owned(),
         ),
     }

@@ -96,7 +96,7 @@ impl Registry {
                 "PROTOBUF" => SchemaType::Protobuf,
                 _ => {
                     return Err(Error::new(codes::SCHEMA_INVALID, format!("invalid schema type {name}"))
-                        .hint("types are AVRO and JSON"));
+                        .hint("types are AVRO, JSON and PROTOBUF"));
                 }
             },
         };
@@ -113,10 +113,7 @@ impl Registry {
             references.dedup();
         }
         let parsed = ParsedSchema::parse(schema_type, &request.schema, &self.resolved(&references)?)?;
-        let text = match &parsed {
-            ParsedSchema::Avro(schema) => schema.canonical(normalize),
-            ParsedSchema::Json(schema) => schema.canonical(normalize),
-        };
+        let text = parsed.canonical(normalize);
         Ok((Content { schema_type, text: text.into(), references }, parsed))
     }
 
@@ -157,6 +154,15 @@ impl Registry {
             references: content.references.clone(),
             max_id: fetch_max_id.then_some(self.id_max),
         })
+    }
+
+    /// The text of schema `id` in another form, if it has one of that name: `serialized`, which Protobuf clients ask for.
+    /// Other names mean the usual text, as for Confluent.
+    pub fn formatted(&self, id: i32, format: &str) -> Option<String> {
+        match &self.registered(id)?.parsed {
+            ParsedSchema::Protobuf(schema) if format.eq_ignore_ascii_case("serialized") => Some(schema.serialized()),
+            _ => None,
+        }
     }
 
     /// Versions that are this schema, by subject and number.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use model::Error;
 
 use super::*;
-use crate::Reference;
+use crate::{Reference, SchemaType};
 
 fn avro(fields: &str) -> SchemaRequest {
     let schema = format!(r#"{{"type":"record","name":"R","fields":[{fields}]}}"#);
@@ -12,6 +12,10 @@ fn avro(fields: &str) -> SchemaRequest {
 
 fn json(schema: &str) -> SchemaRequest {
     SchemaRequest { schema: schema.into(), schema_type: Some("JSON".into()), ..SchemaRequest::default() }
+}
+
+fn proto(schema: &str) -> SchemaRequest {
+    SchemaRequest { schema: schema.into(), schema_type: Some("PROTOBUF".into()), ..SchemaRequest::default() }
 }
 
 fn commit<T>(registry: &mut Registry, decision: Result<Decision<T>, Error>) -> Result<T, u32> {
@@ -316,10 +320,10 @@ fn what_is_no_schema_is_refused_by_its_number() {
     assert_eq!(register(&mut registry, "s", &avro_text("")), Err(42201));
     assert_eq!(register(&mut registry, "s", &json(r#"{"type":"strange"}"#)), Err(42201));
     assert_eq!(register(&mut registry, "s", &json(r##"{"$ref":"#/nowhere"}"##)), Err(42201));
-    let proto = SchemaRequest { schema_type: Some("PROTOBUF".into()), ..avro_text("syntax = \"proto3\";") };
-    let error = registry.register("s", &proto, false).unwrap_err();
-    assert_eq!(error_code(&error), 42201);
-    assert!(error.to_string().contains("PROTOBUF are not supported yet"), "{error}");
+    assert_eq!(register(&mut registry, "s", &proto("message {")), Err(42201));
+    assert_eq!(register(&mut registry, "s", &proto("import \"nowhere.proto\";")), Err(42201));
+    let unknown = SchemaRequest { schema_type: Some("THRIFT".into()), ..avro_text("struct A {}") };
+    assert_eq!(register(&mut registry, "s", &unknown), Err(42201));
     assert_eq!(register(&mut registry, "", &avro(A)), Err(42208));
     let wrong = ConfigUpdate { compatibility: Some("SIDEWAYS".into()), normalize: None };
     assert_eq!(error_code(&registry.set_config(None, wrong).unwrap_err()), 42203);
@@ -352,4 +356,105 @@ fn records_of_other_registries_are_understood() {
     assert!(registry.schema(42, false).is_ok() && registry.registered(42).is_none());
     assert_eq!(register(&mut registry, "s", &avro(A)), Ok(43));
     let _: Option<Arc<crate::RegisteredSchema>> = registry.registered(43);
+}
+
+/// A message of a common file, one that imports it, and one that imports both.
+fn with_imports(registry: &mut Registry) -> [i32; 3] {
+    let reference = |name: &str, subject: &str| Reference { name: name.into(), subject: subject.into(), version: 1 };
+    let base = proto("syntax = \"proto3\"; package acme; message Base { int32 x = 1; }");
+    let middle = SchemaRequest {
+        references: Some(vec![reference("base.proto", "base")]),
+        ..proto("syntax = \"proto3\"; package acme; import \"base.proto\"; message Middle { Base base = 1; }")
+    };
+    let top = SchemaRequest {
+        references: Some(vec![reference("middle.proto", "middle")]),
+        ..proto("syntax = \"proto3\"; package acme; import \"middle.proto\"; message Top { Middle middle = 1; }")
+    };
+    [("base", base), ("middle", middle), ("top", top)]
+        .map(|(subject, request)| register(registry, subject, &request).expect(subject))
+}
+
+#[test]
+fn protobuf_imports_are_references_and_hold_what_they_name() {
+    let mut registry = Registry::default();
+    let [base, middle, top] = with_imports(&mut registry);
+    let answer = registry.schema(top, false).unwrap();
+    assert_eq!(answer.schema_type, SchemaType::Protobuf);
+    assert_eq!(answer.references[0].subject, "middle");
+    assert_eq!(answer.schema.lines().next(), Some("syntax = \"proto3\";"));
+    let columns = registry.registered(top).unwrap().parsed.columns().unwrap();
+    assert_eq!(crate::sql::type_name(columns.field(0).data_type()), "STRUCT<base STRUCT<x INT>>");
+    assert_eq!(registry.referenced_by("base", VersionSpec::Latest).unwrap(), [middle]);
+    assert_eq!(registry.referenced_by("middle", VersionSpec::Number(1)).unwrap(), [top]);
+    let code = |result: Result<Decision<i32>, Error>| error_code(&result.unwrap_err());
+    assert_eq!(code(registry.delete_version("base", VersionSpec::Number(1), false)), 42206);
+    assert_eq!(error_code(&registry.delete_subject("middle", false).unwrap_err()), 42206);
+    // Whoever goes last holds nobody.
+    for subject in ["top", "middle", "base"] {
+        let decision = registry.delete_subject(subject, false);
+        assert_eq!(commit(&mut registry, decision), Ok(vec![1]), "{subject}");
+    }
+    assert!(registry.schema(base, false).is_ok(), "ids stay readable");
+    let dangling = SchemaRequest {
+        references: Some(vec![Reference { name: "x.proto".into(), subject: "nobody".into(), version: 1 }]),
+        ..proto("import \"x.proto\";")
+    };
+    assert_eq!(register(&mut registry, "s", &dangling), Err(42201));
+}
+
+#[test]
+fn the_same_protobuf_schema_has_one_id_however_it_is_written() {
+    let mut registry = Registry::default();
+    let id =
+        register(&mut registry, "a", &proto("syntax = \"proto3\"; message A { string s = 1; int32 n = 2; }")).unwrap();
+    let spaced = "syntax=\"proto3\";\n// a comment\nmessage A {\n  string s = 1; int32 n=2;\n}\n";
+    assert_eq!(register(&mut registry, "a", &proto(spaced)), Ok(id));
+    assert_eq!(register(&mut registry, "b", &proto(spaced)), Ok(id));
+    let serialized = registry.formatted(id, "serialized").unwrap();
+    assert_eq!(register(&mut registry, "a", &proto(&serialized)), Ok(id));
+    // Another order of fields is another text, and the same schema once it is normalized.
+    let turned = proto("syntax = \"proto3\"; message A { int32 n = 2; string s = 1; }");
+    let decision = registry.register("a", &turned, true);
+    assert_eq!(commit(&mut registry, decision).map(|answer| answer.id), Ok(id));
+    assert_ne!(register(&mut registry, "a", &turned), Ok(id));
+    assert_eq!((registry.formatted(id, "resolved"), registry.formatted(999, "serialized")), (None, None));
+}
+
+/// One change that harms who reads old data with the new schema, and one that harms both ways.
+#[test]
+fn each_level_asks_protobuf_in_its_direction() {
+    let one = "syntax = \"proto3\"; message A { string s = 1; }";
+    let two = "syntax = \"proto3\"; message A { string s = 1; } message B {}";
+    let other = "syntax = \"proto3\"; message A { int32 s = 1; }";
+    let cases: [(&str, Vec<&str>, &[&str]); 4] = [
+        ("add a message", vec![one, two], &["FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"]),
+        ("remove a message", vec![two, one], &["BACKWARD", "BACKWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"]),
+        (
+            "change a type",
+            vec![one, other],
+            &["BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"],
+        ),
+        ("add a field", vec![one, "syntax = \"proto3\"; message A { string s = 1; int32 n = 2; }"], &[]),
+    ];
+    for (change, versions, refusing) in cases {
+        for level in Compatibility::ALL {
+            let mut registry = with_level(level.as_str());
+            let (last, earlier) = versions.split_last().expect("versions");
+            for text in earlier {
+                register(&mut registry, "s", &proto(text)).unwrap_or_else(|e| panic!("{change} under {level}: {e}"));
+            }
+            let outcome = register(&mut registry, "s", &proto(last));
+            assert_eq!(outcome == Err(409), refusing.contains(&level.as_str()), "{change} under {level}: {outcome:?}");
+        }
+    }
+    // Only a transitive level looks back further than one version.
+    let steps = [one, "syntax = \"proto3\"; message A {}", other];
+    for (level, expected) in [("BACKWARD", true), ("BACKWARD_TRANSITIVE", false)] {
+        let mut registry = with_level(level);
+        let outcomes = steps.map(|text| register(&mut registry, "s", &proto(text)).is_ok());
+        assert_eq!(outcomes, [true, true, expected], "{level}");
+    }
+    let mut registry = Registry::default();
+    register(&mut registry, "s", &avro(A)).unwrap();
+    assert_eq!(register(&mut registry, "s", &proto(one)), Err(409), "another type of schema");
 }

@@ -75,7 +75,7 @@ impl Run<'_> {
         }
         let value = value.or_else(|| both.clone()).ok_or_else(|| {
             Error::new(codes::SQL_INVALID, "VALUE_FORMAT is missing")
-                .hint("add VALUE_FORMAT='JSON' (or AVRO, JSON_SR, DELIMITED, KAFKA, TEXT, BYTES) to WITH")
+                .hint("add VALUE_FORMAT='JSON' (or AVRO, PROTOBUF, JSON_SR, DELIMITED, KAFKA, TEXT, BYTES) to WITH")
         })?;
         let key = key.or(both).unwrap_or_else(|| "KAFKA".to_owned());
         let value_format = Format::parse(&value, options.take("VALUE_DELIMITER").as_deref())?;

@@ -127,6 +127,8 @@ impl Run<'_> {
         let name: String = topic.topic.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
         let (schema_type, schema) = match format {
             Format::Avro => (SchemaType::Avro, avro_schema(columns, &format!("{name}_{side}"), wrapped)?),
+            // The encoder refuses, and no schema is registered for nothing.
+            Format::Protobuf => return Ok(None),
             _ => (SchemaType::Json, json_schema(columns, &format!("{name}_{side}"), wrapped)?),
         };
         let request =

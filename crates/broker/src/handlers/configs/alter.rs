@@ -1,11 +1,8 @@
 //! Settings changed: all of a resource at once, or one by one.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
-use commitlog::{ConfigType, Topic};
+use commitlog::ConfigType;
 use kafka_protocol::{
     messages::{
         AlterConfigsRequest, AlterConfigsResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
@@ -16,14 +13,15 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{BROKER, TOPIC};
+use super::{BROKER, Described, GROUP, TOPIC};
 use crate::{
     access::Operation,
     dispatch::Context,
+    dynamic::{Holder, Refused},
     handlers::{errors, kept_by_us, told},
 };
 
-/// Settings of a topic by name.
+/// Settings by name.
 type Overrides = BTreeMap<String, String>;
 
 /// Why nothing of a resource was changed, as responses carry it; `0` and nothing if it was.
@@ -59,7 +57,7 @@ pub(crate) async fn alter_incrementally(
     let mut responses = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
         let (kind, name) = (resource.resource_type, &resource.resource_name);
-        let changed = |topic: &Topic| changed(topic, &resource.configs);
+        let changed = |before: &Before| changed(before, &resource.configs);
         let (code, why) = apply(context, kind, name, request.validate_only, changed).await;
         responses.push(
             IncrementallyAltered::default()
@@ -72,48 +70,84 @@ pub(crate) async fn alter_incrementally(
     IncrementalAlterConfigsResponse::default().with_responses(responses)
 }
 
-/// Gives a topic the settings that `after` makes of it.
+/// Gives a resource the settings that `after` makes of those it has.
 async fn apply(
     context: &Context,
     kind: i8,
     name: &str,
     validate_only: bool,
-    after: impl FnOnce(&Topic) -> Result<Overrides, Refusal>,
+    after: impl FnOnce(&Before) -> Result<Overrides, Refusal>,
 ) -> Refusal {
     if let Err(code) = super::authorize(context, Operation::AlterConfigs, kind, name) {
         return (code, None);
     }
-    match topic_to_alter(context, kind, name).and_then(|topic| after(&topic)) {
-        Ok(overrides) => match context.shared.log.alter_topic(name, overrides, validate_only).await {
+    let before = match before(context, kind, name) {
+        Ok(before) => before,
+        Err(refused) => return refused,
+    };
+    let after = match after(&before) {
+        Ok(after) => after,
+        Err(refused) => return refused,
+    };
+    match before.holder {
+        None => match context.shared.log.alter_topic(name, after, validate_only).await {
             Ok(()) => Refusal::default(),
             Err(error) => told(&error),
         },
-        Err(refused) => refused,
+        Some(holder) => match context.shared.dynamic.set(holder, after, validate_only).await {
+            Ok(()) => Refusal::default(),
+            Err(Refused::Setting(why)) => refusal(errors::INVALID_CONFIG, why),
+            Err(Refused::TooMany) => refusal(errors::POLICY_VIOLATION, "too many groups have settings of their own"),
+            Err(Refused::Log(error)) => told(&error),
+        },
     }
 }
 
-fn topic_to_alter(context: &Context, kind: i8, name: &str) -> Result<Arc<Topic>, Refusal> {
-    match kind {
+/// A resource as it is.
+struct Before {
+    /// What was said of it, by name.
+    said: Overrides,
+    /// Its settings that are lists, with their values.
+    lists: Overrides,
+    /// Whose settings they are, if not a topic's.
+    holder: Option<Holder>,
+}
+
+fn before(context: &Context, kind: i8, name: &str) -> Result<Before, Refusal> {
+    let lists = |all: Vec<Described>| {
+        let lists = all.into_iter().filter(|setting| setting.kind == ConfigType::List);
+        lists.map(|setting| (setting.name.to_owned(), setting.value().to_owned())).collect()
+    };
+    let holder = match kind {
         TOPIC => {
             let unknown = || refusal(errors::UNKNOWN_TOPIC_OR_PARTITION, "there is no such topic");
             let topic = context.shared.log.topic(name).ok_or_else(unknown)?;
             // How long exceptions are kept is for the user to say.
-            if topic.name.is_bookkeeping() { Err(told(&kept_by_us(name))) } else { Ok(topic) }
+            if topic.name.is_bookkeeping() {
+                return Err(told(&kept_by_us(name)));
+            }
+            let lists = lists(super::of_topic(context, &topic));
+            return Ok(Before { said: topic.overrides.clone(), lists, holder: None });
         }
-        BROKER => Err(refusal(errors::INVALID_CONFIG, "settings of the broker come from its settings file and flags")),
-        _ => Err(refusal(errors::INVALID_REQUEST, "only topics have settings that can be changed")),
-    }
+        BROKER if name.is_empty() => Holder::all_brokers(),
+        BROKER if super::is_this_broker(name) => Holder::this_broker(),
+        BROKER => return Err(refusal(errors::INVALID_REQUEST, "there is one broker, 1")),
+        GROUP if name.is_empty() => return Err(refusal(errors::INVALID_REQUEST, "the group has no name")),
+        GROUP => Holder::group(name),
+        kind => return Err(refusal(errors::INVALID_REQUEST, super::no_settings(kind))),
+    };
+    let lists = if kind == BROKER { lists(super::broker::settings(context)) } else { Overrides::new() };
+    Ok(Before { said: context.shared.dynamic.of(&holder), lists, holder: Some(holder) })
 }
 
-/// The topic's own settings after the operations.
-fn changed(topic: &Topic, operations: &[AlterableConfig]) -> Result<Overrides, Refusal> {
+/// The resource's own settings after the operations.
+fn changed(before: &Before, operations: &[AlterableConfig]) -> Result<Overrides, Refusal> {
     const SET: i8 = 0;
     const DELETE: i8 = 1;
     const APPEND: i8 = 2;
     const SUBTRACT: i8 = 3;
 
-    let known = topic.describe();
-    let mut overrides = topic.overrides.clone();
+    let mut overrides = before.said.clone();
     let mut seen = BTreeSet::new();
     for operation in operations {
         let name = operation.name.to_string();
@@ -128,12 +162,11 @@ fn changed(topic: &Topic, operations: &[AlterableConfig]) -> Result<Overrides, R
             SET => drop(overrides.insert(name.clone(), value()?)),
             DELETE => drop(overrides.remove(&name)),
             APPEND | SUBTRACT => {
-                let entry = known.iter().find(|e| e.name == name && e.kind == ConfigType::List);
-                let Some(entry) = entry else {
+                let Some(list) = before.lists.get(&name) else {
                     return Err(refusal(errors::INVALID_CONFIG, format!("`{name}` is not a list")));
                 };
                 let value = value()?;
-                let mut list: Vec<&str> = entry.value.split(',').filter(|item| !item.is_empty()).collect();
+                let mut list: Vec<&str> = list.split(',').filter(|item| !item.is_empty()).collect();
                 for item in value.split(',') {
                     list.retain(|other| *other != item);
                     if operation.config_operation == APPEND {

@@ -82,7 +82,8 @@ impl Partition {
         self.load(&mut files, open)?;
         let Some(last) = self.active_segment() else { return Ok(false) };
         let age = now.saturating_sub(last.created_ms);
-        if last.len() == 0 || age < config.segment_ms_max() || files.must_cut || self.is_deleted() {
+        if last.len() == 0 || age < config.segment_ms_max(|| self.seed_of(&last)) || files.must_cut || self.is_deleted()
+        {
             return Ok(false);
         }
         // What is admitted from here on cannot be written before the lock on files is gone.

@@ -314,6 +314,12 @@ impl Partition {
         Ok(())
     }
 
+    /// Another number for each segment of each partition, and the same after a restart.
+    fn seed_of(&self, segment: &Segment) -> u32 {
+        let seed = crc32c::crc32c(self.dir.as_os_str().as_encoded_bytes());
+        crc32c::crc32c_append(seed, &segment.base_offset.to_be_bytes())
+    }
+
     /// The segment that takes `batch`: the last one, or a new one if that is full, old or missing.
     fn segment_for(
         &self,
@@ -325,7 +331,7 @@ impl Partition {
     ) -> Result<Arc<Segment>> {
         let last = self.active_segment();
         if let Some(last) = &last {
-            let too_old = now.saturating_sub(last.created_ms) >= config.segment_ms_max();
+            let too_old = now.saturating_sub(last.created_ms) >= config.segment_ms_max(|| self.seed_of(last));
             let full = last.len() + batch.size() as u64 > config.segment_bytes
                 || batch.next_offset - last.base_offset > i64::from(i32::MAX);
             if last.len() == 0 || !(files.roll || too_old || full) {

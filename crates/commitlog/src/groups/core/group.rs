@@ -235,6 +235,8 @@ impl Group {
 
     /// Takes the place of what was known of the group.
     pub(super) fn restore(&mut self, stored: StoredGroup) {
+        // Lines of the consumer protocol that came before are of a group that is over.
+        self.consumer = None;
         self.stored = true;
         self.generation = stored.generation;
         self.protocol_type = (!stored.protocol_type.is_empty()).then_some(stored.protocol_type);
@@ -259,6 +261,7 @@ impl Group {
                     protocols,
                     assignment: member.assignment,
                     order: order as u64,
+                    synced: true,
                     ..Member::default()
                 },
             );

@@ -47,32 +47,34 @@ impl GroupCoordinator {
         let now_ms = self.out.now.wall_ms;
         let group = self.groups.entry(name.clone()).or_insert_with(|| Group::new(name.clone(), now_ms));
         if group.consumer.is_some() {
-            let refusal = if !group.has_no_members() {
-                Some(GroupError::InconsistentProtocol)
-            } else if !request.member.is_empty() {
-                Some(GroupError::UnknownMember)
-            } else {
-                group.become_classic(&mut self.out);
-                None
-            };
-            if let Some(error) = refusal {
-                return self.out.answer(reply, Answer::Join(JoinAnswer::refused(error, request.member)));
+            if !group.has_no_members() {
+                return self.join_of_classic(reply, &name, request, fresh);
             }
+            if !request.member.is_empty() {
+                let answer = JoinAnswer::refused(GroupError::UnknownMember, request.member);
+                return self.out.answer(reply, Answer::Join(answer));
+            }
+            group.become_classic(&mut self.out);
         }
-        if let Err(error) = group.join(&mut self.out, reply, &request, fresh) {
-            let (error, member) = match error {
-                Refused::Because(error) => (error, request.member),
-                Refused::JoinAgainAs(member) => (GroupError::MemberIdRequired, member),
-            };
-            self.out.answer(reply, Answer::Join(JoinAnswer::refused(error, member)));
+        if let Err(refused) = group.join(&mut self.out, reply, &request, fresh) {
+            self.out.answer(reply, Answer::Join(refused.answer(request.member)));
         }
         self.rearm(&name);
     }
 }
 
-enum Refused {
+pub(super) enum Refused {
     Because(GroupError),
     JoinAgainAs(String),
+}
+
+impl Refused {
+    pub(super) fn answer(self, asked_as: String) -> JoinAnswer {
+        match self {
+            Self::Because(error) => JoinAnswer::refused(error, asked_as),
+            Self::JoinAgainAs(member) => JoinAnswer::refused(GroupError::MemberIdRequired, member),
+        }
+    }
 }
 
 impl From<GroupError> for Refused {
@@ -101,8 +103,7 @@ impl Group {
         request: &JoinRequest,
         fresh: u128,
     ) -> Result<(), Refused> {
-        let prefix = request.instance.as_ref().unwrap_or(&request.client_id);
-        let member = format!("{prefix}-{}", uuid::Uuid::from_u128(fresh).hyphenated());
+        let member = request.fresh_id(fresh);
         if let Some(instance) = &request.instance {
             if let Some(old) = self.instances.get(instance).cloned() {
                 self.replace_static(out, reply, request, &old, member);
@@ -354,7 +355,7 @@ impl Group {
     }
 
     /// Of the protocols everybody knows, the one most prefer.
-    fn choose_protocol(&self) -> Option<String> {
+    pub(super) fn choose_protocol(&self) -> Option<String> {
         let members = self.members_in_order();
         let common = |name: &str| members.iter().all(|m| m.protocols.iter().any(|p| p.0 == name));
         let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
@@ -390,6 +391,14 @@ impl Group {
             skip_assignment: false,
             members: if leads { self.members_in_order().into_iter().map(joined).collect() } else { Vec::new() },
         }
+    }
+}
+
+impl JoinRequest {
+    /// The id of a member that has none.
+    pub(super) fn fresh_id(&self, fresh: u128) -> String {
+        let prefix = self.instance.as_ref().unwrap_or(&self.client_id);
+        format!("{prefix}-{}", uuid::Uuid::from_u128(fresh).hyphenated())
     }
 }
 

@@ -10,14 +10,20 @@ impl GroupCoordinator {
         if who.group.is_empty() {
             return Err(GroupError::GroupIdInvalid);
         }
-        // Sessions only get longer here, so the timer may stay: it fires once too early and is set anew.
-        self.groups.get_mut(who.group.as_str()).ok_or(GroupError::UnknownMember)?.heartbeat(&self.out, who)
+        let group = self.groups.get_mut(who.group.as_str()).ok_or(GroupError::UnknownMember)?;
+        let Some(consumer) = &mut group.consumer else {
+            // Sessions only get longer here, so the timer may stay: it fires once too early and is set anew.
+            return group.heartbeat(&self.out, who);
+        };
+        let result = consumer.heartbeat_of_classic(&self.out, who);
+        self.rearm(&who.group.as_str().into());
+        result
     }
 
     pub(super) fn leave(&mut self, reply: ReplyId, name: &str, leavers: &[Leaver]) {
         let name: Arc<str> = name.into();
         if let Some(consumer) = self.groups.get_mut(&name).and_then(|g| g.consumer.as_mut()) {
-            // An admin removes members (KIP-848 knows no LeaveGroup of theirs).
+            // An admin removes members, or one of the classic protocol leaves (KIP-848 knows no LeaveGroup of the others).
             let found: Vec<_> = leavers.iter().map(|leaver| consumer.leaver(leaver)).collect();
             let members = found.iter().flatten().cloned().collect();
             consumer.remove(&self.out, &self.topics, &name, &members);

@@ -139,6 +139,17 @@ pub enum Answer {
 }
 
 impl Answer {
+    /// Says no, and so rests on nothing that was written.
+    fn is_refusal(&self) -> bool {
+        match self {
+            Self::Join(answer) => answer.error.is_some(),
+            Self::Sync(answer) => answer.error.is_some(),
+            Self::ConsumerHeartbeat(result) => result.is_err(),
+            Self::Done(result) => result.is_err(),
+            Self::Each(_) => false,
+        }
+    }
+
     /// What is said instead when the record it rests on could not be written.
     fn unavailable(self) -> Self {
         let error = GroupError::NotAvailable;
@@ -211,6 +222,10 @@ enum Write {
         lines: Vec<records::consumer::Line>,
         answers: Vec<(ReplyId, Answer)>,
     },
+    /// The group has become a classic one: the answer that rests on that.
+    Downgrade {
+        answer: Option<(ReplyId, Answer)>,
+    },
     /// Bookkeeping nobody waits for.
     Upkeep,
 }
@@ -249,6 +264,11 @@ impl GroupCoordinator {
         let out = Out { settings, now: Now::default(), effects: Vec::new(), writes: BTreeMap::new(), next_write: 0 };
         let (groups, topics, open) = (BTreeMap::new(), TopicsSeen::new(), BTreeMap::new());
         Self { groups, topics, open, timers: BTreeSet::new(), next_expiry: Duration::ZERO, out }
+    }
+
+    /// Other settings from here on. Deadlines that were set stay.
+    pub fn reconfigure(&mut self, settings: GroupSettings) {
+        self.out.settings = settings;
     }
 
     pub fn settings(&self) -> &GroupSettings {
@@ -377,6 +397,10 @@ impl GroupCoordinator {
                 self.out.answer(reply, answer);
             }
             Write::Consumer { group, lines, answers } => self.consumer_written(&group, lines, answers, durable),
+            Write::Downgrade { answer: Some((reply, answer)) } => {
+                self.out.answer(reply, if durable { answer } else { answer.unavailable() });
+            }
+            Write::Downgrade { answer: None } => {}
             Write::Upkeep => {}
         }
     }
@@ -431,10 +455,10 @@ impl GroupCoordinator {
         self.groups.get(group).map(Group::group_type)
     }
 
-    /// Whether this is a member of a group of the consumer protocol.
+    /// Whether this is a member that speaks the consumer protocol.
     pub fn is_consumer_member(&self, group: &str, member: &str) -> bool {
         let consumer = self.groups.get(group).and_then(|g| g.consumer.as_ref());
-        consumer.is_some_and(|consumer| consumer.members.contains_key(member))
+        consumer.and_then(|consumer| consumer.members.get(member)).is_some_and(|member| !member.is_classic())
     }
 
     /// Whether a reader of offsets that says who it is may have them (OffsetFetch ≥ 9).

@@ -22,6 +22,11 @@ impl GroupCoordinator {
         let result = match self.groups.get_mut(&name) {
             _ if name.is_empty() => Err(GroupError::GroupIdInvalid),
             None => Err(GroupError::UnknownMember),
+            Some(Group { consumer: Some(consumer), .. }) => {
+                let answer = consumer.sync_of_classic(&self.out, &self.topics, &request);
+                let answer = answer.unwrap_or_else(SyncAnswer::refused);
+                return self.settle(&name, Some((reply, Answer::Sync(answer))));
+            }
             Some(group) => group.sync(&mut self.out, reply, request),
         };
         if let Err(error) = result {

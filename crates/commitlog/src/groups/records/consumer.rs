@@ -10,7 +10,8 @@
 //! value  null: gone. Otherwise int16 version 0, then, with compact lengths and tagged fields:
 //!   3: epoch int32; tag 0: hash of the topics' metadata int64; tag 10000 (ours, skipped by others): since when, int64 ms
 //!   5: instance, rack: string or null, client id, client host: string, topics: array of string, regex: string or null,
-//!      rebalance timeout int32 ms, assignor: string or null
+//!      rebalance timeout int32 ms, assignor: string or null; tag 0: null (varint 0), or varint 1 and what a member of the
+//!      classic protocol said: session timeout int32 ms, protocols: array of { name: string, metadata: bytes, tags }, tags
 //!   6: epoch int32
 //!   7: array of { topic uuid, partitions: array of int32 }
 //!   8: epoch, epoch before: int32, state int8 (0 stable, 1 unrevoked, 2 unreleased), assigned, revoking: arrays as in 7
@@ -23,16 +24,19 @@ use model::{PartitionId, TopicId};
 
 use super::{duration, get_string, millis, put_string};
 use crate::{
-    compact::{get_tags, get_text, get_varint, put_tags, put_text, put_varint},
+    compact::{get_tags, get_text, get_varint, put_tags, put_text, put_varint, take},
     groups::types::Partitions,
 };
 
 const TAG_METADATA_HASH: u32 = 0;
 const TAG_SINCE: u32 = 10_000;
+const TAG_CLASSIC: u32 = 0;
 
 /// What a record of a group is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Line {
+    /// The record of the classic group that it was: only ever a tombstone.
+    Classic,
     Epoch,
     TargetEpoch,
     Member(Arc<str>),
@@ -58,6 +62,15 @@ pub struct StoredSubscription {
     pub regex: Option<String>,
     pub rebalance_timeout: Duration,
     pub assignor: Option<String>,
+    /// The member speaks the classic protocol (KIP-848, "Online migration").
+    pub classic: Option<StoredClassic>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StoredClassic {
+    pub session_timeout: Duration,
+    /// Names and metadata of the protocols it can follow, best first.
+    pub protocols: Vec<(String, Bytes)>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,6 +84,7 @@ pub struct StoredCurrent {
 
 pub fn key(group: &str, line: &Line) -> Bytes {
     let (version, member) = match line {
+        Line::Classic => return super::group_key(group),
         Line::Epoch => (3, None),
         Line::Member(member) => (5, Some(member)),
         Line::TargetEpoch => (6, None),
@@ -150,8 +164,44 @@ pub fn subscription_value(stored: &StoredSubscription) -> Bytes {
     put_text(&mut out, stored.regex.as_deref());
     out.put_i32(millis(stored.rebalance_timeout));
     put_text(&mut out, stored.assignor.as_deref());
+    // Kafka takes a missing tag for a member of the classic protocol that said nothing.
+    put_tags(&mut out, &[(TAG_CLASSIC, &classic_value(stored.classic.as_ref()))]);
+    out.freeze()
+}
+
+fn classic_value(classic: Option<&StoredClassic>) -> Bytes {
+    let mut out = BytesMut::new();
+    let Some(classic) = classic else {
+        put_varint(&mut out, 0);
+        return out.freeze();
+    };
+    put_varint(&mut out, 1);
+    out.put_i32(millis(classic.session_timeout));
+    put_varint(&mut out, classic.protocols.len() as u32 + 1);
+    for (name, metadata) in &classic.protocols {
+        put_text(&mut out, Some(name));
+        put_varint(&mut out, metadata.len() as u32 + 1);
+        out.put_slice(metadata);
+        put_tags(&mut out, &[]);
+    }
     put_tags(&mut out, &[]);
     out.freeze()
+}
+
+fn parse_classic(mut field: &[u8]) -> Option<Option<StoredClassic>> {
+    let input = &mut field;
+    if get_varint(input)? == 0 {
+        return Some(None);
+    }
+    let session_timeout = duration(input.try_get_i32().ok()?);
+    let mut protocols = Vec::new();
+    for _ in 0..get_varint(input)?.saturating_sub(1) {
+        let name = get_text(input)??;
+        let length = get_varint(input)?.checked_sub(1)?;
+        protocols.push((name, Bytes::copy_from_slice(take(input, length as usize)?)));
+        get_tags(input)?;
+    }
+    Some(Some(StoredClassic { session_timeout, protocols }))
 }
 
 pub fn parse_subscription(value: &[u8]) -> Option<StoredSubscription> {
@@ -165,7 +215,21 @@ pub fn parse_subscription(value: &[u8]) -> Option<StoredSubscription> {
     let regex = get_text(input)?;
     let rebalance_timeout = duration(input.try_get_i32().ok()?);
     let assignor = get_text(input)?;
-    Some(StoredSubscription { instance, rack, client_id, client_host, topics, regex, rebalance_timeout, assignor })
+    let classic = match get_tags(input)?.get(&TAG_CLASSIC) {
+        Some(field) => parse_classic(field)?,
+        None => None,
+    };
+    Some(StoredSubscription {
+        instance,
+        rack,
+        client_id,
+        client_host,
+        topics,
+        regex,
+        rebalance_timeout,
+        assignor,
+        classic,
+    })
 }
 
 pub fn target_value(target: &Partitions) -> Bytes {
@@ -265,6 +329,10 @@ mod tests {
             rebalance_timeout: Duration::from_secs(300),
             ..StoredSubscription::default()
         };
+        assert_eq!(parse_subscription(&subscription_value(&subscription)), Some(subscription.clone()));
+        let protocols = vec![("range".into(), Bytes::from_static(b"\0\x01")), ("sticky".into(), Bytes::new())];
+        let classic = Some(StoredClassic { session_timeout: Duration::from_secs(10), protocols });
+        let subscription = StoredSubscription { classic, ..subscription };
         assert_eq!(parse_subscription(&subscription_value(&subscription)), Some(subscription));
         let (a, b) = (TopicId::from_u128(1), TopicId::from_u128(2));
         let current = StoredCurrent {
@@ -290,6 +358,16 @@ mod tests {
         let current =
             StoredCurrent { epoch: 2, previous_epoch: 1, assigned: [(topic, 3)].into(), ..StoredCurrent::default() };
         assert_eq!(parse_current(&value), Some(current));
+        // A member of the classic protocol: a host, a session of 2 ms and the protocol `r`; then one of the other.
+        let classic = b"\0\0\0\0\x01\x02h\x01\0\0\0\0\x01\0\x01\0\x0b\x01\0\0\0\x02\x02\x02r\x01\0\0";
+        let read = parse_subscription(classic).expect("a member").classic.expect("of the classic protocol");
+        assert_eq!(
+            (read.session_timeout, read.protocols),
+            (Duration::from_millis(2), vec![("r".into(), Bytes::new())])
+        );
+        let other = b"\0\0\0\0\x01\x02h\x01\0\0\0\0\x01\0\x01\0\x01\0";
+        assert_eq!(parse_subscription(other).expect("a member").classic, None);
+        assert_eq!(subscription_value(&parse_subscription(other).expect("a member"))[..], other[..]);
     }
 
     proptest! {

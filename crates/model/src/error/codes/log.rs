@@ -40,6 +40,14 @@ codes! {
         "The topic's `cleanup.policy` is `compact`: of each key the last record is kept, so a record without a key would be lost. Nothing of the batch was appended. Give every record a key, or use a topic whose `cleanup.policy` is `delete`.";
     DELETE_NOT_ALLOWED = "LH0120" PolicyViolation "the topic's policy does not allow to delete records"
         "`DeleteRecords` moves the start of a partition, and a topic whose `cleanup.policy` is `compact` alone keeps the last record of every key, however old. Write a tombstone (a record without a value) for each key that shall go, or set the policy to `compact,delete`.";
+    TRANSACTION_ABORTED = "LH0121" InvalidTxnState "the transaction cannot be committed any more"
+        "Something of the transaction was refused, or it took longer than its timeout: the detail says which. None of it counts. Abort it, go back to the offsets that are committed, and do the work again in a new transaction.";
+    TRANSACTION_FENCED = "LH0122" InvalidProducerEpoch "another writer with this transactional id has taken over"
+        "A transactional id belongs to the writer that opened it last; whatever the ones before left open was aborted. This writer can do nothing more: stop it. If both are meant to run, give them different transactional ids.";
+    TRANSACTION_UNDECIDED = "LH0123" Unavailable "the transaction could not be ended for the moment"
+        "The decision could not be written (disk full, disk failure, or the node stops), so the transaction is as it was. Repeat the same call: it has an effect once, however often it is repeated. What is never ended is aborted when its timeout is over.";
+    TRANSACTION_MISUSED = "LH0124" InvalidRequest "a transaction was used in a way that makes no sense"
+        "The detail says what is wrong: nothing is begun that could be written to, a transaction is open already, or the transactional id or its timeout is not one the node takes. The program that asks is wrong; repeating it does not help.";
     GROUP_NOT_FOUND = "LH0150" GroupIdNotFound "there is no such group"
         "The group has no members and no committed offsets, or never had. Groups appear with their first member or commit and go seven days after the last one left. `ListGroups` (for example `kafka-consumer-groups --list`) shows those that exist.";
     GROUP_NOT_EMPTY = "LH0151" GroupNotEmpty "the group still has members"

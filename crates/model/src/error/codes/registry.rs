@@ -21,7 +21,7 @@ codes! {
     SCHEMA_INCOMPATIBLE = "LH0210" SchemaIncompatible "the schema is incompatible with an earlier one"
         "The subject's compatibility level forbids this change; the detail names each offending field and rule. Change the schema (a new field needs a default, a type may only widen), or relax the level with `PUT /config/{subject}` if every reader and writer can bear it.";
     SCHEMA_INVALID = "LH0211" SchemaInvalid "this is not a valid schema"
-        "The text does not parse as a schema of the type given, or refers to something that is not there. The detail names the place. Without `schemaType` a schema is taken as AVRO; JSON Schema needs `\"schemaType\": \"JSON\"`; PROTOBUF is not supported yet.";
+        "The text does not parse as a schema of the type given, or refers to something that is not there. The detail names the place. Without `schemaType` a schema is taken as AVRO; JSON Schema needs `\"schemaType\": \"JSON\"`, a .proto file `\"schemaType\": \"PROTOBUF\"` and a reference for each import that is not Google's or Confluent's own.";
     VERSION_INVALID = "LH0212" SchemaInvalid "this is not a version"
         "A version is a whole number from 1 to 2147483647, or `latest` or `-1` for the newest.";
     COMPATIBILITY_LEVEL_INVALID = "LH0213" SchemaInvalid "this is not a compatibility level"

@@ -12,4 +12,6 @@ codes! {
         "Users and rules are kept in memory, and their number is limited. Use prefixed rules in place of one for each resource, or groups of users who share a principal.";
     NOT_ALLOWED = "LH0606" Forbidden "a rule says no, or none says yes"
         "The door has an authorizer, and no rule lets this user do this to this resource from this host. `kafka-acls --add` makes rules, super users need none. Refusals are recorded in the topic `_audit`.";
+    ONE_WRITER = "LH0607" Conflict "a topic cannot have this user as its only writer"
+        "A topic has at most one exclusive writer, and the rule needs the door's authorizer to be obeyed. `REVOKE` takes the present writer away; the detail says who it is.";
 }

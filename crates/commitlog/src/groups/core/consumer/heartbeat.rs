@@ -56,34 +56,41 @@ impl ConsumerGroup {
         fresh: u128,
     ) -> Result<ConsumerHeartbeatAnswer, GroupError> {
         let (id, is_new) = self.enroll(step, request, fresh)?;
+        let with_other_eyes = self.members[&id].viewer != request.viewer;
+        let seen_before = with_other_eyes.then(|| self.topics_seen_by(&id));
         let member = self.members.get_mut(&id).expect("enrolled just now");
+        // A member of the classic protocol may change over.
+        let changes_over = member.subscription.classic.take().is_some();
+        (member.join_until, member.sync_until) = (None, None);
         // It joins, or missed the answer that gave it its epoch.
         let is_behind = request.epoch == 0 || request.epoch != member.progress.epoch;
-        member.session_until = step.now() + step.out.settings.consumer_session_timeout;
+        member.session_until = step.now() + step.out.settings.consumer_session_timeout_of(step.group);
         let told = member.subscription.update(request);
-        if told.anything {
+        member.viewer.clone_from(&request.viewer);
+        if told.anything || changes_over {
             self.touched.insert(Line::Member(id.clone()));
         }
         // Kafka resolves expressions behind the answer, and clients count on hearing of the topics they named before those that
         // match. Who named none need not wait for the next heartbeat.
-        let new_regex = member.subscription.pattern().filter(|pattern| !self.resolved.contains_key(*pattern)).cloned();
-        let (now, later) = match member.subscription.topics.is_empty() {
-            true => (new_regex, None),
-            false => (None, new_regex),
-        };
-        if let Some(pattern) = now {
-            self.resolve_regex(&pattern, step);
+        let is_later = !member.subscription.topics.is_empty() && (is_new || told.subscription);
+        let has_new_regex = self.has_new_regex(&id);
+        if has_new_regex && !is_later {
+            self.resolve_regex(&id, step);
         }
-        if told.subscription {
+        if told.subscription || with_other_eyes {
             self.forget_unused_regexes();
         }
-        if is_new || told.subscription || self.epoch == 0 {
+        let sees_other =
+            self.refresh_regex(&id, step) || seen_before.is_some_and(|before| before != self.topics_seen_by(&id));
+        if is_new || told.subscription || sees_other || self.epoch == 0 {
             self.bump(step);
         }
         let changed = self.reconcile(step, &id, request.owned.as_ref());
-        if let Some(pattern) = later {
-            self.resolve_regex(&pattern, step);
-            self.topics_changed(step);
+        if has_new_regex && is_later {
+            self.resolve_regex(&id, step);
+            if self.matches_more(&id) {
+                self.bump(step);
+            }
         }
         let progress = &self.members[&id].progress;
         // A full request is what a client sends that is not sure any more what it was told.
@@ -110,8 +117,9 @@ impl ConsumerGroup {
         let holder = request.instance.as_ref().map(|instance| self.instances.get(instance).cloned());
         match holder {
             Some(Some(holder)) if joins => {
-                let left = self.members[&holder].progress.epoch == LEFT_FOR_A_WHILE;
-                if holder != id && !left {
+                let holding = &self.members[&holder];
+                let has_left = holding.progress.epoch == LEFT_FOR_A_WHILE || holding.is_classic();
+                if holder != id && !has_left {
                     return Err(GroupError::UnreleasedInstanceId);
                 }
                 self.replace(step, &holder, &id);
@@ -128,17 +136,7 @@ impl ConsumerGroup {
             if self.members.len() >= step.out.settings.members_max {
                 return Err(GroupError::GroupMaxSizeReached);
             }
-            tracing::info!(group = step.group, member = %id, instance = request.instance, "member joins");
-            if self.members.is_empty() {
-                self.since_ms = step.out.now.wall_ms;
-            }
-            let mut member = Member::default();
-            if let Some(instance) = &request.instance {
-                member.subscription.instance = Some(instance.clone());
-                self.instances.insert(instance.clone(), id.clone());
-            }
-            self.members.insert(id.clone(), member);
-            self.touched.extend([Line::Member(id.clone()), Line::Target(id.clone()), Line::Current(id.clone())]);
+            self.admit(step, &id, request.instance.as_ref());
             return Ok((id, true));
         };
         if joins {
@@ -150,8 +148,22 @@ impl ConsumerGroup {
         Ok((id, false))
     }
 
+    pub(super) fn admit(&mut self, step: &Step<'_>, id: &Arc<str>, instance: Option<&String>) {
+        tracing::info!(group = step.group, member = %id, instance, "member joins");
+        if self.members.is_empty() {
+            self.since_ms = step.out.now.wall_ms;
+        }
+        let mut member = Member::default();
+        if let Some(instance) = instance {
+            member.subscription.instance = Some(instance.clone());
+            self.instances.insert(instance.clone(), id.clone());
+        }
+        self.members.insert(id.clone(), member);
+        self.touched.extend([Line::Member(id.clone()), Line::Target(id.clone()), Line::Current(id.clone())]);
+    }
+
     /// A member starts anew, maybe under a new id, with what it had (KIP-345, KIP-848).
-    fn replace(&mut self, step: &Step<'_>, old: &Arc<str>, new: &Arc<str>) {
+    pub(super) fn replace(&mut self, step: &Step<'_>, old: &Arc<str>, new: &Arc<str>) {
         let mut member = self.members.remove(old).expect("found by the caller");
         tracing::info!(group = step.group, member = %new, replaced = %old, "member joins again");
         let anew = member.progress.joined_anew();

@@ -6,7 +6,8 @@
 //!           member:  epoch, what it may hold  ◄──revoke first, then grant what the others let go──┘
 //! ```
 //! One file for each part: [`heartbeat`] what a member says and is told, [`assign`] the assignors, [`reconcile`] a member's
-//! way to its target, [`subscription`] topics and regular expressions, [`store`] what is kept in the log.
+//! way to its target, [`subscription`] topics and regular expressions, [`store`] what is kept in the log, [`migration`] how a
+//! group comes from the classic protocol and goes back, and [`classic`] members that speak that one in between.
 //!
 //! What holds at any time:
 //! * GRP-4: a partition is held (assigned, or still to be given up) by one member at most, also after a restart.
@@ -14,7 +15,9 @@
 //! * GRP-6: a member whose epoch is the group's, and who waits for nothing, holds its target and nothing else.
 
 pub(in crate::groups) mod assign;
+mod classic;
 mod heartbeat;
+mod migration;
 mod reconcile;
 mod store;
 mod subscription;
@@ -32,6 +35,7 @@ use model::{PartitionId, TimestampMs, TopicId};
 use self::{
     assign::{Assignor, Sizes, Subscriber},
     reconcile::Progress,
+    subscription::Resolved,
 };
 use super::{Answer, GroupCoordinator, Out, ReplyId, Write, WriteId};
 use crate::groups::{
@@ -57,8 +61,8 @@ pub(super) struct ConsumerGroup {
     instances: BTreeMap<String, Arc<str>>,
     /// GRP-4: who holds a partition.
     owners: BTreeMap<(TopicId, PartitionId), Arc<str>>,
-    /// Topics each regular expression in use stands for.
-    resolved: BTreeMap<String, BTreeSet<Arc<str>>>,
+    /// Topics each regular expression in use stands for, by who looks at them.
+    resolved: BTreeMap<String, BTreeMap<Option<Arc<str>>, Resolved>>,
     /// What is not written as it is now.
     touched: BTreeSet<Line>,
     last_write: Option<WriteId>,
@@ -67,6 +71,8 @@ pub(super) struct ConsumerGroup {
 #[derive(Default)]
 pub(super) struct Member {
     pub(super) subscription: StoredSubscription,
+    /// Whose rights its regular expression is resolved with. Not known after a restart, until it speaks.
+    viewer: Option<Viewer>,
     /// What it shall have.
     target: Partitions,
     /// Where it is on its way there.
@@ -75,6 +81,26 @@ pub(super) struct Member {
     session_until: Duration,
     /// When it is given up, if it does not let go of what it shall give up.
     revoke_until: Option<Duration>,
+    /// When a member of the classic protocol is given up, if it does not join again or sync.
+    join_until: Option<Duration>,
+    sync_until: Option<Duration>,
+}
+
+impl Member {
+    /// Speaks the classic protocol.
+    pub(super) fn is_classic(&self) -> bool {
+        self.subscription.classic.is_some()
+    }
+
+    /// Its own, or that of its group.
+    fn session_timeout(&self, settings: &GroupSettings, group: &str) -> Duration {
+        let own = self.subscription.classic.as_ref().map(|classic| classic.session_timeout);
+        own.unwrap_or_else(|| settings.consumer_session_timeout_of(group))
+    }
+
+    fn deadlines(&self) -> impl Iterator<Item = Duration> {
+        [Some(self.session_until), self.revoke_until, self.join_until, self.sync_until].into_iter().flatten()
+    }
 }
 
 impl GroupCoordinator {
@@ -100,6 +126,10 @@ impl GroupCoordinator {
                 group.become_consumer(&mut self.out);
                 group
             }
+            Some(group) if joins => {
+                group.upgrade(&mut self.out, &self.topics)?;
+                group
+            }
             Some(_) => return Err(GroupError::GroupIdNotFound), // It speaks the classic protocol.
             None if joins && groups >= self.out.settings.groups_max => return Err(GroupError::GroupMaxSizeReached),
             None if joins => {
@@ -120,8 +150,11 @@ impl GroupCoordinator {
     /// Writes what changed in a group, and answers when it is durable, together with all before it (GRP-5).
     pub(super) fn settle(&mut self, name: &Arc<str>, answer: Option<(ReplyId, Answer)>) {
         let consumer = self.groups.get_mut(name).and_then(|g| g.consumer.as_mut());
-        let Some(consumer) = consumer.filter(|_| !matches!(answer, Some((_, Answer::ConsumerHeartbeat(Err(_))))))
-        else {
+        if consumer.as_ref().is_some_and(|consumer| consumer.is_all_classic()) {
+            return self.downgrade(name, answer, true);
+        }
+        let is_refusal = answer.as_ref().is_some_and(|(_, answer)| answer.is_refusal());
+        let Some(consumer) = consumer.filter(|_| !is_refusal) else {
             if let Some((reply, answer)) = answer {
                 self.out.answer(reply, answer);
             }
@@ -265,15 +298,16 @@ impl ConsumerGroup {
     pub(super) fn check_epoch(&self, member: &str, epoch: i32) -> Result<(), GroupError> {
         match self.members.get(member) {
             None => Err(GroupError::UnknownMember),
-            Some(member) if member.progress.epoch != epoch => Err(GroupError::StaleMemberEpoch),
-            Some(_) => Ok(()),
+            Some(member) if member.progress.epoch == epoch => Ok(()),
+            Some(member) if member.is_classic() => Err(GroupError::IllegalGeneration),
+            Some(_) => Err(GroupError::StaleMemberEpoch),
         }
     }
 
     // ── timers ──
 
     pub(super) fn next_deadline(&self) -> Option<Duration> {
-        self.members.values().flat_map(|m| [Some(m.session_until), m.revoke_until]).flatten().min()
+        self.members.values().flat_map(Member::deadlines).min()
     }
 
     pub(super) fn on_time(&mut self, out: &Out, topics: &TopicsSeen, group: &str) {
@@ -286,6 +320,9 @@ impl ConsumerGroup {
                 over.insert(id.clone());
             } else if member.revoke_until.is_some_and(|at| at <= now) {
                 tracing::info!(group, member = %id, "did not give up its partitions in time: member removed");
+                over.insert(id.clone());
+            } else if member.deadlines().any(|at| at <= now) {
+                tracing::info!(group, member = %id, "did not join again or sync in time: member removed");
                 over.insert(id.clone());
             }
         }
@@ -304,18 +341,18 @@ impl ConsumerGroup {
         let assignor = self.preferred_assignor();
         let mut sizes = Sizes::new();
         let mut subscribers = Vec::with_capacity(self.members.len());
-        let mut last: Option<(&StoredSubscription, Arc<BTreeSet<TopicId>>)> = None;
+        let mut last: Option<(&Member, Arc<BTreeSet<TopicId>>)> = None;
         for (id, member) in &self.members {
             // Most groups subscribe to the same all over: it is looked up once.
-            let same = last.as_ref().filter(|(other, _)| other.means_the_same(&member.subscription));
+            let same = last.as_ref().filter(|(other, _)| other.means_the_same(member));
             let topics = match same {
                 Some((_, topics)) => topics.clone(),
                 None => {
-                    let known = self.topics_of(&member.subscription).filter_map(|name| step.topics.get(name)).copied();
+                    let known = self.topics_of(member).filter_map(|name| step.topics.get(name)).copied();
                     let known: Vec<_> = known.collect();
                     let topics: Arc<BTreeSet<_>> = Arc::new(known.iter().map(|(id, _)| *id).collect());
                     sizes.extend(known);
-                    last = Some((&member.subscription, topics.clone()));
+                    last = Some((member, topics.clone()));
                     topics
                 }
             };
@@ -356,7 +393,8 @@ impl ConsumerGroup {
         }
         let before = std::mem::replace(&mut member.progress, next);
         let changed = before.assigned != member.progress.assigned;
-        let waits = member.progress.is_revoking();
+        // Members of the classic protocol have to join again instead, within the same time.
+        let waits = member.progress.is_revoking() && !member.is_classic();
         member.revoke_until = waits.then(|| step.now() + member.subscription.rebalance_timeout);
         self.touched.insert(Line::Current(id.clone()));
         self.account(id, &before);
@@ -387,7 +425,7 @@ impl ConsumerGroup {
     pub(super) fn state(&self) -> ConsumerGroupState {
         if self.members.is_empty() {
             ConsumerGroupState::Empty
-        } else if self.members.values().all(|m| m.progress.has_arrived(self.epoch)) {
+        } else if self.has_arrived() {
             ConsumerGroupState::Stable
         } else {
             ConsumerGroupState::Reconciling
@@ -408,6 +446,7 @@ impl ConsumerGroup {
                 regex: subscription.regex,
                 assigned: member.progress.assigned.clone(),
                 target: member.target.clone(),
+                is_classic: subscription.classic.is_some(),
             }
         };
         ConsumerGroupDescription {

@@ -40,6 +40,7 @@ impl ConsumerGroup {
     /// The line as it is now; a tombstone if there is no such thing (any more).
     pub(super) fn record(&self, group: &str, line: &Line) -> (Bytes, Option<Bytes>) {
         let value = match line {
+            Line::Classic => None,
             Line::Epoch => Some(stored::epoch_value(&StoredEpoch {
                 epoch: self.epoch,
                 metadata_hash: self.metadata_hash,
@@ -57,7 +58,7 @@ impl ConsumerGroup {
         (stored::key(group, line), value)
     }
 
-    fn lines(&self) -> Vec<Line> {
+    pub(super) fn lines(&self) -> Vec<Line> {
         let of = |id: &Arc<str>| [Line::Member(id.clone()), Line::Target(id.clone()), Line::Current(id.clone())];
         [Line::Epoch, Line::TargetEpoch].into_iter().chain(self.members.keys().flat_map(of)).collect()
     }
@@ -84,7 +85,8 @@ impl ConsumerGroup {
                 (self.epoch, self.metadata_hash, self.since_ms) = (epoch, metadata_hash, since_ms);
             }
             (Line::TargetEpoch, Some(value)) => self.target_epoch = stored::parse_target_epoch(value)?,
-            (Line::Epoch | Line::TargetEpoch, None) => {}
+            (Line::Classic | Line::Epoch | Line::TargetEpoch, None) => {}
+            (Line::Classic, Some(_)) => return None,
             (Line::Member(id), Some(value)) => {
                 self.members.entry(id).or_default().subscription = stored::parse_subscription(value)?;
             }
@@ -142,16 +144,17 @@ impl ConsumerGroup {
         let step = Step { out, topics, group };
         self.instances = BTreeMap::new();
         for (id, member) in &mut self.members {
-            member.session_until = step.now() + out.settings.consumer_session_timeout;
+            member.session_until = step.now() + member.session_timeout(&out.settings, group);
             let timeout = member.subscription.rebalance_timeout;
-            member.revoke_until = member.progress.is_revoking().then(|| step.now() + timeout);
+            member.revoke_until = (member.progress.is_revoking() && !member.is_classic()).then(|| step.now() + timeout);
             if let Some(instance) = &member.subscription.instance {
                 self.instances.insert(instance.clone(), id.clone());
             }
         }
-        let patterns: BTreeSet<_> = self.members.values().filter_map(|m| m.subscription.pattern().cloned()).collect();
-        for pattern in patterns {
-            self.resolve_regex(&pattern, &step);
+        let readers = self.members.iter().filter(|(_, member)| member.subscription.pattern().is_some());
+        let readers: Vec<_> = readers.map(|(id, _)| id.clone()).collect();
+        for member in readers {
+            self.resolve_regex(&member, &step);
         }
         let is_torn = self.target_epoch != self.epoch;
         if !self.members.is_empty() && (is_torn || self.hash_metadata(topics) != self.metadata_hash) {

@@ -1,6 +1,7 @@
 //! The laws of the consumer protocol, held against the core alone.
 
 mod any_order;
+mod migration;
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -328,6 +329,53 @@ fn bookkeeping_topics_are_in_no_regular_expression() {
     bench.step(Event::TopicsSeen { topics: bench.topics.clone() });
     let request = ConsumerHeartbeat { topics: None, regex: Some(".*".into()), ..joining("a", &[]) };
     assert_eq!(bench.ask(request).expect("joins").assignment, Some(places(&[(2, 0)])));
+}
+
+#[test]
+fn an_expression_stands_for_what_its_member_may_see() {
+    let mut bench = Bench::new(&[(1, 2), (2, 2)]);
+    let hidden = Arc::new(parking_lot::Mutex::new(named(2)));
+    let viewer = |name: &str, hidden: &Arc<parking_lot::Mutex<Arc<str>>>| {
+        let hidden = hidden.clone();
+        Some(Viewer::new(name, move |topic| *topic != **hidden.lock()))
+    };
+    let of_all = |member: &str, viewer| ConsumerHeartbeat {
+        topics: None,
+        regex: Some("t.*".into()),
+        viewer,
+        ..joining(member, &[])
+    };
+    // What `a` may not see is read by `b`, who may.
+    let nothing_hidden = Arc::new(parking_lot::Mutex::new(named(9)));
+    let a = bench.ask(of_all("a", viewer("a", &hidden))).expect("joins");
+    assert_eq!(a.assignment, Some(places(&[(1, 0), (1, 1)])));
+    bench.ask(of_all("b", viewer("b", &nothing_hidden))).expect("joins");
+    let targets = |bench: &Bench| {
+        let targets = bench.group().members.iter().map(|(id, member)| (id.to_string(), member.target.clone()));
+        targets.collect::<BTreeMap<_, _>>()
+    };
+    let read = |bench: &Bench| targets(bench).into_values().flatten().collect::<Partitions>();
+    assert_eq!(read(&bench).len(), 4);
+    assert!(targets(&bench)["a"].iter().all(|(topic, _)| *topic == id(1)));
+    bench.see(&[(1, 2), (2, 2), (3, 4)]);
+    assert_eq!(read(&bench).len(), 8, "with everybody's own eyes");
+    assert!(targets(&bench)["a"].iter().all(|(topic, _)| *topic != id(2)));
+    // After a restart nobody's eyes are known until they speak.
+    bench.restart();
+    let beat = |bench: &mut Bench| {
+        let epoch = bench.group().members["a"].progress.epoch;
+        let request = alive("a", epoch, Some(Partitions::new()));
+        bench.ask(ConsumerHeartbeat { viewer: viewer("a", &hidden), ..request }).expect("alive")
+    };
+    beat(&mut bench);
+    assert!(targets(&bench)["a"].iter().all(|(topic, _)| *topic != id(2)));
+    // Rights that change are seen after a while.
+    *hidden.lock() = named(1);
+    bench.pass(Duration::from_secs(40));
+    beat(&mut bench);
+    bench.pass(Duration::from_secs(40));
+    beat(&mut bench);
+    assert!(targets(&bench)["a"].iter().all(|(topic, _)| *topic != id(1)));
 }
 
 #[test]

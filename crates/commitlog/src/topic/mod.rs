@@ -3,9 +3,14 @@
 //! Every setting of Apache Kafka is known by name. Those we obey are typed in [`TopicConfig`]; the others may only be
 //! given their default, because a setting that is stored and not obeyed is a lie.
 
+mod known;
+
 use std::{collections::BTreeMap, sync::Arc};
 
 use model::{Error, Result, TopicId, TopicName, error::codes::TOPIC_CONFIG_INVALID};
+
+use self::known::{KNOWN, Known};
+use crate::record::{Codec, Compression};
 
 /// A topic as it is now. Changes make a new one.
 #[derive(Clone, Debug)]
@@ -40,6 +45,16 @@ pub struct TopicConfig {
     pub segment_bytes: u64,
     /// `segment.ms`
     pub segment_ms: i64,
+    /// `segment.jitter.ms`: segments end up to this much before [`Self::segment_ms`].
+    pub segment_jitter_ms: i64,
+    /// `flush.messages`, `flush.ms`: records that are acknowledged are on disk, which is within any such limit.
+    pub flush_messages: i64,
+    pub flush_ms: i64,
+    /// `compression.type`: what batches are compressed with before they are appended. `None`: as they come.
+    pub compression: Option<Codec>,
+    /// `compression.gzip.level`, `compression.zstd.level`
+    pub gzip_level: i32,
+    pub zstd_level: i32,
     /// `max.message.bytes`: largest batch taken.
     pub batch_bytes_max: usize,
     /// `message.timestamp.type=LogAppendTime`
@@ -109,6 +124,9 @@ pub struct ConfigEntry {
     pub read_only: bool,
 }
 
+/// `compression.gzip.level` that leaves it to gzip.
+const GZIP_LEVEL_DEFAULT: i32 = -1;
+
 /// The setting that relaxes durability, with its risk in the name.
 pub const UNSAFE_ACK: &str = "lakehead.unsafe.ack.before.fsync";
 
@@ -132,6 +150,12 @@ impl TopicConfig {
             retention_bytes: -1,
             segment_bytes: 1 << 30,
             segment_ms: 604_800_000,
+            segment_jitter_ms: 0,
+            flush_messages: if unsafe_ack_before_fsync { i64::MAX } else { 1 },
+            flush_ms: i64::MAX,
+            compression: None,
+            gzip_level: GZIP_LEVEL_DEFAULT,
+            zstd_level: 3,
             batch_bytes_max: 1_048_588,
             log_append_time: false,
             timestamp_before_ms_max: i64::MAX,
@@ -142,7 +166,12 @@ impl TopicConfig {
 
     /// `overrides` over the defaults. Refuses what is unknown, malformed or not offered, by name.
     pub fn parse(overrides: &BTreeMap<String, String>, unsafe_ack_before_fsync: bool) -> Result<Self> {
-        let mut config = Self::defaults(unsafe_ack_before_fsync);
+        Self::defaults(unsafe_ack_before_fsync).with(overrides)
+    }
+
+    /// `overrides` over these. Refuses what is unknown, malformed or not offered, by name.
+    pub fn with(&self, overrides: &BTreeMap<String, String>) -> Result<Self> {
+        let mut config = self.clone();
         for (name, value) in overrides {
             let known = KNOWN.iter().find(|known| known.name == name).ok_or_else(|| {
                 Error::new(TOPIC_CONFIG_INVALID, format!("there is no topic setting `{}`", name.escape_debug()))
@@ -158,12 +187,38 @@ impl TopicConfig {
                 ))
                 .hint("records may be compacted once they are older than the smaller of the two"));
         }
+        if config.unsafe_ack_before_fsync != self.unsafe_ack_before_fsync && !overrides.contains_key("flush.messages") {
+            config.flush_messages = Self::defaults(config.unsafe_ack_before_fsync).flush_messages;
+        }
+        if config.unsafe_ack_before_fsync && (config.flush_ms, config.flush_messages) != (i64::MAX, i64::MAX) {
+            let name = if config.flush_ms == i64::MAX { "flush.messages" } else { "flush.ms" };
+            return Err(Error::new(TOPIC_CONFIG_INVALID, format!("topic setting `{name}` contradicts another"))
+                .detail(format!("`{UNSAFE_ACK}` leaves it to the node when records come to disk"))
+                .hint("leave one of the two at its default"));
+        }
         Ok(config)
     }
 
     /// Age at which a new segment begins. What is being written is never compacted, so it must not become too old (KIP-354).
-    pub fn segment_ms_max(&self) -> i64 {
-        if self.cleanup.compact { self.segment_ms.min(self.compaction_lag_ms_max) } else { self.segment_ms }
+    /// `seed`: another one for each segment, which its share of the jitter is taken from.
+    pub fn segment_ms_max(&self, seed: impl FnOnce() -> u32) -> i64 {
+        let jitter = match self.segment_jitter_ms.min(self.segment_ms) {
+            0 => 0,
+            most => i64::from(seed()) * 0x9e37 % most,
+        };
+        let due = self.segment_ms - jitter;
+        if self.cleanup.compact { due.min(self.compaction_lag_ms_max) } else { due }
+    }
+
+    /// What batches are to be compressed with, if not as they come.
+    pub fn compression(&self) -> Option<Compression> {
+        let codec = self.compression?;
+        let level = match codec {
+            Codec::Gzip if self.gzip_level != GZIP_LEVEL_DEFAULT => Some(self.gzip_level),
+            Codec::Zstd => Some(self.zstd_level),
+            _ => None,
+        };
+        Some(Compression { codec, level })
     }
 
     fn set(&mut self, known: &Known, value: &str) -> Result<()> {
@@ -186,6 +241,26 @@ impl TopicConfig {
             // Kafka allows less; below this, files cost more than they hold. Positions in a segment are 32 bits.
             "segment.bytes" => self.segment_bytes = integer(known, value, 1024, i64::from(i32::MAX))? as u64,
             "segment.ms" => self.segment_ms = integer(known, value, 1, i64::MAX)?,
+            "segment.jitter.ms" => self.segment_jitter_ms = integer(known, value, 0, i64::MAX)?,
+            "flush.messages" => self.flush_messages = integer(known, value, 1, i64::MAX)?,
+            "flush.ms" => self.flush_ms = integer(known, value, 0, i64::MAX)?,
+            "compression.type" => {
+                self.compression = match value {
+                    "producer" => None,
+                    "uncompressed" => Some(Codec::None),
+                    // Kafka has another word for no compression here than elsewhere.
+                    name => Some(Codec::from_name(name).filter(|codec| *codec != Codec::None).ok_or_else(|| {
+                        refused(known, value, "it is producer, uncompressed, gzip, snappy, lz4 or zstd")
+                    })?),
+                }
+            }
+            "compression.gzip.level" => {
+                self.gzip_level = match integer(known, value, -1, 9)? as i32 {
+                    0 => return Err(refused(known, value, "it is 1 to 9, or -1 for gzip's default")),
+                    level => level,
+                }
+            }
+            "compression.zstd.level" => self.zstd_level = integer(known, value, -131_072, 22)? as i32,
             "max.message.bytes" => self.batch_bytes_max = integer(known, value, 0, i64::from(i32::MAX))? as usize,
             "message.timestamp.before.max.ms" => self.timestamp_before_ms_max = integer(known, value, 0, i64::MAX)?,
             "message.timestamp.after.max.ms" => self.timestamp_after_ms_max = integer(known, value, 0, i64::MAX)?,
@@ -217,7 +292,7 @@ impl TopicConfig {
                 let obeyed = self.get(known.name);
                 ConfigEntry {
                     name: known.name,
-                    read_only: obeyed.is_none() || known.name.starts_with("flush."),
+                    read_only: obeyed.is_none(),
                     value: obeyed.unwrap_or_else(|| known.default.to_owned()),
                     default: known.default.to_owned(),
                     is_default: !overrides.contains_key(known.name),
@@ -239,135 +314,26 @@ impl TopicConfig {
             "retention.bytes" => self.retention_bytes.to_string(),
             "segment.bytes" => self.segment_bytes.to_string(),
             "segment.ms" => self.segment_ms.to_string(),
+            "segment.jitter.ms" => self.segment_jitter_ms.to_string(),
+            "flush.ms" => self.flush_ms.to_string(),
+            "compression.type" => match self.compression {
+                None => "producer".to_owned(),
+                Some(Codec::None) => "uncompressed".to_owned(),
+                Some(codec) => codec.name().to_owned(),
+            },
+            "compression.gzip.level" => self.gzip_level.to_string(),
+            "compression.zstd.level" => self.zstd_level.to_string(),
             "max.message.bytes" => self.batch_bytes_max.to_string(),
             "message.timestamp.before.max.ms" => self.timestamp_before_ms_max.to_string(),
             "message.timestamp.after.max.ms" => self.timestamp_after_ms_max.to_string(),
             "message.timestamp.type" if self.log_append_time => "LogAppendTime".to_owned(),
             "message.timestamp.type" => "CreateTime".to_owned(),
             UNSAFE_ACK => self.unsafe_ack_before_fsync.to_string(),
-            "flush.messages" if self.unsafe_ack_before_fsync => i64::MAX.to_string(),
+            "flush.messages" => self.flush_messages.to_string(),
             _ => return None,
         })
     }
 }
-
-struct Known {
-    name: &'static str,
-    kind: ConfigType,
-    default: &'static str,
-    doc: &'static str,
-}
-
-const fn known(name: &'static str, kind: ConfigType, default: &'static str, doc: &'static str) -> Known {
-    Known { name, kind, default, doc }
-}
-
-/// All settings, by name.
-static KNOWN: &[Known] = {
-    use ConfigType::*;
-    &[
-        known(
-            "cleanup.policy",
-            List,
-            "delete",
-            "Old segments are deleted by age and size, or compacted so that the last record of each key stays, or both.",
-        ),
-        known("compression.gzip.level", Int, "-1", "Batches are kept as producers compress them."),
-        known("compression.lz4.level", Int, "9", "Batches are kept as producers compress them."),
-        known("compression.type", String, "producer", "Batches are kept as producers compress them."),
-        known("compression.zstd.level", Int, "3", "Batches are kept as producers compress them."),
-        known(
-            "delete.retention.ms",
-            Long,
-            "86400000",
-            "How long compaction keeps tombstones and the markers of transactions for readers that are behind.",
-        ),
-        known(
-            "file.delete.delay.ms",
-            Long,
-            "60000",
-            "How long the files of removed segments stay for readers still on them.",
-        ),
-        known(
-            "flush.messages",
-            Long,
-            "1",
-            "Every batch is on disk before it is acknowledged, whatever the number of partitions.",
-        ),
-        known(
-            "flush.ms",
-            Long,
-            "9223372036854775807",
-            "Every batch is on disk before it is acknowledged; no timer is needed.",
-        ),
-        known(
-            "index.interval.bytes",
-            Int,
-            "4096",
-            "Bytes of records between two entries of the offset and time index.",
-        ),
-        known(
-            UNSAFE_ACK,
-            Boolean,
-            "false",
-            "Acknowledge records before they are on disk, as Kafka does by default: faster, and a power cut loses acknowledged records.",
-        ),
-        known("local.retention.bytes", Long, "-2", "Tiered storage is not offered."),
-        known("local.retention.ms", Long, "-2", "Tiered storage is not offered."),
-        known(
-            "max.compaction.lag.ms",
-            Long,
-            "9223372036854775807",
-            "Age at which records are compacted however few they are.",
-        ),
-        known("max.message.bytes", Int, "1048588", "Largest record batch taken, in bytes as it arrives."),
-        known(
-            "message.timestamp.after.max.ms",
-            Long,
-            "3600000",
-            "How far ahead of the node's clock a record's timestamp may be.",
-        ),
-        known(
-            "message.timestamp.before.max.ms",
-            Long,
-            "9223372036854775807",
-            "How far behind the node's clock a record's timestamp may be.",
-        ),
-        known(
-            "message.timestamp.type",
-            String,
-            "CreateTime",
-            "Whose clock stamps records: the producer's (CreateTime) or the log's (LogAppendTime).",
-        ),
-        known(
-            "min.cleanable.dirty.ratio",
-            Double,
-            "0.5",
-            "Part of a partition that must be new before it is compacted.",
-        ),
-        known("min.compaction.lag.ms", Long, "0", "Age that records must have before they are compacted."),
-        known("min.insync.replicas", Int, "1", "One node keeps each partition."),
-        known("preallocate", Boolean, "false", "Segment files grow as records arrive."),
-        known("remote.storage.enable", Boolean, "false", "Tiered storage is not offered."),
-        known(
-            "retention.bytes",
-            Long,
-            "-1",
-            "Oldest segments are removed while a partition is larger than this; -1: no limit.",
-        ),
-        known(
-            "retention.ms",
-            Long,
-            "604800000",
-            "Segments are removed once their newest record is older than this; -1: never.",
-        ),
-        known("segment.bytes", Int, "1073741824", "Size at which a new segment file begins."),
-        known("segment.index.bytes", Int, "10485760", "The index takes as much room as it needs."),
-        known("segment.jitter.ms", Long, "0", "Segments begin when they are due."),
-        known("segment.ms", Long, "604800000", "Age at which a new segment file begins."),
-        known("unclean.leader.election.enable", Boolean, "false", "One node keeps each partition."),
-    ]
-};
 
 fn integer(known: &Known, value: &str, min: i64, max: i64) -> Result<i64> {
     match value.parse::<i64>() {
@@ -418,19 +384,115 @@ mod tests {
             ("min.cleanable.dirty.ratio", "1.5"),
             ("min.cleanable.dirty.ratio", "NaN"),
             ("max.compaction.lag.ms", "0"),
-            ("compression.type", "zstd"),
+            ("compression.type", "none"),
+            ("compression.gzip.level", "0"),
+            ("compression.zstd.level", "23"),
+            ("compression.lz4.level", "3"),
             ("min.insync.replicas", "2"),
             ("retention.ms", "soon"),
             ("retention.ms", "-2"),
             ("segment.bytes", "3000000000"),
             ("message.timestamp.type", "createtime"),
-            ("flush.messages", "1000"),
+            ("flush.messages", "0"),
+            ("flush.ms", "-1"),
             ("no.such.setting", "1"),
         ] {
             let error = parse(name, value).expect_err(name);
             assert_eq!(error.kind().kafka_code(), 40, "{name}");
             assert!(error.message().contains(name), "{error}");
         }
+    }
+
+    /// All of `LogConfig.java` 4.1, with a value that is not the default.
+    const KAFKA: [(&str, &str, Fate); 36] = [
+        ("cleanup.policy", "compact", Fate::Obeyed),
+        ("compression.gzip.level", "9", Fate::Obeyed),
+        ("compression.lz4.level", "1", Fate::Refused),
+        ("compression.type", "zstd", Fate::Obeyed),
+        ("compression.zstd.level", "-7", Fate::Obeyed),
+        ("delete.retention.ms", "900", Fate::Obeyed),
+        ("file.delete.delay.ms", "1", Fate::Refused),
+        ("flush.messages", "1000", Fate::Obeyed),
+        ("flush.ms", "12345678", Fate::Obeyed),
+        ("follower.replication.throttled.replicas", "*", Fate::Refused),
+        ("index.interval.bytes", "1", Fate::Refused),
+        ("leader.replication.throttled.replicas", "0:1", Fate::Refused),
+        ("local.retention.bytes", "1", Fate::Refused),
+        ("local.retention.ms", "1", Fate::Refused),
+        ("max.compaction.lag.ms", "3600000", Fate::Obeyed),
+        ("max.message.bytes", "1000", Fate::Obeyed),
+        ("message.timestamp.after.max.ms", "1", Fate::Obeyed),
+        ("message.timestamp.before.max.ms", "1", Fate::Obeyed),
+        ("message.timestamp.type", "LogAppendTime", Fate::Obeyed),
+        ("min.cleanable.dirty.ratio", "0.1", Fate::Obeyed),
+        ("min.compaction.lag.ms", "1", Fate::Obeyed),
+        ("min.insync.replicas", "2", Fate::Refused),
+        ("preallocate", "true", Fate::Refused),
+        ("remote.log.copy.disable", "true", Fate::Refused),
+        ("remote.log.delete.on.disable", "true", Fate::Refused),
+        ("remote.storage.enable", "true", Fate::Refused),
+        ("retention.bytes", "1", Fate::Obeyed),
+        ("retention.ms", "-1", Fate::Obeyed),
+        ("segment.bytes", "1048576", Fate::Obeyed),
+        ("segment.index.bytes", "4", Fate::Refused),
+        ("segment.jitter.ms", "1000", Fate::Obeyed),
+        ("segment.ms", "1000", Fate::Obeyed),
+        ("unclean.leader.election.enable", "true", Fate::Refused),
+        // Gone since Kafka 4.0, and unknown to it.
+        ("message.downconversion.enable", "false", Fate::Unknown),
+        ("message.format.version", "3.0-IV1", Fate::Unknown),
+        ("message.timestamp.difference.max.ms", "1", Fate::Unknown),
+    ];
+
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    enum Fate {
+        Obeyed,
+        Refused,
+        Unknown,
+    }
+
+    #[test]
+    fn every_setting_of_kafka_is_obeyed_or_refused_by_name() {
+        let defaults = TopicConfig::defaults(false);
+        let known: Vec<_> = KNOWN.iter().map(|known| known.name).filter(|name| *name != UNSAFE_ACK).collect();
+        let named = KAFKA.iter().filter(|(_, _, fate)| *fate != Fate::Unknown).map(|(name, ..)| *name);
+        assert_eq!(known, named.collect::<Vec<_>>());
+        for (name, value, fate) in KAFKA {
+            match (fate, parse(name, value)) {
+                (Fate::Obeyed, Ok(config)) => {
+                    assert_ne!(config, defaults, "{name}");
+                    assert_eq!(config.get(name).as_deref(), Some(value), "{name}: shown as given");
+                }
+                (Fate::Refused | Fate::Unknown, Err(error)) => {
+                    assert_eq!(error.kind().kafka_code(), 40, "{name}");
+                    assert!(error.message().contains(name), "{error}");
+                }
+                (_, parsed) => panic!("{name}: {fate:?}, but {parsed:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn segments_end_up_to_their_jitter_early_and_not_all_at_once() {
+        let config = parse("segment.jitter.ms", "1000").expect("fine");
+        let ends: std::collections::BTreeSet<_> = (0..1000).map(|seed| config.segment_ms_max(|| seed)).collect();
+        assert!(ends.iter().all(|end| (604_799_000..=604_800_000).contains(end)), "{ends:?}");
+        assert!(ends.len() > 100, "{}", ends.len());
+        let huge = parse("segment.jitter.ms", "9223372036854775807").expect("fine");
+        assert!((0..1000).all(|seed| (1..=604_800_000).contains(&huge.segment_ms_max(|| seed * 4_000_000))));
+    }
+
+    #[test]
+    fn what_is_acknowledged_before_it_is_on_disk_has_no_flush_interval() {
+        let with = |flush: &str| {
+            let both = [(UNSAFE_ACK, "true"), ("flush.ms", flush)];
+            TopicConfig::parse(&both.map(|(k, v)| (k.to_owned(), v.to_owned())).into(), false)
+        };
+        assert_eq!(with("1000").expect_err("contradiction").kind().kafka_code(), 40);
+        let config = with("9223372036854775807").expect("fine");
+        assert_eq!(config.get("flush.messages").as_deref(), Some("9223372036854775807"));
+        let safe = TopicConfig::parse(&[(UNSAFE_ACK.to_owned(), "false".to_owned())].into(), true).expect("fine");
+        assert_eq!(safe.get("flush.messages").as_deref(), Some("1"));
     }
 
     #[test]

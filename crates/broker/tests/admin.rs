@@ -1,0 +1,130 @@
+//! What admins ask of a cluster that is one node: moves to where things are, a quorum of one, transactions that hang.
+
+mod common;
+
+use bytes::Bytes;
+use commitlog::{
+    Append, Log,
+    record::{BatchBuilder, Codec},
+};
+use common::{guarded::text, *};
+use kafka_protocol::messages::*;
+
+const NOTHING: i16 = 0;
+const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+const INVALID_REPLICA_ASSIGNMENT: i16 = 39;
+const INVALID_PRODUCER_EPOCH: i16 = 47;
+const INVALID_TXN_STATE: i16 = 48;
+const LOG_DIR_NOT_FOUND: i16 = 57;
+const NO_REASSIGNMENT_IN_PROGRESS: i16 = 85;
+
+#[tokio::test]
+async fn partitions_can_be_moved_to_where_they_are_and_nowhere_else() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 2).await;
+    use alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
+    let to = |index: i32, replicas: Option<&[i32]>| {
+        ReassignablePartition::default()
+            .with_partition_index(index)
+            .with_replicas(replicas.map(|ids| ids.iter().copied().map(BrokerId).collect()))
+    };
+    let partitions = vec![to(0, Some(&[1])), to(0, Some(&[2])), to(0, Some(&[1, 2])), to(1, None), to(9, Some(&[1]))];
+    let topic = ReassignableTopic::default().with_name(topic_name("t")).with_partitions(partitions);
+    for version in 0..=1 {
+        let request = AlterPartitionReassignmentsRequest::default().with_topics(vec![topic.clone()]);
+        let answer = client.ask(version, &request).await;
+        let codes: Vec<_> = answer.responses[0].partitions.iter().map(|row| row.error_code).collect();
+        let expected = [
+            NOTHING,
+            INVALID_REPLICA_ASSIGNMENT,
+            INVALID_REPLICA_ASSIGNMENT,
+            NO_REASSIGNMENT_IN_PROGRESS,
+            UNKNOWN_TOPIC_OR_PARTITION,
+        ];
+        assert_eq!((answer.error_code, &codes[..]), (NOTHING, &expected[..]), "v{version}");
+    }
+    let listed = client.ask(0, &ListPartitionReassignmentsRequest::default().with_topics(None)).await;
+    assert_eq!((listed.error_code, listed.topics.len()), (NOTHING, 0));
+
+    let dirs = client.ask(4, &DescribeLogDirsRequest::default().with_topics(None)).await;
+    let path = dirs.results[0].log_dir.clone();
+    use alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
+    let topic = AlterReplicaLogDirTopic::default().with_name(topic_name("t")).with_partitions(vec![0, 9]);
+    let into = |path| AlterReplicaLogDir::default().with_path(path).with_topics(vec![topic.clone()]);
+    let request = AlterReplicaLogDirsRequest::default().with_dirs(vec![into(path), into(text("/else"))]);
+    let answer = client.ask(2, &request).await;
+    let rows = answer.results.iter().flat_map(|topic| topic.partitions.iter().map(|row| row.error_code));
+    let expected = [NOTHING, UNKNOWN_TOPIC_OR_PARTITION, LOG_DIR_NOT_FOUND, LOG_DIR_NOT_FOUND];
+    assert_eq!(rows.collect::<Vec<_>>(), expected);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn one_node_is_its_own_quorum() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    use describe_quorum_request::{PartitionData, TopicData};
+    let of =
+        |name| TopicData::default().with_topic_name(topic_name(name)).with_partitions(vec![PartitionData::default()]);
+    for version in 0..=2 {
+        let request = DescribeQuorumRequest::default().with_topics(vec![of("__cluster_metadata"), of("t")]);
+        let answer = client.ask(version, &request).await;
+        let quorum = &answer.topics[0].partitions[0];
+        let voters: Vec<_> = quorum.current_voters.iter().map(|voter| *voter.replica_id).collect();
+        assert_eq!((answer.error_code, quorum.error_code, *quorum.leader_id, &voters[..]), (0, 0, 1, &[1][..]));
+        assert_eq!(answer.topics[1].partitions[0].error_code, UNKNOWN_TOPIC_OR_PARTITION);
+        assert_eq!(answer.nodes.len(), usize::from(version >= 2));
+    }
+    server.stop().await;
+}
+
+fn batch_of(producer: i64, epoch: i16) -> Bytes {
+    let mut batch = BatchBuilder::new(Codec::None).producer(producer, epoch, 0).transactional();
+    batch.push(world::World::real().clock.now_ms(), None, Some(b"v"), &[]);
+    batch.build()
+}
+
+/// `kafka-transactions.sh abort`, which finds what to say with DescribeProducers.
+#[tokio::test]
+async fn a_transaction_that_hangs_is_aborted_by_hand_and_no_other() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 1).await;
+    // Behind the coordinator's back: it knows nothing of it.
+    let place = model::TopicPartition::new(model::TopicName::new("t").expect("legal"), 0);
+    server.log.append(&place, batch_of(4000, 5), Append { internal: true }).await.expect("appends");
+    assert_eq!(server.log.bounds(&place).expect("bounds").last_stable, 0);
+
+    let end = async |client: &mut Client, topic: &str, producer: i64, epoch: i16, commit: bool| {
+        use write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
+        let topic = WritableTxnMarkerTopic::default().with_name(topic_name(topic)).with_partition_indexes(vec![0]);
+        let marker = WritableTxnMarker::default()
+            .with_producer_id(ProducerId(producer))
+            .with_producer_epoch(epoch)
+            .with_transaction_result(commit)
+            .with_topics(vec![topic]);
+        let answer = client.ask(1, &WriteTxnMarkersRequest::default().with_markers(vec![marker])).await;
+        answer.markers[0].topics[0].partitions[0].error_code
+    };
+    assert_eq!(end(&mut client, "t", 4000, 5, true).await, INVALID_TXN_STATE, "part of it cannot be committed");
+    assert_eq!(end(&mut client, "t", 4000, 4, false).await, INVALID_PRODUCER_EPOCH);
+    assert_eq!(end(&mut client, "t", 4001, 5, false).await, INVALID_TXN_STATE, "nothing hangs");
+    assert_eq!(end(&mut client, "none", 4000, 5, false).await, UNKNOWN_TOPIC_OR_PARTITION);
+    assert_eq!(server.log.bounds(&place).expect("bounds").last_stable, 0);
+    assert_eq!(end(&mut client, "t", 4000, 5, false).await, NOTHING);
+    assert_eq!(server.log.bounds(&place).expect("bounds").last_stable, 2, "readers get on");
+    assert_eq!(end(&mut client, "t", 4000, 5, false).await, INVALID_TXN_STATE, "once");
+
+    // What the coordinator knows it ends itself.
+    let id = || TransactionalId(text("x"));
+    let init = InitProducerIdRequest::default().with_transactional_id(Some(id())).with_transaction_timeout_ms(60_000);
+    let who = client.ask(5, &init).await;
+    let request = produce("t", batch_of(*who.producer_id, who.producer_epoch), -1).with_transactional_id(Some(id()));
+    assert_eq!(client.ask(12, &request).await.responses[0].partition_responses[0].error_code, NOTHING);
+    assert_eq!(end(&mut client, "t", *who.producer_id, who.producer_epoch, false).await, INVALID_TXN_STATE);
+    server.stop().await;
+}
