@@ -39,7 +39,9 @@ impl Meta {
         let failed = |error: std::io::Error| Error::io(format!("cannot use {}", path.display()), &error);
         let stored = match world.disk.read(&path).map_err(failed)? {
             // Torn before it was first persisted: nothing in the log depends on it yet.
-            Some(bytes) if bytes.first() != Some(&b'{') && !world.disk.exists(&layout.topics()) => {
+            Some(bytes)
+                if serde_json::from_slice::<Stored>(&bytes).is_err() && !world.disk.exists(&layout.topics()) =>
+            {
                 world.disk.remove_file(&path).map_err(failed)?;
                 Self::fresh(world)
             }
