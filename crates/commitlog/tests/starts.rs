@@ -1,0 +1,173 @@
+//! What a start relies on: names, indexes and bytes that the node before it may not have brought to disk.
+
+use std::{path::Path, sync::Arc};
+
+use bytes::Bytes;
+use commitlog::{EmbeddedLog, Isolation, Log, LogSettings};
+use model::ErrorKind;
+use testkit::{
+    Fault, MemoryDisk,
+    log_conformance::{append, assert_dense, batch, create, read_all, sequenced, tp},
+};
+use world::{Disk, OpenMode, World};
+
+fn settings() -> LogSettings {
+    LogSettings { wal_file_bytes: 16 << 10, checkpoint_bytes: 48 << 10, ..LogSettings::default() }
+}
+
+async fn open_with(disk: &MemoryDisk, settings: LogSettings) -> Arc<EmbeddedLog> {
+    let world = World { disk: Arc::new(disk.clone()), ..World::real() };
+    EmbeddedLog::open(Path::new("/log"), settings, world).await.expect("open")
+}
+
+async fn open(disk: &MemoryDisk) -> Arc<EmbeddedLog> {
+    open_with(disk, settings()).await
+}
+
+fn sized(n: usize, bytes: usize) -> Bytes {
+    batch(1, &[&format!("record {n} {}", "x".repeat(bytes))])
+}
+
+fn numbered(n: usize) -> Bytes {
+    sized(n, n % 300)
+}
+
+/// The active segment's index file is that of batches which have been cut since.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_of_other_batches_neither_stops_a_start_nor_misleads_a_reader() {
+    let disk = MemoryDisk::new();
+    let log = open(&disk).await;
+    create(&*log, "t", 1, &[]).await;
+    for n in 0..400 {
+        append(&*log, &tp("t", 0), sized(n, 1000)).await.expect("append");
+    }
+    log.checkpoint().await.expect("saves the index");
+    log.close().await.expect("close");
+    drop(log);
+    for which in 0..2 {
+        let disk = disk.process_kill();
+        let index = disk.files().into_iter().find(|path| path.ends_with("0/00000000000000000000.index"));
+        disk.tamper(&index.expect("saved"), |bytes| {
+            let entries = (bytes.len() - 16) / 16;
+            let wrong = if which == 0 { entries - 1 } else { entries / 2 };
+            // Not where a batch begins, and the order holds.
+            bytes[16 + 16 * wrong + 7] ^= 1;
+        });
+        let log = open(&disk).await;
+        assert_eq!(append(&*log, &tp("t", 0), sized(400, 1000)).await.expect("append").base_offset, 400);
+        for offset in (0..=400).rev().step_by(7) {
+            let slice = log.read(&tp("t", 0), offset, 1, Isolation::Uncommitted).await.expect("read");
+            let header = commitlog::record::Header::parse(&slice.records).expect("header");
+            assert_eq!(header.base_offset, offset);
+        }
+    }
+}
+
+/// What recovery finds in the page cache counts as durable only when a checkpoint has brought it to disk.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_taken_or_repeated_until_a_start_after_a_crash_has_had_its_checkpoint() {
+    let disk = MemoryDisk::new();
+    let log = open(&disk).await;
+    create(&*log, "t", 1, &[]).await;
+    append(&*log, &tp("t", 0), sequenced(5, 0, 0, 1)).await.expect("append");
+    let disk = disk.process_kill();
+    disk.set_fault(Some(Fault::SyncFails));
+    let log =
+        EmbeddedLog::open(Path::new("/log"), settings(), World { disk: Arc::new(disk.clone()), ..World::real() }).await;
+    // Not even names can be brought to disk: then it does not open; else it opens and takes nothing.
+    if let Ok(log) = log {
+        let refused =
+            append(&*log, &tp("t", 0), sequenced(5, 0, 0, 1)).await.expect_err("a repeat is an acknowledgement");
+        assert_eq!(refused.kind(), ErrorKind::Storage, "{refused}");
+    }
+    disk.set_fault(None);
+    let disk = disk.process_kill();
+    disk.set_capacity(Some(disk.used()));
+    let log = open(&disk).await;
+    let refused = append(&*log, &tp("t", 0), sequenced(5, 0, 0, 1)).await.expect_err("a repeat is an acknowledgement");
+    assert_eq!(refused.kind(), ErrorKind::Storage, "{refused}");
+    assert_eq!(read_all(&*log, &tp("t", 0)).await.len(), 1, "reads go on");
+    disk.set_capacity(None);
+    let mut tries = 0;
+    while append(&*log, &tp("t", 0), sequenced(5, 0, 1, 1)).await.is_err() {
+        tries += 1;
+        assert!(tries < 1000, "it is tried again");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_that_does_not_reach_the_disk_leaves_a_topic_that_works() {
+    let disk = MemoryDisk::new();
+    let log = open(&disk).await;
+    create(&*log, "t", 1, &[]).await;
+    append(&*log, &tp("t", 0), numbered(0)).await.expect("append");
+    disk.set_fault(Some(Fault::SyncFails));
+    log.delete_topic("t").await.expect_err("the disk does not sync");
+    disk.set_fault(None);
+    append(&*log, &tp("t", 0), numbered(1)).await.expect("append");
+    let log = open(&disk.process_kill()).await;
+    assert_eq!(read_all(&*log, &tp("t", 0)).await.len(), 2, "LOG-1");
+    log.delete_topic("t").await.expect("works again");
+    assert!(log.topic("t").is_none());
+}
+
+/// Only files whose sync failed have to be written again; the others may be large, and the disk full or ill.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_checkpoint_that_fails_for_another_reason_writes_no_segment_again() {
+    let disk = MemoryDisk::new();
+    let large = LogSettings { checkpoint_bytes: 64 << 20, wal_file_bytes: 1 << 20, ..LogSettings::default() };
+    let log = open_with(&disk, large).await;
+    create(&*log, "t", 1, &[]).await;
+    for n in 0..200 {
+        append(&*log, &tp("t", 0), sized(n, 1000)).await.expect("append");
+    }
+    log.checkpoint().await.expect("the first one is made with the first append");
+    for n in 200..400 {
+        append(&*log, &tp("t", 0), sized(n, 1000)).await.expect("append");
+    }
+    disk.set_capacity(Some(disk.used()));
+    let before = disk.written();
+    log.checkpoint().await.expect_err("there is no room for it");
+    assert!(disk.written() - before < 100_000, "{} bytes", disk.written() - before);
+}
+
+/// Killed while it made a file for the write-ahead log: the next start finds the file, its name is not on disk yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_a_kill_left_half_made_are_not_relied_on() {
+    let disk = MemoryDisk::new();
+    let log = open(&disk).await;
+    create(&*log, "t", 1, &[]).await;
+    append(&*log, &tp("t", 0), numbered(0)).await.expect("append");
+    let spare = disk.open(Path::new("/log/wal/100.wal"), OpenMode::ReadWrite).expect("make");
+    spare.allocate(settings().wal_file_bytes).expect("allocate");
+    let killed = disk.process_kill();
+    let log = open(&killed).await;
+    append(&*log, &tp("t", 0), numbered(1)).await.expect("append");
+    let log = open(&killed.power_cut(0)).await;
+    assert_dense(&read_all(&*log, &tp("t", 0)).await, 0);
+    assert_eq!(log.bounds(&tp("t", 0)).expect("bounds").log_end, 2, "LOG-1");
+}
+
+/// Killed when a topic's new file was there and its name was not on disk yet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn partitions_that_a_kill_left_half_made_are_whole_once_they_are_seen() {
+    let mut seen = 0;
+    for changes in 0..12 {
+        let disk = MemoryDisk::new();
+        let log = open(&disk).await;
+        create(&*log, "t", 1, &[]).await;
+        disk.stop_after(changes);
+        let made = log.create_partitions("t", 2, false).await;
+        let killed = disk.process_kill();
+        let log = open(&killed).await;
+        let partitions = log.topic("t").expect("there").partitions;
+        if made.is_err() && partitions == 2 {
+            seen += 1;
+            append(&*log, &tp("t", 1), numbered(0)).await.expect("append");
+            let log = open(&killed.power_cut(0)).await;
+            assert_eq!(log.bounds(&tp("t", 1)).expect("bounds").log_end, 1, "LOG-1");
+        }
+    }
+    assert!(seen > 0, "no kill came between the file and its name");
+}
