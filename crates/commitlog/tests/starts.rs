@@ -171,3 +171,35 @@ async fn partitions_that_a_kill_left_half_made_are_whole_once_they_are_seen() {
     }
     assert!(seen > 0, "no kill came between the file and its name");
 }
+
+/// A tail that is cut at a start stays cut, also if nothing is written behind it before the power goes again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_start_has_cut_does_not_come_back() {
+    let disk = MemoryDisk::new();
+    let log = open(&disk).await;
+    create(&*log, "t", 1, &[("segment.bytes", "2000")]).await;
+    for n in 0..6 {
+        append(&*log, &tp("t", 0), sized(n, 100)).await.expect("append");
+    }
+    log.checkpoint().await.expect("checkpoint");
+    drop(log);
+    let disk = disk.process_kill();
+    let segment = disk.files().into_iter().find(|path| path.ends_with("0/00000000000000000000.log")).expect("written");
+    // Room that a batch was about to be written to, on disk without it.
+    let file = disk.open(&segment, OpenMode::ReadWrite).expect("open");
+    file.write_all_at(&[0; 300], file.len().expect("length")).expect("write");
+    file.sync_data().expect("sync");
+    let log = open(&disk).await;
+    let disk = disk.power_cut(0);
+    drop(log);
+    let log = open(&disk).await;
+    // Large: it goes to a segment of its own, and nothing makes the first one longer.
+    append(&*log, &tp("t", 0), sized(6, 1800)).await.expect("append");
+    assert_dense(&read_all(&*log, &tp("t", 0)).await, 0);
+    let whole = disk.power_cut(0);
+    drop(log);
+    let log = open(&whole).await;
+    assert_eq!(read_all(&*log, &tp("t", 0)).await.len(), 7);
+    let length = whole.open(&segment, OpenMode::Read).and_then(|file| file.len()).expect("length");
+    assert!(length < 1200, "{length} bytes: the tail is back");
+}

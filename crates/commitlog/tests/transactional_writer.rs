@@ -383,19 +383,26 @@ async fn watch(log: Arc<EmbeddedLog>) {
     loop {
         for part in 0..OUTPUTS {
             let at = output(part);
-            let Ok(slice) = log.read(&at, 0, usize::MAX, Isolation::Committed).await else { return };
-            let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-            for batch in slice.batches() {
-                let (batch, is_hidden) = batch.expect("a batch");
-                if is_hidden {
-                    continue;
+            let (mut seen, mut next): (BTreeMap<String, usize>, _) = (BTreeMap::new(), 0);
+            // A read ends with its segment at the latest, and that may be in the middle of a transaction.
+            loop {
+                let Ok(slice) = log.read(&at, next, usize::MAX, Isolation::Committed).await else { return };
+                if slice.records.is_empty() {
+                    break;
                 }
-                let block = batch.decompress(1 << 20).expect("records");
-                for record in commitlog::record::Records::new(&batch.header, &block) {
-                    let value = String::from_utf8(record.expect("a record").value.expect("a value").to_vec());
-                    let value = value.expect("text");
-                    let (transaction, _) = value.split_once('.').expect("number and part");
-                    *seen.entry(transaction.to_owned()).or_default() += 1;
+                for batch in slice.batches() {
+                    let (batch, is_hidden) = batch.expect("a batch");
+                    next = batch.header.next_offset();
+                    if is_hidden {
+                        continue;
+                    }
+                    let block = batch.decompress(1 << 20).expect("records");
+                    for record in commitlog::record::Records::new(&batch.header, &block) {
+                        let value = String::from_utf8(record.expect("a record").value.expect("a value").to_vec());
+                        let value = value.expect("text");
+                        let (transaction, _) = value.split_once('.').expect("number and part");
+                        *seen.entry(transaction.to_owned()).or_default() += 1;
+                    }
                 }
             }
             assert!(seen.values().all(|count| *count == EACH), "half a transaction in {at}: {seen:?}");

@@ -225,6 +225,9 @@ impl Partition {
             if last.base_offset == place.segment && last.len() >= place.position {
                 if last.len() > place.position {
                     last.truncate(open, place.position)?;
+                    // Without a sync what was cut could be back.
+                    files.dirty.push(last.clone());
+                    self.dirty.store(true, Ordering::Release);
                 }
                 last.load_live(open)?;
             } else {
@@ -497,6 +500,11 @@ impl Partition {
                 segment.truncate(open, good)?;
             } else {
                 segment.load_live(open)?;
+            }
+            if good < len && good == known {
+                // Nothing new is in it, and without a sync what was cut could be back.
+                files.dirty.push(segment.clone());
+                self.dirty.store(true, Ordering::Release);
             }
             if good > known {
                 // Its last node may have failed to sync it: then the system takes these bytes for clean, and has them in memory
