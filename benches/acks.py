@@ -64,18 +64,18 @@ def check(response, topic_bytes):
     return correlation
 
 
-def request(topic, partition, batch):
+def request(topic, partition, batch, client="acks"):
     """Produce v7; the correlation id is to be filled in."""
-    client = b"acks"
+    client = client.encode()
     body = struct.pack(">hhi h", PRODUCE, VERSION, 0, len(client)) + client
     body += struct.pack(">hhii", -1, ALL, 30_000, 1) + struct.pack(">h", len(topic)) + topic.encode()
     body += struct.pack(">iii", 1, partition, len(batch)) + batch
     return struct.pack(">i", len(body)) + body
 
 
-def record_batch(record_bytes):
+def record_batch(record_bytes, batch_bytes=BATCH_BYTES):
     """As many records as fit, uncompressed, with bytes that do not repeat."""
-    count = max(1, BATCH_BYTES // record_bytes)
+    count = max(1, batch_bytes // record_bytes)
     value = bytes((i * 7 + i // 251) % 256 for i in range(record_bytes))
     records = b""
     for delta in range(count):
