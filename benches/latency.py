@@ -8,8 +8,7 @@ import argparse
 import statistics
 
 from acks import ack_times
-from common import Lakehead, percentile, sync_times, table
-from confluent_kafka.admin import AdminClient, NewTopic
+from common import BROKER_ONLY, Lakehead, create_topic, percentile, sync_times, table
 from floor import floor_times
 
 
@@ -25,9 +24,8 @@ def main():
     for partitions in options.partitions:
         load = (partitions, options.record_bytes, options.mb_s, options.seconds)
         rounds = []
-        with Lakehead(settings='roles = ["broker"]\n') as node:
-            admin = AdminClient({"bootstrap.servers": node.kafka, "log_level": 0})
-            admin.create_topics([NewTopic("acks", partitions, 1)])["acks"].result(120)
+        with Lakehead(settings=BROKER_ONLY) as node:
+            create_topic(node, "acks", partitions)
             ack_times(node.kafka, "acks", *load)  # warm
             for _ in range(options.rounds):
                 disk, floor, lakehead = sync_times(), floor_times(*load), ack_times(node.kafka, "acks", *load)
