@@ -1,7 +1,8 @@
-"""How long an acknowledgement takes at a given rate, seen from the wire.
+"""How long an acknowledgement takes at a given rate, and how much is acknowledged at the most, seen from the wire.
 
 An open loop: batches go out when they are due, whether or not earlier ones have been answered, so a broker that stalls is charged
-for all that waited. One connection, one thread, next to no work per batch: what is measured is the broker.
+for all that waited. At the most: a closed loop, with so many bytes on their way. One connection, one thread, next to no work per
+batch: what is measured is the broker.
 """
 
 import argparse
@@ -13,8 +14,10 @@ import time
 import crc32c
 from common import percentile
 
-PRODUCE, VERSION, ALL = 0, 7, -1
+PRODUCE, VERSION, ALL, NOT_LEADER = 0, 7, -1, 6
 BATCH_BYTES = 16 << 10
+# On their way in the closed loop.
+UNANSWERED_BYTES = 4 << 20
 
 
 def ack_times(address, topic, partitions, record_bytes, mb_s, seconds):
@@ -55,10 +58,35 @@ def ack_times(address, topic, partitions, record_bytes, mb_s, seconds):
     return took[len(took) // 4 :]
 
 
-def check(response, topic_bytes):
-    """Which request this answers."""
+def acked_mb_s(address, topic, partitions, record_bytes, megabytes):
+    """Megabytes of records acknowledged in a second, to one partition after the other."""
+    batch, records = record_batch(record_bytes)
+    frames = [request(topic, partition, batch) for partition in range(partitions)]
+    count = max(1, int(megabytes * 1e6 / (records * record_bytes)))
+    host, port = address.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), 60) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        answers = connection.makefile("rb")
+        began = time.perf_counter()
+        sent, acked, unanswered = 0, 0, 0
+        while acked < count:
+            if acked + unanswered < count and unanswered < UNANSWERED_BYTES // BATCH_BYTES:
+                connection.sendall(frames[sent % partitions])
+                sent, unanswered = sent + 1, unanswered + 1
+                continue
+            (size,) = struct.unpack(">i", answers.read(4))
+            # A broker that has lost its controller for a while leads nothing; every client tries again.
+            acked += check(answers.read(size), len(topic), patient=True) is not None
+            unanswered -= 1
+        return count * records * record_bytes / 1e6 / (time.perf_counter() - began)
+
+
+def check(response, topic_bytes, patient=False):
+    """Which request this answers; `None` if that is to be sent again, and may be."""
     correlation, _topics = struct.unpack_from(">ii", response)
     (error,) = struct.unpack_from(">h", response, 8 + 2 + topic_bytes + 4 + 4)
+    if error == NOT_LEADER and patient:
+        return None
     if error:
         raise SystemExit(f"Produce was answered with error {error}")
     return correlation

@@ -7,6 +7,7 @@ is measured that runs already, for example `cargo run --release -p broker --exam
 
 import argparse
 import asyncio
+import contextlib
 import multiprocessing
 import os
 import resource
@@ -15,7 +16,7 @@ import struct
 import time
 
 from acks import ack_times
-from common import Lakehead, percentile, table
+from common import BROKER_ONLY, Lakehead, percentile, rss_mb, table
 from confluent_kafka.admin import AdminClient, NewTopic
 
 JOIN_GROUP, HEARTBEAT, SYNC_GROUP, API_VERSIONS = 11, 12, 14, 18
@@ -100,9 +101,21 @@ def hold(address, connections, groups, ready):
     asyncio.run(run())
 
 
-def rss_mb(pid):
-    with open(f"/proc/{pid}/status") as status:
-        return int(status.read().split("VmRSS:")[1].split()[0]) / 1024
+@contextlib.contextmanager
+def idle_clients(address, connections, groups=0):
+    """Has them open while it lasts; gives how many there are."""
+    ready, theirs = multiprocessing.Pipe()
+    spawned = multiprocessing.get_context("spawn")
+    holder = spawned.Process(target=hold, args=(address, connections, groups, theirs), daemon=True)
+    holder.start()
+    theirs.close()
+    try:
+        yield ready.recv()
+        if not holder.is_alive() or ready.poll():
+            raise SystemExit("the idle clients did not last")
+    finally:
+        holder.terminate()
+        holder.join()
 
 
 def producer(address, options):
@@ -119,22 +132,12 @@ def measure(address, pid, options):
     admin.create_topics([NewTopic("active", 1, 1)])["active"].result(60)
     ack_times(address, "active", 1, 1024, options.mb_s, options.seconds)  # warm
     before = [rss_mb(pid), *producer(address, options)]
-    ready, theirs = multiprocessing.Pipe()
-    holder = multiprocessing.get_context("spawn").Process(
-        target=hold, args=(address, options.connections, options.groups, theirs), daemon=True
-    )
     began = time.perf_counter()
-    holder.start()
-    theirs.close()
-    opened = ready.recv()
-    took = time.perf_counter() - began
-    time.sleep(options.settle)
-    idle_mb = rss_mb(pid)
-    with_them = [*producer(address, options)]
-    if not holder.is_alive() or ready.poll():
-        raise SystemExit("the idle clients did not last")
-    holder.terminate()
-    holder.join()
+    with idle_clients(address, options.connections, options.groups) as opened:
+        took = time.perf_counter() - began
+        time.sleep(options.settle)
+        idle_mb = rss_mb(pid)
+        with_them = [*producer(address, options)]
     table(
         ["measure", "before", f"with {opened} idle clients", "bar"],
         [
@@ -160,7 +163,7 @@ def main():
     options = options.parse_args()
     if options.address:
         return measure(options.address, options.pid or os.getpid(), options)
-    with Lakehead(settings='roles = ["broker"]\n') as node:
+    with Lakehead(settings=BROKER_ONLY) as node:
         measure(node.kafka, node.process.pid, options)
 
 

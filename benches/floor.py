@@ -34,7 +34,7 @@ def floor_times(partitions, record_bytes, mb_s, seconds):
 
 
 def serve(listener, topic):
-    with tempfile.NamedTemporaryFile(dir=CACHE_DIR()) as file:
+    with tempfile.TemporaryFile(dir=CACHE_DIR()) as file:  # without a name: the process is killed
         fd, at = file.fileno(), 0
         block = os.urandom(RECEIVED_BYTES)
         for position in range(0, FILE_BYTES, len(block)):

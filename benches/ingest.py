@@ -52,21 +52,10 @@ def main():
 
 
 def restart_with_lake(node, rows):
-    import signal
-    import subprocess
-    from common import BINARY
-
-    node.process.send_signal(signal.SIGTERM)
-    node.process.wait(30)
-    (node.data / "lakehead.toml").write_text("commit_interval_ms = 200\n")
-    doors = ["--kafka", "127.0.0.1:0", "--http", "127.0.0.1:0", "--pg", "127.0.0.1:0"]
+    node.stop()
+    node.configure("commit_interval_ms = 200\n")
     began = time.perf_counter()
-    node.process = subprocess.Popen([BINARY, "up", "--data", node.data, *doors], stdout=node.log, stderr=node.log)
-    published = node.data / "run" / "ports.json"
-    while not published.exists():
-        time.sleep(0.005)
-    node.ports = json.loads(published.read_text())
-    node.http = node.ports["http"]
+    node.start()
     while True:
         try:
             if node.sql('SELECT coalesce(max(total_records), 0) FROM "flights$snapshots"')[0][0] >= rows:

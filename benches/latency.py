@@ -11,8 +11,7 @@ import statistics
 from dataclasses import dataclass
 
 from acks import ack_times
-from common import Lakehead, percentile, sync_times, table
-from confluent_kafka.admin import AdminClient, NewTopic
+from common import BROKER_ONLY, Lakehead, create_topic, percentile, sync_times, table
 from floor import floor_times
 
 BAR = 3  # times the disk's p99
@@ -52,9 +51,8 @@ def main():
 def measure(options, partitions):
     load = (partitions, options.record_bytes, options.mb_s, options.seconds)
     quiet = 0
-    with Lakehead(settings='roles = ["broker"]\n') as node:
-        admin = AdminClient({"bootstrap.servers": node.kafka, "log_level": 0})
-        admin.create_topics([NewTopic("acks", partitions, 1)])["acks"].result(120)
+    with Lakehead(settings=BROKER_ONLY) as node:
+        create_topic(node, "acks", partitions)
         ack_times(node.kafka, "acks", *load)  # warm
         for _ in range(options.rounds):
             before = shares(sync_times()), shares(floor_times(*load))

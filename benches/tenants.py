@@ -13,8 +13,7 @@ import time
 from selectors import EVENT_READ, EVENT_WRITE, DefaultSelector
 
 from acks import ack_times, record_batch, request
-from common import Kafka, Lakehead, kafka_classpath, measure_disk, percentile, table
-from confluent_kafka.admin import AdminClient, NewTopic
+from common import BROKER_ONLY, Kafka, Lakehead, create_topic, kafka_classpath, measure_disk, percentile, table
 
 CONNECTIONS, IN_FLIGHT, REQUEST_BYTES = 4, 5, 512 << 10
 GREEDY = "greedy"
@@ -28,11 +27,10 @@ def main():
     options.add_argument("--seconds", type=float, default=4, help="of each measurement")
     options = options.parse_args()
     measure_disk()
-    settings = 'roles = ["broker"]\n'
     brokers = [
         ("Kafka", Kafka),
-        ("Lakehead, no fsync", lambda: Lakehead("--unsafe-ack-before-fsync", settings=settings)),
-        ("Lakehead, fsync", lambda: Lakehead(settings=settings)),
+        ("Lakehead, no fsync", lambda: Lakehead("--unsafe-ack-before-fsync", settings=BROKER_ONLY)),
+        ("Lakehead, fsync", lambda: Lakehead(settings=BROKER_ONLY)),
     ]
     rows = []
     for name, start in brokers:
@@ -42,11 +40,8 @@ def main():
 
 
 def measure(broker, options):
-    admin = AdminClient({"bootstrap.servers": broker.kafka, "log_level": 0})
-    topics = [NewTopic("polite", 1, 1), NewTopic(GREEDY, CONNECTIONS, 1)]
-    for made in admin.create_topics(topics).values():
-        made.result(60)
-    time.sleep(1)  # until Kafka leads them
+    create_topic(broker, "polite", 1)
+    create_topic(broker, GREEDY, CONNECTIONS)
     polite(broker, options)  # warm
     yield ["alone", *polite(broker, options), 0]
     yield beside_greedy("beside the greedy one", broker, options)

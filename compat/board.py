@@ -28,18 +28,14 @@ def arguments(about):
     return parser
 
 
-class Killable:
-    """A broker that can be killed, and started again where it was."""
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
+class Restartable:
+    """A broker that is started again where it was."""
 
     def start_again(self):
         self.process = subprocess.Popen(self.command(), stdout=self.output, stderr=self.output)
 
 
-class Node(Killable, common.Lakehead):
+class Node(Restartable, common.Lakehead):
     def command(self):
         """As it was started, but with the ports that were found then."""
         ports = {f"--{door}": self.ports[door] for door in ("kafka", "http", "pg")}
@@ -51,7 +47,7 @@ class Node(Killable, common.Lakehead):
         return self.log
 
 
-class Kafka(Killable, common.Kafka):
+class Kafka(Restartable, common.Kafka):
     output = subprocess.DEVNULL
 
     def command(self):

@@ -9,9 +9,12 @@ use clap::Args;
 
 use crate::{run, test};
 
+/// Programs that only the others use.
+const SHARED: &[&str] = &["common", "floor", "kept"];
+
 #[derive(Args)]
 pub struct Options {
-    /// disk, produce, consume, latency, freshness, ingest, scan, start
+    /// disk, produce, consume, transactions, latency, connections, start, restart, costs, freshness, ingest, scan
     name: String,
     /// Passed on to the benchmark (`-- --help` lists what it takes).
     #[arg(last = true)]
@@ -21,7 +24,7 @@ pub struct Options {
 #[expect(clippy::disallowed_methods, reason = "measured for people")]
 pub fn run(options: &Options) -> Result<()> {
     let script = run::root().join("benches").join(format!("{}.py", options.name));
-    if !script.is_file() || options.name == "common" {
+    if !script.is_file() || SHARED.contains(&options.name.as_str()) {
         bail!("there is no benchmark `{}`: see benches/", options.name);
     }
     let began = std::time::Instant::now();
