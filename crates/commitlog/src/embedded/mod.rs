@@ -33,6 +33,7 @@ mod partition;
 mod queue;
 mod settings;
 mod shared;
+mod side_by_side;
 mod steps;
 mod topics;
 mod wal;

@@ -15,7 +15,10 @@ use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, watch};
 use world::{Disk, DiskLock, OpenMode, World};
 
-use crate::topic::TopicConfig;
+use crate::{
+    planted::{self, Bug},
+    topic::TopicConfig,
+};
 
 use super::{
     LogSettings, checkpoint,
@@ -27,10 +30,10 @@ use super::{
     partition::{Compaction, OpenFiles, Partition, Start},
     queue::{Nudge, Queue},
     shared::Shared,
+    side_by_side::side_by_side,
     topics,
     wal::{LSN_JUMP, Logged, Wal, WalFiles, replay},
 };
-use crate::planted::{self, Bug};
 
 /// Segment files open at once, if the system's limit is unknown or larger.
 const OPEN_FILES_MAX: u64 = 8192;
@@ -148,17 +151,19 @@ fn recover(shared: &Shared, saved: &Checkpoint) -> Result<()> {
     let open = &shared.open_files;
     let handles: Vec<_> = shared.topics.read().values().cloned().collect();
     let mut partitions: BTreeMap<(TopicId, PartitionId), Arc<Partition>> = BTreeMap::new();
+    let mut with_files = Vec::new();
     for handle in &handles {
         let present = shared.world.disk.list(&handle.dir);
         let present = present.map_err(|error| Error::io(format!("cannot list {}", handle.dir.display()), &error))?;
         for partition in handle.partitions.read().iter() {
             let number = partition.name.partition;
             if present.binary_search(&number.to_string()).is_ok() {
-                partition.recover(open, now)?;
+                with_files.push(partition.clone());
             }
             partitions.insert((handle.id, number), partition.clone());
         }
     }
+    side_by_side(&with_files, |partition| partition.recover(open, now))?;
     let mut replayed = 0u64;
     let next = replay(&*shared.world.disk, &shared.layout.wal_dir(), saved.lsn, |logged| {
         // Topics that are not there any more have been deleted.
@@ -189,7 +194,7 @@ fn recover(shared: &Shared, saved: &Checkpoint) -> Result<()> {
     shared.wal.restart_at(next + LSN_JUMP);
     // What has been found may be in the page cache alone, and is taken for durable from here on.
     shared.unsettled.store(true, Ordering::Release);
-    if let Err(error) = checkpoint::checkpoint(shared) {
+    if let Err(error) = checkpoint::checkpoint_at_start(shared) {
         // Reads can go on, and the write-ahead log is kept; appends must wait until a checkpoint succeeds.
         tracing::error!(%error, "no checkpoint after recovery: appends are refused until there is one");
     }

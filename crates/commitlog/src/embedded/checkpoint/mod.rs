@@ -3,7 +3,8 @@
 mod format;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
+    path::Path,
     sync::{Arc, atomic::Ordering},
 };
 
@@ -18,6 +19,7 @@ use super::{
     layout::Layout,
     partition::{Dirt, Partition},
     shared::Shared,
+    side_by_side::side_by_side,
 };
 use crate::planted::{self, Bug};
 
@@ -32,8 +34,26 @@ pub(crate) fn spare_files_max(settings: &LogSettings) -> usize {
     (settings.checkpoint_bytes / settings.wal_file_bytes) as usize + 2
 }
 
+/// How files are brought to disk.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// One after the other, in pieces: appends go on meanwhile, and wait for one piece at most.
+    Gentle,
+    /// As fast as the device takes them: nobody else is at work.
+    Alone,
+}
+
 /// Makes all that is complete durable in its segment files and frees the write-ahead log before it.
 pub(crate) fn checkpoint(shared: &Shared) -> Result<()> {
+    checkpoint_at(shared, Pace::Gentle)
+}
+
+/// The same before the node does anything else.
+pub(crate) fn checkpoint_at_start(shared: &Shared) -> Result<()> {
+    checkpoint_at(shared, Pace::Alone)
+}
+
+fn checkpoint_at(shared: &Shared, pace: Pace) -> Result<()> {
     let _one_at_a_time = shared.checkpointing.lock();
     // What is logged has been written to its segment before; the order below matters: first the mark in the log, then
     // how far partitions are, then what is dirty, then sync. Each covers at least what was said before it.
@@ -48,11 +68,15 @@ pub(crate) fn checkpoint(shared: &Shared) -> Result<()> {
     }
     let dirty: Vec<_> =
         partitions.iter().filter_map(|partition| Some((partition.clone(), partition.take_dirt()?))).collect();
-    let synced = dirty.iter().try_for_each(|(partition, dirt)| match sync(shared, dirt, written) {
+    let sync = |(partition, dirt): &(Arc<Partition>, Dirt)| match sync(shared, dirt, written, pace) {
         Err(error) if !partition.is_deleted() => Err(error),
         _ => Ok(()),
-    });
-    let synced = synced.and_then(|()| sync_names(shared, &dirty));
+    };
+    let synced = match pace {
+        Pace::Gentle => dirty.iter().try_for_each(sync),
+        Pace::Alone => side_by_side(&dirty, sync),
+    };
+    let synced = synced.and_then(|()| sync_names(shared, &dirty, pace));
     if let Err(error) = synced.and_then(|()| write(shared, &checkpoint, false)) {
         for (partition, dirt) in dirty {
             if partition.is_deleted() {
@@ -80,35 +104,38 @@ pub(crate) fn checkpoint(shared: &Shared) -> Result<()> {
 
 /// Brings the bytes of segments to disk. Each file is synced for itself: syncing the file system would wait for everybody's
 /// files, and make everybody wait.
-fn sync(shared: &Shared, dirt: &Dirt, written: u64) -> Result<()> {
+fn sync(shared: &Shared, dirt: &Dirt, written: u64, pace: Pace) -> Result<()> {
     let piece_bytes = || {
         let since = shared.written_bytes.load(Ordering::Relaxed) - written;
         if since < shared.settings.checkpoint_bytes / 2 { SMALL_PIECE_BYTES } else { LARGE_PIECE_BYTES }
     };
     dirt.segments.iter().try_for_each(|segment| {
         segment.save_index(&shared.open_files);
-        segment.sync(&shared.open_files, piece_bytes)
+        match pace {
+            Pace::Gentle => segment.sync(&shared.open_files, piece_bytes),
+            Pace::Alone => segment.sync_now(&shared.open_files),
+        }
     })
 }
 
 /// Brings the names of new files to disk.
-fn sync_names(shared: &Shared, dirty: &[(Arc<Partition>, Dirt)]) -> Result<()> {
-    let mut done = BTreeSet::new();
+fn sync_names(shared: &Shared, dirty: &[(Arc<Partition>, Dirt)], pace: Pace) -> Result<()> {
+    let mut dirs = BTreeMap::new();
     for (partition, _) in dirty.iter().filter(|(_, dirt)| dirt.new_names) {
         for dir in [Some(partition.dir()), partition.dir().parent()].into_iter().flatten() {
-            if !done.insert(dir) {
-                continue;
-            }
-            match shared.world.disk.sync_dir(dir) {
-                // Whoever deletes a topic does not wait for this.
-                Err(error) if !partition.is_deleted() => {
-                    return Err(Error::io("cannot bring names of segment files to disk", &error));
-                }
-                _ => {}
-            }
+            dirs.entry(dir).or_insert(partition);
         }
     }
-    Ok(())
+    let dirs: Vec<_> = dirs.into_iter().collect();
+    let sync = |(dir, partition): &(&Path, &Arc<Partition>)| match shared.world.disk.sync_dir(dir) {
+        // Whoever deletes a topic does not wait for this.
+        Err(error) if !partition.is_deleted() => Err(Error::io("cannot bring names of segment files to disk", &error)),
+        _ => Ok(()),
+    };
+    match pace {
+        Pace::Gentle => dirs.iter().try_for_each(sync),
+        Pace::Alone => side_by_side(&dirs, sync),
+    }
 }
 
 /// The partition as it is, if there is anything to say.

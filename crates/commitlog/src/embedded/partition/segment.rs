@@ -129,10 +129,11 @@ impl Segment {
         }
     }
 
-    /// One that is there, with `len` bytes of batches.
+    /// One that is there, with `len` bytes of batches. Recovery says which of them may not be on disk.
     pub(super) fn existing(partition_dir: &Path, name: SegmentName, created_ms: TimestampMs, len: u64) -> Self {
-        let segment = Self::named(partition_dir, name, created_ms);
+        let mut segment = Self::named(partition_dir, name, created_ms);
         segment.len.store(len, Ordering::Release);
+        segment.synced.get_mut().to = len;
         *segment.index.write() = Index::Unknown;
         segment
     }
