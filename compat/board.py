@@ -141,6 +141,17 @@ class AllowList:
         return 1 if lost or not results else 0
 
 
+def python_with(packages, folder):
+    """The interpreter of an environment with these packages; made once."""
+    python, installed = folder / "venv" / "bin" / "python", folder / "installed"
+    if not python.exists():
+        run([sys.executable, "-m", "venv", folder / "venv"])
+    if not installed.exists() or installed.read_text() != str(packages):
+        run([python, "-m", "pip", "install", "-q", *packages])
+        installed.write_text(str(packages))
+    return python
+
+
 def run(command, **options):
     """A step that must work; says which one did not."""
     try:

@@ -137,4 +137,3 @@ def test_sql_leaves_alone_what_lakehead_keeps(node):
         with pytest.raises(SqlError) as refused:
             node.sql(statement)
         assert refused.value.code == "LH0171", (statement, refused.value)
-

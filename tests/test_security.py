@@ -51,13 +51,19 @@ def write(config, topic, value):
     return told[0] and told[0].code()
 
 
-def test_who_may_do_what_is_asked_kept_and_recorded(guarded):
-    node = guarded
+def ann_and_a_topic(node, topic):
+    """A client of the super user's, who has made the topic, written its first record, and made a user `ann`."""
     root = AdminClient(as_user(node, "root", "secret", "PLAIN"))
-    root.create_topics([NewTopic("orders", 1, 1)])["orders"].result(30)
+    root.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
     ann = UserScramCredentialUpsertion("ann", ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), b"pw")
     root.alter_user_scram_credentials([ann])["ann"].result(30)
-    assert write(as_user(node, "root", "secret"), "orders", b'{"id": 1}') is None
+    assert write(as_user(node, "root", "secret"), topic, b'{"id": 1}') is None
+    return root
+
+
+def test_who_may_do_what_is_asked_kept_and_recorded(guarded):
+    node = guarded
+    root = ann_and_a_topic(node, "orders")
     assert write(as_user(node, "ann", "pw"), "orders", b'{"id": 2}') == KafkaError.TOPIC_AUTHORIZATION_FAILED
     rule = AclBinding(ResourceType.TOPIC, "ord", ResourcePatternType.PREFIXED, "User:ann", "*", AclOperation.WRITE, AclPermissionType.ALLOW)
     root.create_acls([rule])[rule].result(30)
@@ -120,11 +126,7 @@ def test_the_command_line_comes_in_with_a_file_that_kafkas_tools_take(guarded, t
 def test_a_topic_can_be_one_users_alone_to_write_to(guarded):
     """`GRANT WRITE … EXCLUSIVE`: not even a super user or SQL writes beside, until it is taken away."""
     node = guarded
-    root = AdminClient(as_user(node, "root", "secret", "PLAIN"))
-    root.create_topics([NewTopic("ledger", 1, 1)])["ledger"].result(30)
-    ann = UserScramCredentialUpsertion("ann", ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096), b"pw")
-    root.alter_user_scram_credentials([ann])["ann"].result(30)
-    assert write(as_user(node, "root", "secret"), "ledger", b'{"id": 1}') is None
+    ann_and_a_topic(node, "ledger")
     node.sql("GRANT WRITE ON TOPIC ledger TO ann EXCLUSIVE")
     for again in range(2):
         assert write(as_user(node, "ann", "pw"), "ledger", b'{"id": 2}') is None

@@ -1,5 +1,6 @@
 """Change data capture: what is done to a table arrives in a topic, whatever is killed on the way."""
 
+import contextlib
 import datetime
 import decimal
 import json
@@ -78,45 +79,33 @@ def whole_story(capture):
         capture.whole_story()
 
 
-def worker_killed(capture):
+@contextlib.contextmanager
+def while_it_changes(capture):
+    """After a snapshot, with changes that go on meanwhile; all of them have arrived in the end."""
     with capture:
         capture.snapshot()
         with capture.people:
             time.sleep(3)
-            capture.workers.kill("one")
-            time.sleep(1)
-            capture.workers.start_worker("two")
-            capture.until_has_grown()
+            yield
         capture.ends_well()
+
+
+def worker_killed(capture):
+    with while_it_changes(capture):
+        capture.replace_worker(after_seconds=1)
 
 
 def broker_killed(capture):
-    with capture:
-        capture.snapshot()
-        with capture.people:
-            for _ in range(2):
-                time.sleep(3)
-                capture.broker.kill()
-                time.sleep(2)
-                capture.broker.start_again()
-                capture.until_has_grown()
-        capture.ends_well()
+    with while_it_changes(capture):
+        capture.restart_broker(after_seconds=2)
+        time.sleep(3)
+        capture.restart_broker(after_seconds=2)
 
 
 def exactly_once(capture):
-    with capture:
-        capture.snapshot()
-        with capture.people:
-            time.sleep(3)
-            capture.workers.kill("one")
-            capture.workers.start_worker("two")
-            capture.until_has_grown()
-            capture.broker.kill()
-            capture.broker.start_again()
-            capture.until_has_grown()
-        capture.ends_well()
-        records = capture.read()
-        assert len(records) == len(set(records)), f"{len(records) - len(set(records))} changes are doubled"
+    with while_it_changes(capture):
+        capture.replace_worker()
+        capture.restart_broker()
 
 
 def schema_changes(capture):
@@ -206,6 +195,20 @@ class Capture:
         query = "SELECT 1 FROM pg_replication_slots WHERE slot_name = %s"
         return not self.people.database.execute(query, (slot,)).fetchone()
 
+    def replace_worker(self, after_seconds=0):
+        """One is killed, another comes; what is written from then on arrives."""
+        self.workers.kill("one")
+        time.sleep(after_seconds)
+        self.workers.start_worker("two")
+        self.until_has_grown()
+
+    def restart_broker(self, after_seconds=0):
+        """It is killed and comes back; what is written from then on arrives."""
+        self.broker.kill()
+        time.sleep(after_seconds)
+        self.broker.start_again()
+        self.until_has_grown()
+
     def whole_story(self):
         self.snapshot()
         assert {record[2] for record in self.read()} == {"is"}, "a snapshot holds rows only"
@@ -231,7 +234,7 @@ class Capture:
         return expected(self.people.history) <= set(self.read())
 
     def ends_well(self):
-        """Every change is there, each row's in order, and who applies them has the table."""
+        """Every change is there, each row's in order (and once, if that was asked), and who applies them has the table."""
         try:
             until(self.has_everything, PATIENCE_SECONDS, "changes are missing")
         except AssertionError as failed:
@@ -262,6 +265,9 @@ class Capture:
         assert rows.keys() == table.keys(), f"rows that differ: {sorted(rows.keys() ^ table.keys())[:5]}"
         for row in table:
             assert rows[row] == table[row], f"{rows[row]} instead of {table[row]}"
+        if self.exactly_once:
+            records = self.read()
+            assert len(records) == len(set(records)), f"{len(records) - len(set(records))} changes are doubled"
 
     def read(self):
         """The changes in the topic, without tombstones: (row, version, what)."""

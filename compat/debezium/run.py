@@ -21,18 +21,11 @@ import jvm  # noqa: E402
 
 PACKAGES = ["confluent-kafka[avro,schemaregistry]==2.12.1", "psycopg[binary]==3.2.13"]
 FOLDER = board.CACHE / "debezium"
-PYTHON = FOLDER / "venv" / "bin" / "python"
 PLUGINS = FOLDER / "plugins"
 
 
 def build():
-    """An environment with the clients; Debezium and the Avro converter as a worker's plugins."""
-    if not PYTHON.exists():
-        board.run([sys.executable, "-m", "venv", FOLDER / "venv"])
-    installed = FOLDER / "installed"
-    if not installed.exists() or installed.read_text() != str(PACKAGES):
-        board.run([PYTHON, "-m", "pip", "install", "-q", *PACKAGES])
-        installed.write_text(str(PACKAGES))
+    """Debezium and the Avro converter as a worker's plugins."""
     for name in ("debezium", "avro"):
         pom, folder = HERE / f"{name}.xml", PLUGINS / name
         listed = FOLDER / f"{name}.installed"
@@ -78,9 +71,10 @@ def main():
     asked = board.arguments(__doc__.splitlines()[0]).parse_args()
     if asked.at:
         raise SystemExit("these scenarios kill the broker: they start one of their own")
+    python = board.python_with(PACKAGES, FOLDER)
     build()
-    if pathlib.Path(sys.prefix) != PYTHON.parent.parent:
-        os.execv(PYTHON, [PYTHON, *sys.argv])
+    if pathlib.Path(sys.prefix) != python.parent.parent:
+        os.execv(python, [python, *sys.argv])
     import cdc
     from database import Postgres
 

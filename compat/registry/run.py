@@ -9,6 +9,7 @@ confluent-kafka is installed into target/compat.
 
 import os
 import pathlib
+import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -18,32 +19,21 @@ import board  # noqa: E402
 
 PACKAGES = ["confluent-kafka[avro,json,protobuf,schemaregistry]==2.12.1"]
 FOLDER = board.CACHE / "registry"
-PYTHON = FOLDER / "venv" / "bin" / "python"
-
-
-def build():
-    """An environment with Confluent's client, once."""
-    if not PYTHON.exists():
-        board.run([sys.executable, "-m", "venv", FOLDER / "venv"])
-    installed = FOLDER / "installed"
-    if not installed.exists() or installed.read_text() != str(PACKAGES):
-        board.run([PYTHON, "-m", "pip", "install", "-q", *PACKAGES])
-        installed.write_text(str(PACKAGES))
 
 
 def main():
     asked = board.arguments(__doc__.splitlines()[0]).parse_args()
     if asked.kafka or asked.at:
         raise SystemExit("Apache Kafka has no registry, and an address names none: this suite starts its own node")
-    build()
+    python = board.python_with(PACKAGES, FOLDER)
     results = {}
     with board.broker(asked) as broker:
         print(f"registry at {broker.name} ({broker.http})", flush=True)
         environment = {**os.environ, "LAKEHEAD_KAFKA": broker.kafka, "LAKEHEAD_HTTP": broker.http}
-        done = board.subprocess.run(
-            [PYTHON, HERE / "scenarios.py", *asked.only],
+        done = subprocess.run(
+            [python, HERE / "scenarios.py", *asked.only],
             env=environment,
-            stdout=board.subprocess.PIPE,
+            stdout=subprocess.PIPE,
             text=True,
             timeout=600,
         )

@@ -22,7 +22,7 @@ pub type Spot = (usize, PartitionId);
 /// An answer that reached the client's side of the network.
 pub enum Told {
     Appended { by: Writer, batch: usize, is_late: bool, result: Result<Appended, Refusal> },
-    ProducerId { of: usize, result: Result<i64, String> },
+    ProducerId { number: usize, result: Result<i64, String> },
     Started { of: usize, newest: Option<Identity>, result: Result<Identity, TransactionError> },
     Joined { of: usize, is_late: bool, spot: Spot, result: Result<(), TransactionError> },
     OffsetAdded { of: usize, is_late: bool, transaction: usize, offset: i64, result: Result<(), String> },
@@ -55,6 +55,8 @@ pub enum Writer {
 
 /// An idempotent producer of one partition.
 pub struct Idempotent {
+    /// By which it is told who it is: others come and go meanwhile.
+    pub number: usize,
     pub spot: Spot,
     pub id: Option<i64>,
     pub is_asking: bool,

@@ -30,6 +30,7 @@ enum Task {
     /// Throw bytes at every parser of outside bytes.
     Fuzz(fuzz::Options),
     /// Run the log and its coordinators in a simulated world, seed by seed.
+    #[command(disable_help_flag = true)]
     Sim(sim::Options),
     /// Measure against a peer in the same run.
     Bench(bench::Options),

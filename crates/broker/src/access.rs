@@ -19,7 +19,8 @@
 //! | DeleteGroups | DELETE group | 30 by group |
 //! | OffsetDelete | DELETE group, READ topic | 30, 29 by partition |
 //! | CreateTopics | CREATE cluster or topic; DESCRIBE_CONFIGS topic to be told its settings | 29 by topic |
-//! | DeleteTopics, DeleteRecords | DELETE topic | 29 by topic |
+//! | DeleteTopics | DELETE cluster or topic | 29 by topic |
+//! | DeleteRecords | DELETE topic | 29 by partition |
 //! | CreatePartitions | ALTER topic | 29 by topic |
 //! | DescribeConfigs | DESCRIBE_CONFIGS topic, group, cluster (for brokers) | 29, 30, 31 by resource |
 //! | AlterConfigs, IncrementalAlterConfigs | ALTER_CONFIGS of the same | 29, 30, 31 by resource |

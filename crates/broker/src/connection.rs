@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     dispatch::{Answering, Client, Outcome},
-    login,
+    login, quotas,
     server::Shared,
 };
 
@@ -56,14 +56,14 @@ struct Queued {
 /// wait for the disk.
 struct Shares {
     of_all: Option<OwnedSemaphorePermit>,
-    _of_own: Option<OwnedSemaphorePermit>,
+    of_own: Option<OwnedSemaphorePermit>,
 }
 
 impl Queued {
     /// Its answer has been begun and waits: for records, or for other members. The frame has been read, and what it wants is
     /// kept by others with limits of their own.
     fn parks(&mut self) {
-        if self.shares._of_own.is_some() {
+        if self.shares.of_own.is_some() {
             self.shares.of_all = None;
         }
     }
@@ -183,8 +183,8 @@ struct Frames<R> {
 impl<R: AsyncRead + Unpin> Frames<R> {
     async fn dispatch_all(mut self, client: Arc<Client>) -> Result<(), End> {
         loop {
-            // Before anything is read: what waits must not hold memory that others need.
-            self.wait_until(client.muted_until()).await;
+            // What a client over its quota sends next stays in its socket (KIP-219), and holds no memory that others need.
+            quotas::until(&*self.shared.world.clock, client.muted_until()).await;
             let Some((frame, shares)) = self.next().await? else { return Ok(()) };
             self.shared.stats.bytes_in.fetch_add(frame.len() as u64 + 4, Relaxed);
             // Boxed: what a request needs while it is read is not for idle connections to hold.
@@ -198,14 +198,6 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             if self.queue.send(Queued { answer, shares }).await.is_err() {
                 return Ok(()); // The writing side ended and has said why.
             }
-        }
-    }
-
-    /// What a client over its quota sends next stays in its socket (KIP-219).
-    async fn wait_until(&self, moment: Duration) {
-        let left = moment.saturating_sub(self.shared.world.clock.monotonic());
-        if !left.is_zero() {
-            tokio::time::sleep(left).await;
         }
     }
 
@@ -257,7 +249,7 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             }
         }
         self.buffer.advance(4);
-        let shares = Shares { of_all: Some(permit), _of_own: own };
+        let shares = Shares { of_all: Some(permit), of_own: own };
         Ok(Some((self.buffer.split_to(length).freeze(), shares)))
     }
 

@@ -24,7 +24,7 @@ use crate::{
         reassignments, topics, transactions, users,
     },
     login::{self, LoginState, Session},
-    quotas::Limit,
+    quotas::{Limit, Spent},
     server::Shared,
     shape, versions,
 };
@@ -109,6 +109,8 @@ pub(crate) struct Context {
     pub(crate) correlation: i32,
     /// As the request's header gives it; empty if null.
     pub(crate) client_id: String,
+    /// What the request has taken so far, if that counts.
+    pub(crate) spent: Option<Arc<Spent>>,
 }
 
 /// Starts a request; the next of its connection is read when this returns. `Err`: nothing in the protocol can answer it, and
@@ -118,9 +120,15 @@ pub(crate) async fn dispatch(
     client: &Arc<Client>,
     frame: Bytes,
 ) -> Result<Pin<Box<Answering>>, String> {
-    let (timed, answer) = start(shared, client, frame).await?;
+    if !shared.quotas.limits(Limit::Request) {
+        return start(shared, client, frame, None).await.map(|(_, answer)| answer);
+    }
+    // Produce looks into its batches before the next request is read: that is most of what it takes.
+    let spent = Arc::<Spent>::default();
+    let started = Box::pin(start(shared, client, frame, Some(spent.clone())));
+    let (timed, answer) = spent.measure(&*shared.world.clock, started).await?;
     Ok(match timed {
-        Some((context, key)) => Box::pin(context.timed(key, answer)),
+        Some((context, key)) => Box::pin(context.timed(key, spent, answer)),
         None => answer,
     })
 }
@@ -128,7 +136,12 @@ pub(crate) async fn dispatch(
 /// A request under way, and where it comes from if the time it takes counts.
 type Started = (Option<(Context, ApiKey)>, Pin<Box<Answering>>);
 
-async fn start(shared: &Arc<Shared>, client: &Arc<Client>, mut frame: Bytes) -> Result<Started, String> {
+async fn start(
+    shared: &Arc<Shared>,
+    client: &Arc<Client>,
+    mut frame: Bytes,
+    spent: Option<Arc<Spent>>,
+) -> Result<Started, String> {
     let bad = |what: &str, header: &Header, why: String| {
         let software = client.software.lock().clone();
         format!("{what} (API key {}, version {}, client `{software}`): {why}", header.key, header.version)
@@ -152,9 +165,9 @@ async fn start(shared: &Arc<Shared>, client: &Arc<Client>, mut frame: Bytes) -> 
     let malformed = |e| bad("malformed request", &header, format!("{e}"));
     let client_id = rest_of_header(&mut reader, key, version).map_err(malformed)?;
     let body = frame.split_off(reader.position());
-    let context =
-        Context { shared: shared.clone(), client: client.clone(), version, correlation: header.correlation, client_id };
-    let timed = shared.quotas.limits(Limit::Request).then(|| (context.clone(), key));
+    let (shared, client, correlation) = (shared.clone(), client.clone(), header.correlation);
+    let context = Context { shared, client, version, correlation, client_id, spent };
+    let timed = context.spent.is_some().then(|| (context.clone(), key));
     match key {
         ApiKey::Produce => return Ok((timed, produce::produce(context, &body).await.map_err(malformed)?)),
         ApiKey::Fetch => return Ok((timed, fetch::fetch(context, &body).map_err(malformed)?)),

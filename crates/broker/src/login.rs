@@ -225,8 +225,8 @@ impl LoginState {
         }
         let Request { version, correlation, .. } = request;
         let body: ApiVersionsRequest = request.body()?;
-        let context =
-            Context { shared: shared.clone(), client: client.clone(), version, correlation, client_id: String::new() };
+        let (shared, client) = (shared.clone(), client.clone());
+        let context = Context { shared, client, version, correlation, client_id: String::new(), spent: None };
         let response = metadata::api_versions(&context, body).await;
         if response.error_code == 0 {
             self.stage = Stage::Handshake;

@@ -21,7 +21,7 @@ use crate::{
     dynamic::Dynamic,
     fetch::Sessions,
     login,
-    quotas::{CONNECT_WAIT_MAX, Quotas},
+    quotas::{self, CONNECT_WAIT_MAX, Quotas},
     settings::BrokerSettings,
     stats::{Stats, StatsSnapshot},
 };
@@ -94,7 +94,7 @@ impl Broker {
             advertised: settings.advertised(addr)?,
             in_flight: Arc::new(Semaphore::new(settings.in_flight_bytes_max)),
             responses: Arc::new(Semaphore::new(settings.responses_bytes_max)),
-            sessions: Sessions::new(settings.fetch_sessions_max),
+            sessions: Sessions::new(settings.fetch_sessions_max, world.random.clone()),
             stats: Stats::new(),
             admission: Admission::default(),
             dynamic: Dynamic::open(log.clone(), groups.clone(), world.clone(), &settings).await?,
@@ -161,7 +161,8 @@ fn admit(shared: &Arc<Shared>, stream: TcpStream, peer: SocketAddr) {
             open.0.stats.connections_refused.fetch_add(1, Relaxed);
             return;
         }
-        tokio::time::sleep(wait).await;
+        let clock = &*open.0.world.clock;
+        quotas::until(clock, clock.monotonic() + wait).await;
         connection::serve(open.0.clone(), stream, peer).await;
     };
     // Boxed: a task keeps room for what is moved through it.

@@ -12,11 +12,61 @@ use kafka_protocol::messages::*;
 
 const NOTHING: i16 = 0;
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+const UNSUPPORTED_VERSION: i16 = 35;
+const INVALID_PARTITIONS: i16 = 37;
 const INVALID_REPLICA_ASSIGNMENT: i16 = 39;
+const INVALID_REQUEST: i16 = 42;
 const INVALID_PRODUCER_EPOCH: i16 = 47;
 const INVALID_TXN_STATE: i16 = 48;
 const LOG_DIR_NOT_FOUND: i16 = 57;
 const NO_REASSIGNMENT_IN_PROGRESS: i16 = 85;
+
+#[tokio::test]
+async fn partitions_come_with_as_many_assignments_as_there_are_new_ones() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 2).await;
+    use create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
+    let grown = |name: &str, count, brokers: Option<&[i32]>| {
+        let to = |id: &i32| CreatePartitionsAssignment::default().with_broker_ids(vec![BrokerId(*id)]);
+        let topic = CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(count);
+        topic.with_assignments(brokers.map(|ids| ids.iter().map(to).collect()))
+    };
+    for (topics, expected) in [
+        (vec![grown("t", 4, Some(&[1]))], vec![INVALID_REPLICA_ASSIGNMENT]),
+        (vec![grown("t", 4, Some(&[1, 2]))], vec![INVALID_REPLICA_ASSIGNMENT]),
+        (vec![grown("none", 4, Some(&[2]))], vec![UNKNOWN_TOPIC_OR_PARTITION]),
+        (vec![grown("t", 2, Some(&[]))], vec![INVALID_PARTITIONS]),
+        (vec![grown("t", 3, None), grown("t", 4, None)], vec![INVALID_REQUEST; 2]),
+        (vec![grown("t", 4, Some(&[1, 1]))], vec![NOTHING]),
+    ] {
+        let answer = client.ask(3, &CreatePartitionsRequest::default().with_topics(topics)).await;
+        let codes: Vec<_> = answer.results.iter().map(|row| row.error_code).collect();
+        assert_eq!(codes, expected);
+    }
+    assert_eq!(server.log.topic("t").expect("there").partitions, 4);
+    server.stop().await;
+}
+
+/// `ReplicaManager.isListOffsetsTimestampUnsupported`
+#[tokio::test]
+async fn times_that_are_none_are_known_from_their_versions_on() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 1).await;
+    for (timestamp, from) in [(-1, 1), (-2, 1), (-3, 7), (-4, 8), (-5, 9), (-6, 99), (0, 1)] {
+        let partition = list_offsets_request::ListOffsetsPartition::default().with_timestamp(timestamp);
+        let topic = list_offsets_request::ListOffsetsTopic::default().with_name(topic_name("t"));
+        let request = ListOffsetsRequest::default().with_topics(vec![topic.with_partitions(vec![partition])]);
+        for version in 1..=10 {
+            let code = client.ask(version, &request).await.topics[0].partitions[0].error_code;
+            assert_eq!(code, if version < from { UNSUPPORTED_VERSION } else { NOTHING }, "{timestamp} v{version}");
+        }
+    }
+    server.stop().await;
+}
 
 #[tokio::test]
 async fn partitions_can_be_moved_to_where_they_are_and_nowhere_else() {

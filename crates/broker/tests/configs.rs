@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use commitlog::record::{Batch, Codec};
 use common::{Client, coded_batch, guarded::text, produce, serve, topic_name};
 use kafka_protocol::messages::{incremental_alter_configs_request as alter, *};
@@ -13,6 +15,7 @@ const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const INVALID_CONFIG: i16 = 40;
+const INVALID_REQUEST: i16 = 42;
 
 /// Code and text of the answer.
 async fn change(
@@ -155,6 +158,68 @@ async fn what_does_not_apply_is_refused_by_name_and_nothing_of_it_is_kept() {
     server.stop().await;
 }
 
+/// A change begins with what is said already, so another one must not come in between.
+#[tokio::test]
+async fn of_changes_that_meet_none_is_lost() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 1).await;
+    let settings =
+        ["retention.ms", "retention.bytes", "segment.ms", "flush.ms", "segment.bytes", "min.compaction.lag.ms"];
+    let change = async |kind, name: &str, config: String| {
+        let mut client = server.client().await;
+        assert_eq!(set(&mut client, kind, name, &config, "20000").await, (0, String::new()), "{config}");
+    };
+    futures::future::join_all(settings.map(|config| change(TOPIC, "t", config.to_owned()))).await;
+    let of_broker = ["retention.ms", "retention.bytes", "roll.ms", "flush.interval.ms", "segment.bytes"];
+    futures::future::join_all(of_broker.map(|config| change(BROKER, "1", format!("log.{config}")))).await;
+    for config in settings {
+        let value = said(&mut client, TOPIC, "t", config).await[0].1.clone();
+        assert_eq!(value, "20000", "{config}");
+    }
+    for config in of_broker {
+        let value = said(&mut client, BROKER, "1", &format!("log.{config}")).await[0].1.clone();
+        assert_eq!(value, "20000", "{config}");
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_request_says_twice_or_without_a_value_is_refused_and_changes_nothing() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 1).await;
+    assert_eq!(set(&mut client, TOPIC, "t", "retention.ms", "5000").await.0, 0);
+    assert_eq!(change(&mut client, TOPIC, "t", &[("segment.ms", SET, None)], false).await.0, INVALID_REQUEST);
+    let twice = [("segment.ms", SET, Some("1000")), ("segment.ms", DELETE, None)];
+    assert_eq!(change(&mut client, TOPIC, "t", &twice, false).await.0, INVALID_REQUEST);
+
+    use alter_configs_request as replace;
+    let resource = |configs: &[(&str, Option<&str>)]| {
+        let config = |(name, value): &(&str, Option<&str>)| {
+            replace::AlterableConfig::default().with_name(text(name)).with_value(value.map(text))
+        };
+        replace::AlterConfigsResource::default()
+            .with_resource_type(TOPIC)
+            .with_resource_name(text("t"))
+            .with_configs(configs.iter().map(config).collect())
+    };
+    let ordinary = resource(&[("segment.ms", Some("1000"))]);
+    for resources in [
+        vec![resource(&[("segment.ms", Some("1000")), ("retention.ms", None)])],
+        vec![resource(&[("segment.ms", Some("1000")), ("segment.ms", Some("2000"))])],
+        vec![ordinary.clone(), ordinary],
+    ] {
+        let answer = client.ask(2, &AlterConfigsRequest::default().with_resources(resources)).await;
+        assert!(answer.responses.iter().all(|row| row.error_code == INVALID_REQUEST), "{answer:?}");
+    }
+    assert_eq!(said(&mut client, TOPIC, "t", "retention.ms").await[0], row("retention.ms", "5000", 1));
+    assert_eq!(said(&mut client, TOPIC, "t", "segment.ms").await[0].2, 5);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn groups_have_settings_of_their_own() {
     let dir = tempfile::tempdir().expect("directory");
@@ -215,13 +280,13 @@ async fn the_door_and_the_coordinator_change_while_they_run() {
         .with_rebalance_timeout_ms(10_000)
         .with_protocol_type(text("consumer"))
         .with_protocols(vec![protocol]);
-    let began = std::time::Instant::now();
+    let began = server.world.clock.monotonic();
     assert_eq!(client.ask(3, &join).await.error_code, 0);
-    assert!(began.elapsed().as_millis() >= 700, "the first generation waits for company");
+    let waited = server.world.clock.monotonic() - began;
+    assert!(waited >= Duration::from_millis(700), "the first generation waits for company, not {waited:?}");
 
     assert_eq!(set(&mut client, BROKER, "1", "connections.max.idle.ms", "1000").await.0, 0);
     let mut idle = server.client().await;
-    idle.ask(0, &ApiVersionsRequest::default()).await;
     assert!(idle.receive_frame().await.is_none(), "idle for too long");
     server.stop().await;
 }
@@ -286,11 +351,20 @@ async fn every_setting_has_a_type_a_text_and_something_said_of_it() {
             assert!(!row.synonyms.is_empty() && row.value.is_some() && !row.is_sensitive, "{}", row.name);
         }
     }
-    // Lists can grow by one.
+    // Naming no settings is asking for all.
+    let resource = describe_configs_request::DescribeConfigsResource::default()
+        .with_resource_type(TOPIC)
+        .with_resource_name(text("t"))
+        .with_configuration_keys(Some(vec![]));
+    let all = client.ask(4, &DescribeConfigsRequest::default().with_resources(vec![resource])).await;
+    assert!(all.results[0].configs.len() >= 33);
+    // Lists can grow by one; what is in them stays where it is.
     let grow = [("cleanup.policy", APPEND, Some("compact"))];
     assert_eq!(change(&mut client, TOPIC, "t", &grow, false).await.0, 0);
-    let grow = [("log.cleanup.policy", APPEND, Some("compact"))];
-    assert_eq!(change(&mut client, BROKER, "1", &grow, false).await.0, 0);
+    for value in ["compact", "delete"] {
+        let grow = [("log.cleanup.policy", APPEND, Some(value))];
+        assert_eq!(change(&mut client, BROKER, "1", &grow, false).await.0, 0);
+    }
     let shown = &said(&mut client, BROKER, "1", "log.cleanup.policy").await[0].1;
     assert_eq!(shown, "delete,compact");
     server.stop().await;

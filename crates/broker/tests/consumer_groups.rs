@@ -180,6 +180,16 @@ async fn admins_see_each_group_as_what_it_is() {
     let all = ["g", "simple", "none"].map(|id| GroupId(name(id))).to_vec();
     let described = client.ask(1, &ConsumerGroupDescribeRequest::default().with_group_ids(all.clone())).await.groups;
     assert_eq!(described.iter().map(|g| g.error_code).collect::<Vec<_>>(), [0, 69, 69]);
+    // What the client may do is told if it asks, and only of what is there (KIP-430).
+    let asked = ConsumerGroupDescribeRequest::default().with_group_ids(all.clone());
+    let rights = async |client: &mut Client, asked: ConsumerGroupDescribeRequest| {
+        let groups = client.ask(1, &asked).await.groups;
+        groups.iter().map(|group| group.authorized_operations).collect::<Vec<_>>()
+    };
+    assert_eq!(rights(&mut client, asked.clone()).await, [i32::MIN; 3]);
+    let asked = asked.with_include_authorized_operations(true);
+    let all_of_a_group = [3, 6, 8, 10, 11].iter().fold(0, |bits, operation| bits | 1 << operation);
+    assert_eq!(rights(&mut client, asked).await, [all_of_a_group, i32::MIN, i32::MIN]);
     let group = &described[0];
     assert_eq!((&*group.group_state, group.group_epoch, group.assignment_epoch), ("Stable", 1, 1));
     assert_eq!((&*group.assignor_name, group.members.len()), ("uniform", 1));

@@ -2,18 +2,20 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{Client, batch, produce, serve, topic_name};
+use broker::BrokerSettings;
+use bytes::BytesMut;
+use common::{Client, batch, produce, serve, serve_by_hand, topic_name};
 use kafka_protocol::{
     messages::{
         AlterClientQuotasRequest, CreateTopicsRequest, DescribeClientQuotasRequest, FetchRequest, MetadataRequest,
         alter_client_quotas_request::{EntityData, EntryData, OpData},
-        create_topics_request::CreatableTopic,
+        create_topics_request::{CreatableTopic, CreatableTopicConfig},
         describe_client_quotas_request::ComponentData,
         fetch_request::{FetchPartition, FetchTopic},
     },
-    protocol::StrBytes,
+    protocol::{Encodable, StrBytes},
 };
 
 const INVALID_REQUEST: i16 = 42;
@@ -82,26 +84,30 @@ async fn quotas_are_kept_described_and_checked() {
 #[tokio::test]
 async fn a_producer_over_its_quota_is_told_and_made_to_wait_and_nobody_else_is() {
     let dir = tempfile::tempdir().expect("directory");
-    let server = serve(dir.path()).await;
+    let (server, clock) = serve_by_hand(dir.path(), BrokerSettings::default()).await;
     let (mut client, mut other) = (server.client().await, server.client().await);
     other.id = "other";
     client.create_topic("t", 1).await;
     assert_eq!(set(&mut client, "client-id", Some("test"), "producer_byte_rate", Some(10_000.0)).await, 0);
-    let large = "x".repeat(60_000);
+    let request = produce("t", batch(&[&"x".repeat(51_000)]), -1);
     let throttle = async |client: &mut Client| {
-        let response = client.ask(9, &produce("t", batch(&[&large]), -1)).await;
+        let response = client.ask(9, &request).await;
         assert_eq!(response.responses[0].partition_responses[0].error_code, 0);
         response.throttle_time_ms
     };
+    let mut body = BytesMut::new();
+    request.encode(&mut body, 9).expect("encodes");
     assert_eq!(throttle(&mut client).await, 0, "within ten seconds' worth");
-    let start = Instant::now();
+    // The clock stands still, so that the answer comes at once or never.
     let told = throttle(&mut client).await;
-    assert!((1000..4000).contains(&told), "{told} ms for 20,000 bytes too many");
-    assert!(start.elapsed() < Duration::from_millis(900), "the answer itself comes at once");
+    assert_eq!(told, (body.len() as u32 * 2 - 100_000).div_ceil(10) as i32, "at ten bytes a millisecond");
+    client.send(9, &MetadataRequest::default()).await;
     assert_eq!(throttle(&mut other).await, 0);
-    client.ask(9, &MetadataRequest::default()).await;
-    let waited = start.elapsed();
-    assert!(waited >= Duration::from_millis(told as u64), "not heard for {told} ms, but answered after {waited:?}");
+    assert!(client.hears_nothing().await, "not before {told} ms are over");
+    clock.advance(Duration::from_millis(told as u64 - 1));
+    assert!(client.hears_nothing().await, "nor a moment before");
+    clock.advance(Duration::from_millis(1));
+    client.receive::<MetadataRequest>(9).await;
     assert_eq!(server.handle.stats().throttled, 1);
     server.stop().await;
 }
@@ -109,22 +115,20 @@ async fn a_producer_over_its_quota_is_told_and_made_to_wait_and_nobody_else_is()
 #[tokio::test]
 async fn a_reader_over_its_quota_gets_its_records_later() {
     let dir = tempfile::tempdir().expect("directory");
-    let server = serve(dir.path()).await;
+    let (server, clock) = serve_by_hand(dir.path(), BrokerSettings::default()).await;
     let mut client = server.client().await;
     client.create_topic("t", 1).await;
     client.produce("t", &["x".repeat(60_000).as_str()]).await;
-    assert_eq!(set(&mut client, "client-id", Some("test"), "consumer_byte_rate", Some(5_000.0)).await, 0);
-    let mut got = Vec::new();
-    while got.iter().filter(|some| **some).count() < 2 {
+    assert_eq!(set(&mut client, "client-id", Some("test"), "consumer_byte_rate", Some(5_900.0)).await, 0);
+    let got = async |client: &mut Client| {
         let response = client.ask(11, &fetch()).await;
         let bytes = response.responses[0].partitions[0].records.as_ref().map_or(0, bytes::Bytes::len);
-        assert_eq!(bytes == 0, response.throttle_time_ms > 0);
-        got.push(bytes > 0);
-    }
-    assert!(
-        got[0] && !got[1],
-        "a batch larger than ten seconds' worth comes all the same, then nothing until it is paid for: {got:?}"
-    );
+        (bytes > 0, response.throttle_time_ms > 0)
+    };
+    assert_eq!(got(&mut client).await, (true, false), "a batch beyond ten seconds' worth comes all the same");
+    assert_eq!(got(&mut client).await, (false, true), "then nothing until it is paid for");
+    clock.advance(Duration::from_secs(11));
+    assert_eq!(got(&mut client).await, (true, false));
     server.stop().await;
 }
 
@@ -155,14 +159,17 @@ async fn making_topics_has_a_rate_too() {
 #[tokio::test]
 async fn addresses_open_so_many_connections_a_second() {
     let dir = tempfile::tempdir().expect("directory");
-    let server = serve(dir.path()).await;
+    let (server, clock) = serve_by_hand(dir.path(), BrokerSettings::default()).await;
     let mut client = server.client().await;
     assert_eq!(set(&mut client, "ip", Some("127.0.0.1"), "connection_creation_rate", Some(1.0)).await, 0);
-    let start = Instant::now();
-    for _ in 0..11 {
+    for _ in 0..10 {
         server.client().await.ask(9, &MetadataRequest::default()).await;
     }
-    assert!(start.elapsed() >= Duration::from_millis(900), "{:?}", start.elapsed());
+    let mut eleventh = server.client().await;
+    eleventh.send(9, &MetadataRequest::default()).await;
+    assert!(eleventh.hears_nothing().await, "ten seconds' worth has been used");
+    clock.advance(Duration::from_secs(1));
+    eleventh.receive::<MetadataRequest>(9).await;
     server.stop().await;
 }
 
@@ -181,4 +188,37 @@ async fn time_is_measured_too() {
         }
     }
     panic!("fifty lists of two hundred partitions take more than 0.1 ms");
+}
+
+#[tokio::test]
+async fn time_that_batches_take_is_the_producers() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    let topic = CreatableTopic::default()
+        .with_name(topic_name("t"))
+        .with_num_partitions(1)
+        .with_replication_factor(1)
+        .with_configs(vec![
+            CreatableTopicConfig::default().with_name("compression.type".into()).with_value(Some("gzip".into())),
+        ]);
+    client.ask(7, &CreateTopicsRequest::default().with_topics(vec![topic])).await;
+    let text: String = (0..100_000).map(|n: u64| char::from(b'a' + (n * n / 7 % 26) as u8)).collect();
+    // Small batches are compressed where they arrive, large ones on a thread of their own.
+    for (id, size, times) in [("small", 14_000, 100), ("large", 100_000, 20)] {
+        // 2 ms at once: much more than an answer takes, much less than compressing does.
+        assert_eq!(set(&mut client, "client-id", Some(id), "request_percentage", Some(0.02)).await, 0);
+        let mut producer = server.client().await;
+        producer.id = id;
+        let request = produce("t", batch(&[&text[..size]]), -1);
+        let mut told = 0;
+        for _ in 0..times {
+            told = told.max(producer.ask(9, &request).await.throttle_time_ms);
+            if told > 0 {
+                break;
+            }
+        }
+        assert!(told > 0, "{times} batches of {size} bytes");
+    }
+    server.stop().await;
 }

@@ -344,6 +344,65 @@ async fn every_api_on_offer_refuses_somebody_without_rights_or_shows_nothing() {
     server.stop().await;
 }
 
+/// `KafkaApis.handleTopicMetadataRequest`, `ControllerApis.deleteTopics`.
+#[tokio::test]
+async fn topics_are_asked_for_by_id_and_deleted_with_a_right_to_the_cluster_as_by_kafka() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve_guarded(dir.path(), guarded()).await;
+    let mut root = server.root().await;
+    make_user(&mut root, "eve", "e").await;
+    for topic in ["t", "u"] {
+        root.create_topic(topic, 1).await;
+    }
+    let ids = root.ask(12, &MetadataRequest::default().with_topics(None)).await.topics;
+    let id = ids.iter().find(|topic| topic.name.as_ref().is_some_and(|name| **name == *"t")).expect("t").topic_id;
+    let mut eve = server.client_of("eve", "e").await;
+    let by_id = |id| {
+        let topic = metadata_request::MetadataRequestTopic::default().with_name(None).with_topic_id(id);
+        MetadataRequest::default().with_topics(Some(vec![topic]))
+    };
+    let told = eve.ask(12, &by_id(id)).await.topics.remove(0);
+    assert_eq!((told.error_code, told.name, told.topic_id), (29, None, id), "ids are no secret, names are");
+    assert_eq!(eve.ask(12, &by_id(uuid::Uuid::from_u128(7))).await.topics[0].error_code, 100);
+
+    let state = |name: Option<&str>, id| {
+        delete_topics_request::DeleteTopicState::default().with_name(name.map(topic_name)).with_topic_id(id)
+    };
+    let nil = uuid::Uuid::nil();
+    let delete = |topics| DeleteTopicsRequest::default().with_topics(topics);
+    let codes = |answer: DeleteTopicsResponse| answer.responses.iter().map(|row| row.error_code).collect::<Vec<_>>();
+    assert_eq!(codes(eve.ask(6, &delete(vec![state(Some("t"), nil)])).await), [29]);
+    make_rules(&mut root, vec![rule(CLUSTER, "kafka-cluster", LITERAL, "User:eve", ALL, ALLOW)]).await;
+    let nonsense = vec![state(Some("t"), id), state(None, nil), state(Some("u"), nil), state(Some("u"), nil)];
+    assert_eq!(codes(eve.ask(6, &delete(nonsense)).await), [42; 4]);
+    assert_eq!(codes(eve.ask(6, &delete(vec![state(None, id), state(Some("u"), nil)])).await), [0, 0]);
+    assert!(!server.log_has("t") && !server.log_has("u"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn filters_that_mean_too_many_rules_together_take_none_away() {
+    const RULES: usize = 5_001;
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve_guarded(dir.path(), guarded()).await;
+    let mut root = server.root().await;
+    let rules = (0..RULES).map(|n| rule(TOPIC, &format!("t{n}"), LITERAL, "User:eve", READ, ALLOW));
+    assert_eq!(make_rules(&mut root, rules.collect()).await, [0; RULES]);
+    let all = delete_acls_request::DeleteAclsFilter::default()
+        .with_resource_type_filter(TOPIC)
+        .with_resource_name_filter(None)
+        .with_pattern_type_filter(1)
+        .with_principal_filter(None)
+        .with_host_filter(None)
+        .with_operation(1)
+        .with_permission_type(1);
+    let delete = |times| DeleteAclsRequest::default().with_filters(vec![all.clone(); times]);
+    let refused = root.ask(3, &delete(2)).await.filter_results;
+    assert!(refused.iter().all(|row| row.error_code != 0 && row.matching_acls.is_empty()), "{refused:?}");
+    assert_eq!(root.ask(3, &delete(1)).await.filter_results[0].matching_acls.len(), RULES);
+    server.stop().await;
+}
+
 /// Produce 12 adds partitions to a transaction (KIP-890): to nobody else's.
 #[tokio::test]
 async fn a_write_that_is_refused_adds_nothing_to_a_transaction() {

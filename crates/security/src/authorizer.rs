@@ -90,11 +90,11 @@ struct Kind {
 
 /// A rule without its resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Rule {
-    principal: String,
-    host: String,
-    operation: Operation,
-    permission: Permission,
+pub(crate) struct Rule {
+    pub(crate) principal: String,
+    pub(crate) host: String,
+    pub(crate) operation: Operation,
+    pub(crate) permission: Permission,
 }
 
 impl Rule {
@@ -202,7 +202,7 @@ impl AclSet {
     }
 
     /// All rules for a resource: by its name, by prefixes of it, and by `*`.
-    fn rules_for<'a>(&'a self, resource: Resource<'a>) -> impl Iterator<Item = &'a Rule> {
+    pub(crate) fn rules_for<'a>(&'a self, resource: Resource<'a>) -> impl Iterator<Item = &'a Rule> {
         self.kinds.get(&resource.kind).into_iter().flat_map(move |kind| {
             let names = if resource.name == WILDCARD { &[WILDCARD][..] } else { &[resource.name, WILDCARD] };
             let literal = names.iter().filter_map(|name| kind.literal.get(*name)).collect::<Vec<_>>();

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use crate::{
     Principal,
     acl::{Acl, Operation, Pattern, Permission, ResourceType, WILDCARD},
-    authorizer::AclSet,
+    authorizer::{AclSet, Resource},
 };
 
 /// Topics with one writer, and who it is.
@@ -30,19 +30,13 @@ pub(crate) fn shown(rules: &AclSet) -> Vec<Acl> {
             permission,
         };
         shown.push(rule(writer.as_str(), WILDCARD, Permission::Allow));
-        let others = rules.iter().filter(|acl| {
-            let is_for = acl.resource_type == ResourceType::Topic
-                && match acl.pattern {
-                    Pattern::Literal => acl.resource == *topic || acl.resource == WILDCARD,
-                    Pattern::Prefixed => topic.starts_with(&acl.resource),
-                };
-            is_for
-                && acl.permission == Permission::Allow
-                && matches!(acl.operation, Operation::Write | Operation::All)
-                && acl.principal != writer.as_str()
-                && acl.principal != Principal::EVERYBODY
+        let others = rules.rules_for(Resource { kind: ResourceType::Topic, name: topic }).filter(|other| {
+            other.permission == Permission::Allow
+                && matches!(other.operation, Operation::Write | Operation::All)
+                && other.principal != writer.as_str()
+                && other.principal != Principal::EVERYBODY
         });
-        shown.extend(others.map(|acl| rule(&acl.principal, &acl.host, Permission::Deny)));
+        shown.extend(others.map(|other| rule(&other.principal, &other.host, Permission::Deny)));
     }
     shown
 }
@@ -50,7 +44,7 @@ pub(crate) fn shown(rules: &AclSet) -> Vec<Acl> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authorizer::{Asker, Decision, Exceptions, Resource, Why};
+    use crate::authorizer::{Asker, Decision, Exceptions, Why};
 
     fn acl(principal: &str, operation: Operation, permission: Permission, resource: &str, pattern: Pattern) -> Acl {
         let (resource, principal) = (resource.to_owned(), principal.to_owned());

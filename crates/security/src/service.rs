@@ -16,7 +16,7 @@ use crate::{
     authorizer::{AclSet, Asker, Decision, Exceptions, Resource},
     exclusive,
     oauth::Oauth,
-    store::Store,
+    store::{CHANGES_MAX, Store},
     tls::Tls,
     users::Users,
 };
@@ -68,7 +68,7 @@ enum Key {
 impl Security {
     /// Replays users and rules, reads certificates and keys, makes the first user, and starts what looks after them.
     pub async fn open(log: Arc<dyn Log>, world: World, settings: SecuritySettings) -> Result<Arc<Self>> {
-        let users = Users::open(log.clone(), world.clone()).await?;
+        let users = Users::open(log.clone(), world.clone(), settings.shows_salts()).await?;
         let (store, stored) = Store::open::<Key, Made>(log.clone(), world.clone(), ACLS_TOPIC).await?;
         let mut rules = AclSet::default();
         for (key, made) in stored {
@@ -178,19 +178,26 @@ impl Security {
         Ok(())
     }
 
-    /// Takes away the rules that each filter means, all or none, and says which they were.
+    /// Takes away the rules that each filter means, all or none, and says which they were. A rule counts once for each filter that
+    /// means it: what is answered is bounded, too.
     pub async fn delete_acls(&self, filters: &[AclFilter]) -> Result<Vec<Vec<Acl>>> {
         let _turn = self.turn.lock().await;
         let found: Vec<Vec<Acl>> = {
             let rules = self.rules.read();
-            let means = |filter: &AclFilter| rules.iter().filter(|acl| filter.matches(acl)).cloned().collect();
-            filters.iter().map(means).collect()
+            let mut room = CHANGES_MAX;
+            let means = |filter: &AclFilter| {
+                let found = rules.iter().filter(|acl| filter.matches(acl)).take(room + 1);
+                let found: Vec<Acl> = found.cloned().collect();
+                room = room.checked_sub(found.len()).ok_or_else(|| {
+                    Error::new(codes::SECURITY_LIMIT, "the filters mean too many rules")
+                        .detail(format!("{CHANGES_MAX} can be taken away at once"))
+                        .hint("take them away in several requests")
+                })?;
+                Ok(found)
+            };
+            filters.iter().map(means).collect::<Result<_>>()?
         };
         let gone: BTreeSet<&Acl> = found.iter().flatten().collect();
-        if gone.len() > crate::store::CHANGES_MAX {
-            return Err(Error::new(codes::SECURITY_LIMIT, "the filters mean too many rules")
-                .detail(format!("{} can be taken away at once", crate::store::CHANGES_MAX)));
-        }
         let changes: Vec<(&Acl, Option<Made>)> = gone.iter().map(|acl| (*acl, None)).collect();
         self.store.write(&changes).await?;
         let mut rules = self.rules.write();

@@ -192,6 +192,12 @@ impl SecuritySettings {
         self.protocol.has_sasl() || (self.protocol.has_tls() && by_certificate)
     }
 
+    /// Whether clients get to see salts of users before they have proved anything: the first answer of SCRAM holds one.
+    pub fn shows_salts(&self) -> bool {
+        let scram = [Mechanism::ScramSha256, Mechanism::ScramSha512];
+        self.protocol.has_sasl() && scram.iter().any(|mechanism| self.mechanisms.contains(mechanism))
+    }
+
     pub fn check(&self, listen: std::net::SocketAddr) -> Result<()> {
         let wrong = |why: &'static str| {
             Err(Error::new(codes::SECURITY_SETTINGS_INVALID, "a setting of the door's security is wrong").detail(why))

@@ -3,6 +3,7 @@
 //! ```text
 //! topic    key (JSON)                                               value (JSON)
 //! __users  {"user": "…", "mechanism": "SCRAM-SHA-512"}              {"iterations": 8192, "salt": …, "stored_key": …, "server_key": …}
+//! __users  {"secret": "nobody"}                                     {"bytes": …}
 //! __acls   {"resource_type": "TOPIC", "resource": "…", "pattern":   {"since_ms": …, "by": "User:…"}
 //!           "LITERAL", "principal": "User:…", "host": "*",
 //!           "operation": "READ", "permission": "ALLOW"}

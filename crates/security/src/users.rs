@@ -17,6 +17,8 @@ use crate::{
 
 /// Most credentials that are kept.
 const CREDENTIALS_MAX: usize = 100_000;
+/// What [`Credential::of_nobody`] is made with.
+const SECRET_BYTES: usize = 32;
 /// Iterations of credentials we salt ourselves.
 pub const ITERATIONS_OURS: u32 = 8192;
 
@@ -25,6 +27,28 @@ pub const ITERATIONS_OURS: u32 = 8192;
 pub struct UserKey {
     pub user: String,
     pub mechanism: ScramHash,
+}
+
+/// The names of what is kept in the topic of users.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Key {
+    User(UserKey),
+    Secret { secret: Purpose },
+}
+
+/// What a secret is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Purpose {
+    Nobody,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Value {
+    Credential(Stored),
+    Secret { bytes: String },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -48,21 +72,40 @@ pub struct Users {
     known: RwLock<BTreeMap<UserKey, Arc<Credential>>>,
     /// Changes take turns, so that what is in memory is what the topic says.
     turn: Turn<()>,
-    /// Makes credentials of those who do not exist ([`Credential::of_nobody`]).
+    /// Makes credentials of those who do not exist ([`Credential::of_nobody`]). Kept, so that their salts stay over restarts: those
+    /// of users do, and one that changes would tell who is none.
     secret: Vec<u8>,
 }
 
 impl Users {
-    pub async fn open(log: Arc<dyn Log>, world: World) -> Result<Self> {
-        let (store, stored) = Store::open::<UserKey, Stored>(log, world, USERS_TOPIC).await?;
-        let mut known = BTreeMap::new();
-        for (key, stored) in stored {
-            match stored.credential(key.mechanism) {
-                Some(credential) => drop(known.insert(key, Arc::new(credential))),
-                None => tracing::warn!(user = key.user, "a credential is damaged and cannot be used"),
+    /// Replays what is kept. `shows_salts`: strangers get to see those of users, so the secret behind all others must last.
+    pub async fn open(log: Arc<dyn Log>, world: World, shows_salts: bool) -> Result<Self> {
+        let (store, kept) = Store::open::<Key, Value>(log, world, USERS_TOPIC).await?;
+        let (mut known, mut secret) = (BTreeMap::new(), None);
+        for (key, value) in kept {
+            match (key, value) {
+                (Key::User(key), Value::Credential(stored)) => match stored.credential(key.mechanism) {
+                    Some(credential) => drop(known.insert(key, Arc::new(credential))),
+                    None => tracing::warn!(user = key.user, "a credential is damaged and cannot be used"),
+                },
+                (Key::Secret { secret: Purpose::Nobody }, Value::Secret { bytes }) => {
+                    secret = BASE64.decode(bytes).ok().filter(|secret| secret.len() == SECRET_BYTES);
+                }
+                (key, _) => tracing::warn!(?key, "a record of users has the value of another kind"),
             }
         }
-        Ok(Self { store, known: RwLock::new(known), turn: Turn::new(()), secret: unpredictable(32) })
+        let secret = match secret {
+            Some(secret) => secret,
+            None => {
+                let fresh = unpredictable(SECRET_BYTES);
+                if shows_salts {
+                    let value = Value::Secret { bytes: BASE64.encode(&fresh) };
+                    store.write(&[(Key::Secret { secret: Purpose::Nobody }, Some(value))]).await?;
+                }
+                fresh
+            }
+        };
+        Ok(Self { store, known: RwLock::new(known), turn: Turn::new(()), secret })
     }
 
     pub fn find(&self, user: &str, mechanism: ScramHash) -> Option<Arc<Credential>> {

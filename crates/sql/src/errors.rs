@@ -220,8 +220,7 @@ fn of_execution(text: &str) -> Error {
     Error::new(codes::SQL_VALUE, clause(text))
 }
 
-/// `name` does not exist; `known` are names that do.
-/// LH error for what only Lakehead itself writes, makes and removes, whoever asks.
+/// Refuses what only Lakehead itself writes, makes and removes, whoever asks.
 pub(crate) fn unless_protected(topic: &TopicName) -> Result<()> {
     match topic.is_protected() {
         true => Err(Error::new(codes::INTERNAL_TOPIC, format!("topic `{topic}` is kept by Lakehead itself"))),
@@ -229,6 +228,7 @@ pub(crate) fn unless_protected(topic: &TopicName) -> Result<()> {
     }
 }
 
+/// `name` does not exist; `known` are names that do.
 pub(crate) fn table_not_found<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Error {
     let error = Error::new(codes::SQL_TABLE_NOT_FOUND, format!("there is no table, topic, stream or view `{name}`"));
     let bare = name.rsplit('.').next().unwrap_or(name);

@@ -28,14 +28,14 @@ impl Run<'_> {
     fn hear_one(&mut self, told: Told, is_lost: bool) -> Held {
         match told {
             Told::Appended { by, batch, is_late, result } => self.appended(by, batch, is_late, result, is_lost),
-            Told::ProducerId { of, result } => {
-                self.story.tell(format!("producer {of} is {result:?}"));
+            Told::ProducerId { number, result } => {
+                self.story.tell(format!("producer {number} is {result:?}"));
                 if let Ok(id) = result
                     && !self.model.producer_ids.insert(id)
                 {
                     return broken(Invariant::Log7, format!("producer id {id} was given twice"));
                 }
-                if let Some(client) = self.idempotent.get_mut(of) {
+                if let Some(client) = self.idempotent.iter_mut().find(|client| client.number == number) {
                     client.is_asking = false;
                     client.id = result.ok().filter(|_| !is_lost);
                     client.next_sequence = 0;

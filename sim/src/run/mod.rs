@@ -46,6 +46,7 @@ pub(crate) struct Run<'a> {
     /// The disk has no room until this step.
     full_until: Option<usize>,
     topics_made: usize,
+    producers_made: usize,
     /// New producers take over all transactional ids: nothing stays open.
     is_last: bool,
     counts: Counts,
@@ -151,6 +152,7 @@ impl<'a> Run<'a> {
             cluster_id: None,
             full_until: None,
             topics_made: 0,
+            producers_made: 0,
             is_last: false,
             counts: Counts::default(),
         }

@@ -114,7 +114,9 @@ impl Run<'_> {
     pub(super) fn write_idempotently(&mut self, of: usize) {
         while self.idempotent.len() <= of {
             let Some(spot) = self.some_spot(|_| true) else { return };
+            self.producers_made += 1;
             self.idempotent.push(Idempotent {
+                number: self.producers_made,
                 spot,
                 id: None,
                 is_asking: false,
@@ -134,12 +136,13 @@ impl Run<'_> {
         }
         let Some(id) = client.id else {
             if !client.is_asking {
+                let number = client.number;
                 self.idempotent[of].is_asking = true;
                 let log = self.node().log.clone();
-                self.story.tell(format!("producer {of} asks who it is"));
+                self.story.tell(format!("producer {number} asks who it is"));
                 self.ask(async move {
                     let result = log.new_producer_id().await.map_err(|error| error.to_string());
-                    Told::ProducerId { of, result }
+                    Told::ProducerId { number, result }
                 });
             }
             return;

@@ -21,7 +21,7 @@ use model::{CONFIGS_TOPIC, Error, Result};
 use parking_lot::RwLock;
 use security::store::Store;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex as Turn;
+use tokio::sync::{Mutex as Lock, MutexGuard};
 use world::World;
 
 use self::rows::{DOOR, GROUP_ROWS, GROUPS, OF_TOPICS, Reason};
@@ -58,6 +58,10 @@ impl Holder {
     }
 }
 
+/// The right to change settings, topics' too. Whoever reads them, makes others of them and writes those needs it all the while:
+/// else the change of somebody faster is lost.
+pub(crate) struct Turn<'a>(#[expect(dead_code, reason = "held, not looked at")] MutexGuard<'a, ()>);
+
 /// Settings by name.
 pub(crate) type Values = BTreeMap<String, String>;
 
@@ -77,8 +81,8 @@ pub(crate) struct Dynamic {
     /// As the node was started.
     door_given: BrokerSettings,
     groups_given: GroupSettings,
-    /// Changes take turns.
-    turn: Turn<()>,
+    /// Changes take turns, and what they begin with is read in the same one.
+    turn: Lock<()>,
     store: Store,
     log: Arc<dyn Log>,
     groups: Arc<Groups>,
@@ -105,7 +109,7 @@ impl Dynamic {
             door: RwLock::new(Arc::new(given.clone())),
             door_given: given.clone(),
             groups_given: (*groups.settings()).clone(),
-            turn: Turn::new(()),
+            turn: Lock::new(()),
             store,
             log,
             groups,
@@ -161,9 +165,18 @@ impl Dynamic {
         held.keys().filter(|holder| holder.kind == Kind::Group).map(|holder| holder.name.clone()).collect()
     }
 
+    pub(crate) async fn turn(&self) -> Turn<'_> {
+        Turn(self.turn.lock().await)
+    }
+
     /// Replaces what was changed for `holder`; durable and in force on return, all or nothing.
-    pub(crate) async fn set(&self, holder: Holder, values: Values, validate_only: bool) -> Result<(), Refused> {
-        let _turn = self.turn.lock().await;
+    pub(crate) async fn set(
+        &self,
+        _in_turn: &Turn<'_>,
+        holder: Holder,
+        values: Values,
+        validate_only: bool,
+    ) -> Result<(), Refused> {
         let mut held = self.held.read().clone();
         if values.is_empty() {
             held.remove(&holder);

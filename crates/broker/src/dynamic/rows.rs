@@ -65,42 +65,42 @@ pub(crate) const DOOR: [Row<BrokerSettings>; 12] = [
         Boolean,
         "Topics are made when a client asks for their metadata and allows it.",
         |door| door.auto_create_topics.to_string(),
-        Some(|door, value| Ok(door.auto_create_topics = boolean(value)?)),
+        Some(|door, value| boolean(value).map(|it| door.auto_create_topics = it)),
     ),
     Row::new(
         "connection.failed.authentication.delay.ms",
         Int,
         "How long a client waits for the answer that its login failed.",
         |door| ms(door.failed_login_delay),
-        Some(|door, value| Ok(door.failed_login_delay = millis(value, 0, 10_000)?)),
+        Some(|door, value| millis(value, 0, 10_000).map(|it| door.failed_login_delay = it)),
     ),
     Row::new(
         "connections.max.idle.ms",
         Long,
         "A connection without any request for this long is closed.",
         |door| ms(door.idle_max),
-        Some(|door, value| Ok(door.idle_max = millis(value, 1000, i64::MAX)?)),
+        Some(|door, value| millis(value, 1000, i64::MAX).map(|it| door.idle_max = it)),
     ),
     Row::new(
         "fetch.max.bytes",
         Int,
         "Most bytes of records in one Fetch response.",
         |door| door.fetch_bytes_max.to_string(),
-        Some(|door, value| Ok(door.fetch_bytes_max = whole(value, 1024, INT_MAX)? as usize)),
+        Some(|door, value| whole(value, 1024, INT_MAX).map(|it| door.fetch_bytes_max = it as usize)),
     ),
     Row::new(
         "max.connections",
         Int,
         "Connections open at once; further ones are closed at once. A few are kept for the machine itself.",
         |door| door.connections_max.to_string(),
-        Some(|door, value| Ok(door.connections_max = whole(value, 1, INT_MAX)? as usize)),
+        Some(|door, value| whole(value, 1, INT_MAX).map(|it| door.connections_max = it as usize)),
     ),
     Row::new(
         "max.connections.per.ip",
         Int,
         "Connections open at once from one address; further ones are closed at once.",
         |door| door.connections_per_ip_max.to_string(),
-        Some(|door, value| Ok(door.connections_per_ip_max = whole(value, 0, INT_MAX)? as usize)),
+        Some(|door, value| whole(value, 0, INT_MAX).map(|it| door.connections_per_ip_max = it as usize)),
     ),
     Row::new(
         "max.connections.per.ip.overrides",
@@ -110,7 +110,7 @@ pub(crate) const DOOR: [Row<BrokerSettings>; 12] = [
             let each = door.connections_per_ip_overrides.iter().map(|(ip, count)| format!("{ip}:{count}"));
             each.collect::<Vec<_>>().join(",")
         },
-        Some(|door, value| Ok(door.connections_per_ip_overrides = per_ip(value)?)),
+        Some(|door, value| per_ip(value).map(|it| door.connections_per_ip_overrides = it)),
     ),
     Row::new(
         "max.incremental.fetch.session.cache.slots",
@@ -124,7 +124,7 @@ pub(crate) const DOOR: [Row<BrokerSettings>; 12] = [
         Int,
         "Partitions of topics made without a number.",
         |door| door.partitions_default.to_string(),
-        Some(|door, value| Ok(door.partitions_default = whole(value, 1, 10_000)? as i32)),
+        Some(|door, value| whole(value, 1, 10_000).map(|it| door.partitions_default = it as i32)),
     ),
     Row::new(
         "queued.max.request.bytes",
@@ -163,7 +163,9 @@ pub(crate) const GROUPS: [Row<GroupSettings>; 15] = [
         Int,
         "How often members of the consumer protocol are told to say that they are alive.",
         |groups| ms(groups.consumer_heartbeat_interval),
-        Some(|groups, value| Ok(groups.consumer_heartbeat_interval = millis(value, HEARTBEAT_MS.0, HEARTBEAT_MS.1)?)),
+        Some(|groups, value| {
+            millis(value, HEARTBEAT_MS.0, HEARTBEAT_MS.1).map(|it| groups.consumer_heartbeat_interval = it)
+        }),
     ),
     Row::new(
         "group.consumer.max.heartbeat.interval.ms",
@@ -206,49 +208,51 @@ pub(crate) const GROUPS: [Row<GroupSettings>; 15] = [
         Int,
         "A member of the consumer protocol that is silent for this long is removed.",
         |groups| ms(groups.consumer_session_timeout),
-        Some(|groups, value| Ok(groups.consumer_session_timeout = millis(value, SESSION_MS.0, SESSION_MS.1)?)),
+        Some(|groups, value| millis(value, SESSION_MS.0, SESSION_MS.1).map(|it| groups.consumer_session_timeout = it)),
     ),
     Row::new(
         "group.initial.rebalance.delay.ms",
         Int,
         "How long the first generation of an empty group waits for more members.",
         |groups| ms(groups.initial_rebalance_delay),
-        Some(|groups, value| Ok(groups.initial_rebalance_delay = millis(value, 0, 300_000)?)),
+        Some(|groups, value| millis(value, 0, 300_000).map(|it| groups.initial_rebalance_delay = it)),
     ),
     Row::new(
         "group.max.session.timeout.ms",
         Int,
         "Longest session timeout.",
         |groups| ms(groups.session_timeout_max),
-        Some(|groups, value| Ok(groups.session_timeout_max = millis(value, 1, INT_MAX)?)),
+        Some(|groups, value| millis(value, 1, INT_MAX).map(|it| groups.session_timeout_max = it)),
     ),
     Row::new(
         "group.max.size",
         Int,
         "Most members of a group.",
         |groups| groups.members_max.to_string(),
-        Some(|groups, value| Ok(groups.members_max = whole(value, 1, INT_MAX)? as usize)),
+        Some(|groups, value| whole(value, 1, INT_MAX).map(|it| groups.members_max = it as usize)),
     ),
     Row::new(
         "group.min.session.timeout.ms",
         Int,
         "Shortest session timeout.",
         |groups| ms(groups.session_timeout_min),
-        Some(|groups, value| Ok(groups.session_timeout_min = millis(value, 1, INT_MAX)?)),
+        Some(|groups, value| millis(value, 1, INT_MAX).map(|it| groups.session_timeout_min = it)),
     ),
     Row::new(
         "offset.metadata.max.bytes",
         Int,
         "Longest text of a commit.",
         |groups| groups.metadata_bytes_max.to_string(),
-        Some(|groups, value| Ok(groups.metadata_bytes_max = whole(value, 0, 1 << 20)? as usize)),
+        Some(|groups, value| whole(value, 0, 1 << 20).map(|it| groups.metadata_bytes_max = it as usize)),
     ),
     Row::new(
         "offsets.retention.minutes",
         Int,
         "How long offsets outlive their group.",
         |groups| (groups.offsets_retention.as_secs() / 60).to_string(),
-        Some(|groups, value| Ok(groups.offsets_retention = Duration::from_secs(60 * whole(value, 1, INT_MAX)? as u64))),
+        Some(|groups, value| {
+            whole(value, 1, INT_MAX).map(|it| groups.offsets_retention = Duration::from_secs(60 * it as u64))
+        }),
     ),
 ];
 
@@ -259,14 +263,16 @@ pub(crate) const GROUP_ROWS: [Row<ConsumerTimes>; 2] = [
         Int,
         "How often members of the group are told to say that they are alive.",
         |times| times.heartbeat_interval.map_or_else(String::new, ms),
-        Some(|times, value| Ok(times.heartbeat_interval = Some(millis(value, HEARTBEAT_MS.0, HEARTBEAT_MS.1)?))),
+        Some(|times, value| {
+            millis(value, HEARTBEAT_MS.0, HEARTBEAT_MS.1).map(|it| times.heartbeat_interval = Some(it))
+        }),
     ),
     Row::new(
         "consumer.session.timeout.ms",
         Int,
         "A member of the group that is silent for this long is removed.",
         |times| times.session_timeout.map_or_else(String::new, ms),
-        Some(|times, value| Ok(times.session_timeout = Some(millis(value, SESSION_MS.0, SESSION_MS.1)?))),
+        Some(|times, value| millis(value, SESSION_MS.0, SESSION_MS.1).map(|it| times.session_timeout = Some(it))),
     ),
 ];
 

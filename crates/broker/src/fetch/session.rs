@@ -2,17 +2,11 @@
 //!
 //! A session is a convenience: it may be dropped at any time, and the client then starts anew.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicI32, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use security::Principal;
+use world::Random;
 
 use super::{
     Found, Want,
@@ -32,7 +26,8 @@ const NO_SESSION: i32 = -1;
 /// All sessions.
 pub(crate) struct Sessions {
     slots_max: usize,
-    next_id: AtomicI32,
+    /// Makes ids: one of before a restart must not be taken for another client's of after it (`FetchSession.scala`).
+    random: Arc<dyn Random>,
     slots: Mutex<HashMap<i32, Slot>>,
 }
 
@@ -71,8 +66,8 @@ pub(super) struct Plan {
 }
 
 impl Sessions {
-    pub(crate) fn new(slots_max: usize) -> Self {
-        Self { slots_max, next_id: AtomicI32::new(1), slots: Mutex::new(HashMap::new()) }
+    pub(crate) fn new(slots_max: usize, random: Arc<dyn Random>) -> Self {
+        Self { slots_max, random, slots: Mutex::new(HashMap::new()) }
     }
 
     /// What this request asks for, all told. `Err`: code for the whole response.
@@ -111,7 +106,7 @@ impl Sessions {
         wants.iter().cloned().for_each(|want| session.want(want));
         let session = Arc::new(Mutex::new(session));
         let id = loop {
-            let id = self.next_id.fetch_add(1, Relaxed) & i32::MAX;
+            let id = (self.random.u64() >> 33) as i32; // What is left fits and is not negative.
             if id != 0 && !slots.contains_key(&id) {
                 break id;
             }
@@ -254,11 +249,15 @@ mod tests {
         Principal::user("ann")
     }
 
+    fn sessions(slots_max: usize) -> Sessions {
+        Sessions::new(slots_max, Arc::new(world::SystemRandom))
+    }
+
     const NOW: Duration = Duration::from_secs(1);
 
     #[test]
     fn only_changes_are_told_after_the_first_response() {
-        let sessions = Sessions::new(10);
+        let sessions = sessions(10);
         let plan = sessions.begin(&request(0, 0, &[0, 1]), &who(), NOW).expect("opens");
         assert_ne!(plan.session, 0);
         assert_eq!(sessions.finish(&plan, &[found(0, b""), found(5, b"x")]), [true, true]);
@@ -283,7 +282,7 @@ mod tests {
 
     #[test]
     fn strange_ids_and_epochs_are_refused() {
-        let sessions = Sessions::new(1);
+        let sessions = sessions(1);
         let plan = sessions.begin(&request(0, 0, &[0]), &who(), NOW).expect("opens");
         let refused = |session, epoch| sessions.begin(&request(session, epoch, &[]), &who(), NOW).err();
         assert_eq!(refused(plan.session + 1, 1), Some(errors::FETCH_SESSION_ID_NOT_FOUND));
@@ -301,7 +300,7 @@ mod tests {
 
     #[test]
     fn nobody_uses_or_ends_anothers_session() {
-        let sessions = Sessions::new(10);
+        let sessions = sessions(10);
         let plan = sessions.begin(&request(0, 0, &[0]), &who(), NOW).expect("opens");
         let other = Principal::user("eve");
         let refused = sessions.begin(&request(plan.session, 1, &[]), &other, NOW).err();
@@ -311,8 +310,17 @@ mod tests {
     }
 
     #[test]
+    fn a_session_of_before_a_restart_is_nobodys_after_it() {
+        let before = sessions(10).begin(&request(0, 0, &[0]), &who(), NOW).expect("opens");
+        let restarted = sessions(10);
+        restarted.begin(&request(0, 0, &[1]), &who(), NOW).expect("somebody else was faster");
+        let refused = restarted.begin(&request(before.session, 1, &[]), &who(), NOW).err();
+        assert_eq!(refused, Some(errors::FETCH_SESSION_ID_NOT_FOUND));
+    }
+
+    #[test]
     fn sessions_hold_no_more_than_so_many_partitions() {
-        let sessions = Sessions::new(10);
+        let sessions = sessions(10);
         let many: Vec<i32> = (0..200_000).collect();
         let plan = sessions.begin(&request(0, 0, &many), &who(), NOW).expect("opens");
         let more: Vec<i32> = (200_000..260_000).collect();
@@ -327,7 +335,7 @@ mod tests {
 
     #[test]
     fn forgotten_partitions_are_not_read() {
-        let sessions = Sessions::new(1);
+        let sessions = sessions(1);
         let plan = sessions.begin(&request(0, 0, &[0, 1, 2]), &who(), NOW).expect("opens");
         let mut forget = request(plan.session, 1, &[3]);
         forget.forgotten = vec![(TopicKey::Name("t".into()), 1)];

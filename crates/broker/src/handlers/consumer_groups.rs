@@ -109,11 +109,12 @@ pub(crate) async fn describe(
     context: &Context,
     request: ConsumerGroupDescribeRequest,
 ) -> ConsumerGroupDescribeResponse {
-    let groups = request.group_ids.into_iter().map(|id| describe_one(context, id));
+    let tells_rights = request.include_authorized_operations;
+    let groups = request.group_ids.into_iter().map(|id| describe_one(context, id, tells_rights));
     ConsumerGroupDescribeResponse::default().with_groups(groups.collect())
 }
 
-fn describe_one(context: &Context, id: GroupId) -> described::DescribedGroup {
+fn describe_one(context: &Context, id: GroupId, tells_rights: bool) -> described::DescribedGroup {
     let row = described::DescribedGroup::default();
     if let Err(code) = context.authorize(Operation::Describe, access::group(&id)) {
         return row.with_error_code(code).with_group_id(id);
@@ -136,6 +137,10 @@ fn describe_one(context: &Context, id: GroupId) -> described::DescribedGroup {
         let row = row.with_error_code(errors::TOPIC_AUTHORIZATION_FAILED).with_error_message(Some(why.into()));
         return row.with_group_id(id);
     }
+    let row = match tells_rights {
+        true => row.with_authorized_operations(context.authorized_operations(access::group(&id))),
+        false => row,
+    };
     row.with_group_id(id)
         .with_group_state(group.state.name().into())
         .with_group_epoch(group.epoch)

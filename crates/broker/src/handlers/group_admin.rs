@@ -55,11 +55,14 @@ pub(crate) async fn describe(context: &Context, request: DescribeGroupsRequest) 
         if let Err(code) = context.authorize(Operation::Describe, group(&id)) {
             return row.with_error_code(code).with_group_id(id);
         }
-        let row = match request.include_authorized_operations {
+        let found = context.shared.groups.describe(&id);
+        // Before version 6 a group that is not there is dead, and no error.
+        let is_answered = found.is_some() || context.version < 6;
+        let row = match request.include_authorized_operations && is_answered {
             true => row.with_authorized_operations(context.authorized_operations(group(&id))),
             false => row,
         };
-        match context.shared.groups.describe(&id) {
+        match found {
             Some(group) => row
                 .with_group_state(group.state.name().into())
                 .with_protocol_type(group.protocol_type.into())

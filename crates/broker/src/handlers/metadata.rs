@@ -17,6 +17,7 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 use model::{Error, ErrorKind, TopicPartition, error::codes};
+use uuid::Uuid;
 
 use super::{check_unprotected, code, errors, text, wire_topic};
 use crate::{
@@ -96,12 +97,9 @@ pub(crate) async fn metadata(context: &Context, request: MetadataRequest) -> Met
                     Ok(topic) => known_topic(&**log, &topic),
                     Err(code) => unknown_topic(code).with_name(Some(name.clone())),
                 },
-                None => match log.topic_by_id(wanted.topic_id) {
-                    Some(topic) if context.authorize(Operation::Describe, access::topic(&topic.name)).is_ok() => {
-                        known_topic(&**log, &topic)
-                    }
-                    // An id that is unknown and one that may not be known are answered alike.
-                    _ => unknown_topic(errors::UNKNOWN_TOPIC_ID)
+                None => match find_by_id(context, wanted.topic_id) {
+                    Ok(topic) => known_topic(&**log, &topic),
+                    Err(code) => unknown_topic(code)
                         .with_name(if context.version >= 12 { None } else { Some(wire_topic("")) })
                         .with_topic_id(wanted.topic_id),
                 },
@@ -128,6 +126,12 @@ pub(crate) async fn metadata(context: &Context, request: MetadataRequest) -> Met
         .with_cluster_id(Some(text(log.cluster_id())))
         .with_controller_id(BrokerId(NODE_ID))
         .with_topics(topics)
+}
+
+/// Ids are no secret, so whoever may not see a topic hears that (`KafkaApis.handleTopicMetadataRequest`), and not its name.
+fn find_by_id(context: &Context, id: Uuid) -> Result<Arc<Topic>, i16> {
+    let topic = context.shared.log.topic_by_id(id).ok_or(errors::UNKNOWN_TOPIC_ID)?;
+    context.authorize(Operation::Describe, access::topic(&topic.name)).map(|()| topic)
 }
 
 /// A topic that is not there is made, if the client and the settings allow it, before the answer says anything.

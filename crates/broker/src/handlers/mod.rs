@@ -47,8 +47,8 @@ pub(crate) mod errors {
     pub(crate) const INVALID_REQUEST: i16 = 42;
     pub(crate) const POLICY_VIOLATION: i16 = 44;
     pub(crate) const INVALID_PRODUCER_EPOCH: i16 = 47;
-    pub(crate) const INVALID_PRODUCER_ID_MAPPING: i16 = 49;
     pub(crate) const INVALID_TXN_STATE: i16 = 48;
+    pub(crate) const INVALID_PRODUCER_ID_MAPPING: i16 = 49;
     pub(crate) const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
     pub(crate) const SECURITY_DISABLED: i16 = 54;
     pub(crate) const OPERATION_NOT_ATTEMPTED: i16 = 55;
@@ -65,13 +65,13 @@ pub(crate) mod errors {
     pub(crate) const NO_REASSIGNMENT_IN_PROGRESS: i16 = 85;
     pub(crate) const INVALID_RECORD: i16 = 87;
     pub(crate) const UNSTABLE_OFFSET_COMMIT: i16 = 88;
+    pub(crate) const THROTTLING_QUOTA_EXCEEDED: i16 = 89;
     pub(crate) const RESOURCE_NOT_FOUND: i16 = 91;
     pub(crate) const DUPLICATE_RESOURCE: i16 = 92;
     pub(crate) const UNACCEPTABLE_CREDENTIAL: i16 = 93;
     pub(crate) const UNKNOWN_TOPIC_ID: i16 = 100;
     pub(crate) const FETCH_SESSION_TOPIC_ID_ERROR: i16 = 106;
     pub(crate) const MISMATCHED_ENDPOINT_TYPE: i16 = 114;
-    pub(crate) const THROTTLING_QUOTA_EXCEEDED: i16 = 89;
     pub(crate) const TRANSACTION_ABORTABLE: i16 = 120;
     pub(crate) const INVALID_REGULAR_EXPRESSION: i16 = 128;
 }

@@ -60,6 +60,17 @@ async fn find_offset(
     const LAST_TIERED: i64 = -5;
 
     context.authorize(Operation::Describe, access::topic(topic))?;
+    // Each of the times that are none has a first version (`ReplicaManager.isListOffsetsTimestampUnsupported`).
+    let known_from = match wanted.timestamp {
+        0.. | LATEST | EARLIEST => 1,
+        MAX_TIMESTAMP => 7,
+        EARLIEST_LOCAL => 8,
+        LAST_TIERED => 9,
+        _ => i16::MAX,
+    };
+    if context.version < known_from {
+        return Err(errors::UNSUPPORTED_VERSION);
+    }
     let log = &context.shared.log;
     let (_, place) = partition_of(context, topic, wanted.partition_index).ok_or(errors::UNKNOWN_TOPIC_OR_PARTITION)?;
     let bounds = log.bounds(&place).map_err(|e| code(&e))?;
@@ -69,8 +80,7 @@ async fn find_offset(
         EARLIEST | EARLIEST_LOCAL => TimeQuery::Earliest,
         MAX_TIMESTAMP => TimeQuery::MaxTimestamp,
         LAST_TIERED => return Ok((-1, -1, -1)), // Nothing is tiered.
-        timestamp if timestamp >= 0 => TimeQuery::AtOrAfter(timestamp),
-        _ => return Err(errors::INVALID_REQUEST),
+        timestamp => TimeQuery::AtOrAfter(timestamp),
     };
     let found = log.offset_at(&place, query).await.map_err(|e| code(&e))?;
     // Kafka knows no record beyond what the reader may see.

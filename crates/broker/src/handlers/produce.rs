@@ -241,8 +241,16 @@ async fn compressed(context: &Context, batch: &Bytes, to: Compression) -> Result
     }
     let stopping = || Error::new(SHUTTING_DOWN, "the node stops");
     let _turn = context.shared.compressing.acquire().await.map_err(|_| stopping())?;
-    let batch = batch.clone();
-    tokio::task::spawn_blocking(move || recompress(&batch, to, FITTED_BYTES_MAX)).await.map_err(|_| stopping())?
+    let (batch, clock) = (batch.clone(), context.shared.world.clock.clone());
+    let fitted = tokio::task::spawn_blocking(move || {
+        let start = clock.monotonic();
+        (recompress(&batch, to, FITTED_BYTES_MAX), clock.monotonic().saturating_sub(start))
+    });
+    let (fitted, took) = fitted.await.map_err(|_| stopping())?;
+    if let Some(spent) = &context.spent {
+        spent.add(took);
+    }
+    fitted
 }
 
 /// With the second transaction protocol what is written to a partition adds it to the transaction (KIP-890). This waits for the

@@ -155,15 +155,31 @@ fn created(context: &Context, row: CreatableTopicResult, topic: &Topic, validate
 
 pub(crate) async fn delete(context: &Context, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
     let by_name = |name| (Some(name), Uuid::nil());
+    let may_delete_any = context.may(Operation::Delete, CLUSTER);
     let wanted: Vec<_> = if context.version >= 6 {
         request.topics.into_iter().map(|t| (t.name, t.topic_id)).collect()
     } else {
         request.topic_names.into_iter().map(by_name).collect()
     };
+    let mut times: HashMap<_, usize> = HashMap::new();
+    for topic in &wanted {
+        *times.entry(topic.clone()).or_default() += 1;
+    }
     let mut responses = Vec::with_capacity(wanted.len());
     let mut wait = Duration::ZERO;
     for (name, id) in wanted {
         let row = DeletableTopicResult::default().with_topic_id(id);
+        let nonsense = match (&name, id.is_nil()) {
+            (Some(_), false) => Some("a topic is given by its name or by its id, not by both"),
+            (None, true) => Some("neither a name nor an id is given"),
+            _ if times[&(name.clone(), id)] > 1 => Some("the request names this topic more than once"),
+            _ => None,
+        };
+        if let Some(why) = nonsense {
+            let row = row.with_name(name).with_error_code(errors::INVALID_REQUEST);
+            responses.push(row.with_error_message(Some(StrBytes::from_static_str(why))));
+            continue;
+        }
         let found = match &name {
             Some(name) => Some(name.to_string()),
             None => context.shared.log.topic_by_id(id).map(|topic| topic.name.to_string()),
@@ -172,14 +188,16 @@ pub(crate) async fn delete(context: &Context, request: DeleteTopicsRequest) -> D
             responses.push(row.with_name(None).with_error_code(errors::UNKNOWN_TOPIC_ID));
             continue;
         };
-        if let Err(code) = context.authorize(Operation::Delete, access::topic(&found)) {
+        if !may_delete_any && let Err(code) = context.authorize(Operation::Delete, access::topic(&found)) {
             // Whoever may not see a topic learns neither its name nor its id.
             let name = (name.is_some() || context.may(Operation::Describe, access::topic(&found))).then_some(&found);
             responses.push(row.with_name(name.map(|name| wire_topic(name.as_str()))).with_error_code(code));
             continue;
         }
         let row = row.with_name(Some(wire_topic(&found)));
-        let topic = context.shared.log.topic(&found);
+        // What is refused for another reason costs nothing of the quota.
+        let unprotected = check_unprotected(&found);
+        let topic = context.shared.log.topic(&found).filter(|_| unprotected.is_ok());
         if let Some(topic) = &topic
             && let Err(longer) = context.mutate(topic.partitions as usize, DELETE_REFUSED_FROM)
         {
@@ -191,7 +209,7 @@ pub(crate) async fn delete(context: &Context, request: DeleteTopicsRequest) -> D
             continue;
         }
         let topic_id = topic.map(|topic| topic.id);
-        let result = match check_unprotected(&found) {
+        let result = match unprotected {
             Ok(_) => context.shared.log.delete_topic(&found).await,
             Err(error) => Err(error),
         };
@@ -210,48 +228,55 @@ pub(crate) async fn delete(context: &Context, request: DeleteTopicsRequest) -> D
 }
 
 pub(crate) async fn create_partitions(context: &Context, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
+    let mut times: HashMap<_, usize> = HashMap::new();
+    for topic in &request.topics {
+        *times.entry(topic.name.clone()).or_default() += 1;
+    }
     let mut results = Vec::with_capacity(request.topics.len());
     let mut wait = Duration::ZERO;
     for topic in request.topics {
         let row = CreatePartitionsTopicResult::default().with_name(topic.name.clone());
-        if let Err(code) = context.authorize(Operation::Alter, access::topic(&topic.name)) {
-            results.push(row.with_error_code(code));
-            continue;
-        }
-        let is_ours = |a: &CreatePartitionsAssignment| a.broker_ids == [BrokerId(NODE_ID)];
-        if !topic.assignments.iter().flatten().all(is_ours) {
-            let why = format!("each new partition has exactly one replica, on broker {NODE_ID}");
-            let row = row.with_error_code(errors::INVALID_REPLICA_ASSIGNMENT);
-            results.push(row.with_error_message(Some(text(&why))));
-            continue;
-        }
-        let now = context.shared.log.topic(&topic.name).map_or(0, |topic| topic.partitions);
-        let more = usize::try_from(topic.count.saturating_sub(now)).unwrap_or(0);
-        if !request.validate_only
-            && let Err(longer) = context.mutate(more, GROW_REFUSED_FROM)
-        {
-            wait = wait.max(longer);
-            results.push(
-                row.with_error_code(errors::THROTTLING_QUOTA_EXCEEDED)
-                    .with_error_message(Some(StrBytes::from_static_str(OVER_QUOTA))),
-            );
-            continue;
-        }
-        let result = grow(context, &topic, request.validate_only).await;
-        results.push(match result {
+        let grown = match times[&topic.name] {
+            1 => grow(context, &topic, request.validate_only, &mut wait).await,
+            _ => Err((errors::INVALID_REQUEST, Some("the request names this topic more than once".into()))),
+        };
+        results.push(match grown {
             Ok(()) => row,
-            Err(error) => {
-                let (code, why) = told(&error);
-                row.with_error_code(code).with_error_message(why)
-            }
+            Err((code, why)) => row.with_error_code(code).with_error_message(why),
         });
     }
     CreatePartitionsResponse::default().with_throttle_time_ms(throttle_ms(wait)).with_results(results)
 }
 
-async fn grow(context: &Context, wanted: &CreatePartitionsTopic, validate_only: bool) -> Result<(), Error> {
-    check_unprotected(&wanted.name)?;
-    context.shared.log.create_partitions(&wanted.name, wanted.count, validate_only).await
+/// `wait` gets longer if there is no quota left for it.
+async fn grow(
+    context: &Context,
+    wanted: &CreatePartitionsTopic,
+    validate_only: bool,
+    wait: &mut Duration,
+) -> Result<(), (i16, Option<StrBytes>)> {
+    let log = &context.shared.log;
+    context.authorize(Operation::Alter, access::topic(&wanted.name)).map_err(|code| (code, None))?;
+    check_unprotected(&wanted.name).map_err(|error| told(&error))?;
+    let now = log.topic(&wanted.name).map_or(0, |topic| topic.partitions);
+    // What is refused for another reason costs nothing of the quota.
+    log.create_partitions(&wanted.name, wanted.count, true).await.map_err(|error| told(&error))?;
+    let more = usize::try_from(wanted.count.saturating_sub(now)).unwrap_or(0);
+    if let Some(assignments) = &wanted.assignments {
+        let is_ours = |a: &CreatePartitionsAssignment| a.broker_ids == [BrokerId(NODE_ID)];
+        if assignments.len() != more || !assignments.iter().all(is_ours) {
+            let why = format!("each of the {more} new partitions has exactly one replica, on broker {NODE_ID}");
+            return Err((errors::INVALID_REPLICA_ASSIGNMENT, Some(text(&why))));
+        }
+    }
+    if validate_only {
+        return Ok(());
+    }
+    if let Err(longer) = context.mutate(more, GROW_REFUSED_FROM) {
+        *wait = longer.max(*wait);
+        return Err((errors::THROTTLING_QUOTA_EXCEEDED, Some(StrBytes::from_static_str(OVER_QUOTA))));
+    }
+    log.create_partitions(&wanted.name, wanted.count, false).await.map_err(|error| told(&error))
 }
 
 pub(crate) async fn delete_records(context: &Context, request: DeleteRecordsRequest) -> DeleteRecordsResponse {

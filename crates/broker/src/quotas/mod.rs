@@ -14,10 +14,10 @@ mod told;
 use std::{
     collections::HashMap,
     net::IpAddr,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicU8, Ordering::Relaxed},
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -28,7 +28,7 @@ use model::{Error, QUOTAS_TOPIC, Result, error::codes};
 use parking_lot::{Mutex, RwLock};
 use security::store::Store;
 use tokio::sync::Mutex as Turn;
-use world::World;
+use world::{Clock, World};
 
 use self::rate::Rate;
 pub(crate) use self::rules::{CLIENT, Entity, Filter, IP, Limit, Limits, Match, Reason, USER, Who};
@@ -246,19 +246,10 @@ impl Context {
         wait
     }
 
-    /// Time that a request takes from others counts (`request_percentage`): the time in which it computes, not in which it waits.
-    pub(crate) async fn timed(self, key: ApiKey, mut answer: Pin<Box<Answering>>) -> Outcome {
-        let clock = self.shared.world.clock.clone();
-        let mut spent = Duration::ZERO;
-        let outcome = std::future::poll_fn(|cx| {
-            let start = clock.monotonic();
-            let polled = answer.as_mut().poll(cx);
-            spent += clock.monotonic() - start;
-            polled
-        })
-        .await;
-        // A whole second of one processor is 100 %.
-        let wait = self.charge(Limit::Request, 100.0 * spent.as_secs_f64());
+    /// Answers a request whose time counts (`request_percentage`), with what was [`Spent`] on it before.
+    pub(crate) async fn timed(self, key: ApiKey, spent: Arc<Spent>, answer: Pin<Box<Answering>>) -> Outcome {
+        let outcome = spent.measure(&*self.shared.world.clock, answer).await;
+        let wait = self.charge(Limit::Request, spent.percent_seconds());
         match outcome {
             Outcome::Response(mut response) if !wait.is_zero() => {
                 told::tell(&mut response, key, self.version, throttle_ms(wait));
@@ -266,6 +257,46 @@ impl Context {
             }
             outcome => outcome,
         }
+    }
+}
+
+/// Time that a request takes from others: in which it computes, here or on a thread of its own, not in which it waits.
+#[derive(Default)]
+pub(crate) struct Spent {
+    nanos: AtomicU64,
+}
+
+impl Spent {
+    pub(crate) fn add(&self, time: Duration) {
+        self.nanos.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Does `work` and adds what it takes.
+    pub(crate) async fn measure<T>(&self, clock: &dyn Clock, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        std::future::poll_fn(|cx| {
+            let start = clock.monotonic();
+            let polled = work.as_mut().poll(cx);
+            self.add(clock.monotonic().saturating_sub(start));
+            polled
+        })
+        .await
+    }
+
+    /// As quotas count it: a whole second of one processor is 100.
+    fn percent_seconds(&self) -> f64 {
+        100.0 * Duration::from_nanos(self.nanos.load(Relaxed)).as_secs_f64()
+    }
+}
+
+/// Waits for a moment of the monotonic clock. The runtime's timers only say when to look at it again.
+pub(crate) async fn until(clock: &dyn Clock, moment: Duration) {
+    loop {
+        let left = moment.saturating_sub(clock.monotonic());
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left).await;
     }
 }
 

@@ -281,11 +281,14 @@ impl Rules {
 mod tests {
     use super::*;
 
-    fn entity(parts: &[(&str, Option<&str>)]) -> Entity {
+    /// Kinds and names of an entity.
+    type Parts<'a> = &'a [(&'a str, Option<&'a str>)];
+
+    fn entity(parts: Parts<'_>) -> Entity {
         Entity::new(parts.iter().copied()).expect("an entity")
     }
 
-    fn rules(all: &[(&[(&str, Option<&str>)], f64)]) -> Rules {
+    fn rules(all: &[(Parts<'_>, f64)]) -> Rules {
         let mut rules = Rules::default();
         for (parts, value) in all {
             rules.set(entity(parts), BTreeMap::from([(Limit::Produce, *value)]));
@@ -296,7 +299,7 @@ mod tests {
     /// Kafka's documentation, "Quota configuration".
     #[test]
     fn the_most_specific_limit_counts() {
-        let levels: [&[(&str, Option<&str>)]; 8] = [
+        let levels: [Parts<'_>; 8] = [
             &[(USER, Some("ann")), (CLIENT, Some("app"))],
             &[(USER, Some("ann")), (CLIENT, None)],
             &[(USER, Some("ann"))],

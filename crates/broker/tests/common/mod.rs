@@ -27,7 +27,7 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
 };
-use world::World;
+use world::{ManualClock, World};
 
 /// Longest wait for something that must come.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,7 +43,17 @@ pub async fn serve(dir: &Path) -> Server {
 }
 
 pub async fn serve_with(dir: &Path, settings: BrokerSettings) -> Server {
-    let world = World::real();
+    serve_in(World::real(), dir, settings).await
+}
+
+/// With a clock that stands still until it is told otherwise.
+pub async fn serve_by_hand(dir: &Path, settings: BrokerSettings) -> (Server, Arc<ManualClock>) {
+    let clock = Arc::new(ManualClock::at(World::real().clock.now_ms()));
+    let world = World { clock: clock.clone(), ..World::real() };
+    (serve_in(world, dir, settings).await, clock)
+}
+
+async fn serve_in(world: World, dir: &Path, settings: BrokerSettings) -> Server {
     let log = EmbeddedLog::open(dir, LogSettings::default(), world.clone()).await.expect("log opens");
     let groups = Groups::open(log.clone(), world.clone()).await.expect("groups open");
     let transactions = Transactions::open(log.clone(), groups.clone(), world.clone()).await.expect("transactions open");
@@ -117,6 +127,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             Some(Bytes::from(body))
         };
         tokio::time::timeout(PATIENCE, read).await.expect("answers or closes in time")
+    }
+
+    /// Whether the broker is silent for now: it would answer much sooner than this waits.
+    pub async fn hears_nothing(&mut self) -> bool {
+        let mut byte = [0];
+        tokio::time::timeout(Duration::from_millis(100), self.stream.read(&mut byte)).await.is_err()
     }
 
     pub async fn create_topic(&mut self, name: &str, partitions: i32) {

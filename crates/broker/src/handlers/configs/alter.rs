@@ -1,11 +1,12 @@
 //! Settings changed: all of a resource at once, or one by one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use commitlog::ConfigType;
 use kafka_protocol::{
     messages::{
         AlterConfigsRequest, AlterConfigsResponse, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+        alter_configs_request::AlterableConfig as Setting,
         alter_configs_response::AlterConfigsResourceResponse as Altered,
         incremental_alter_configs_request::AlterableConfig,
         incremental_alter_configs_response::AlterConfigsResourceResponse as IncrementallyAltered,
@@ -33,11 +34,14 @@ fn refusal(code: i16, why: impl Into<String>) -> Refusal {
 
 /// Replaces all settings of each resource.
 pub(crate) async fn alter(context: &Context, request: AlterConfigsRequest) -> AlterConfigsResponse {
+    let times = Times::of(request.resources.iter().map(|it| (it.resource_type, &it.resource_name)));
     let mut responses = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
-        let values = resource.configs.iter().filter_map(|c| Some((c.name.to_string(), c.value.as_ref()?.to_string())));
         let (kind, name) = (resource.resource_type, &resource.resource_name);
-        let (code, why) = apply(context, kind, name, request.validate_only, |_| Ok(values.collect())).await;
+        let (code, why) = match times.once(kind, name) {
+            Ok(()) => apply(context, kind, name, request.validate_only, |_| replaced(&resource.configs)).await,
+            Err(refused) => refused,
+        };
         responses.push(
             Altered::default()
                 .with_error_code(code)
@@ -54,11 +58,15 @@ pub(crate) async fn alter_incrementally(
     context: &Context,
     request: IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {
+    let times = Times::of(request.resources.iter().map(|it| (it.resource_type, &it.resource_name)));
     let mut responses = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
         let (kind, name) = (resource.resource_type, &resource.resource_name);
         let changed = |before: &Before| changed(before, &resource.configs);
-        let (code, why) = apply(context, kind, name, request.validate_only, changed).await;
+        let (code, why) = match times.once(kind, name) {
+            Ok(()) => apply(context, kind, name, request.validate_only, changed).await,
+            Err(refused) => refused,
+        };
         responses.push(
             IncrementallyAltered::default()
                 .with_error_code(code)
@@ -68,6 +76,26 @@ pub(crate) async fn alter_incrementally(
         );
     }
     IncrementalAlterConfigsResponse::default().with_responses(responses)
+}
+
+/// How often a request names each resource. More than once makes no sense: which of the changes is meant?
+struct Times(HashMap<(i8, StrBytes), usize>);
+
+impl Times {
+    fn of<'a>(resources: impl Iterator<Item = (i8, &'a StrBytes)>) -> Self {
+        let mut times = HashMap::new();
+        for (kind, name) in resources {
+            *times.entry((kind, name.clone())).or_default() += 1;
+        }
+        Self(times)
+    }
+
+    fn once(&self, kind: i8, name: &StrBytes) -> Result<(), Refusal> {
+        match self.0.get(&(kind, name.clone())) {
+            Some(2..) => Err(refusal(errors::INVALID_REQUEST, "the request names this resource more than once")),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// Gives a resource the settings that `after` makes of those it has.
@@ -81,6 +109,7 @@ async fn apply(
     if let Err(code) = super::authorize(context, Operation::AlterConfigs, kind, name) {
         return (code, None);
     }
+    let turn = context.shared.dynamic.turn().await;
     let before = match before(context, kind, name) {
         Ok(before) => before,
         Err(refused) => return refused,
@@ -94,7 +123,7 @@ async fn apply(
             Ok(()) => Refusal::default(),
             Err(error) => told(&error),
         },
-        Some(holder) => match context.shared.dynamic.set(holder, after, validate_only).await {
+        Some(holder) => match context.shared.dynamic.set(&turn, holder, after, validate_only).await {
             Ok(()) => Refusal::default(),
             Err(Refused::Setting(why)) => refusal(errors::INVALID_CONFIG, why),
             Err(Refused::TooMany) => refusal(errors::POLICY_VIOLATION, "too many groups have settings of their own"),
@@ -140,6 +169,26 @@ fn before(context: &Context, kind: i8, name: &str) -> Result<Before, Refusal> {
     Ok(Before { said: context.shared.dynamic.of(&holder), lists, holder: Some(holder) })
 }
 
+fn no_value(name: &str) -> Refusal {
+    refusal(errors::INVALID_REQUEST, format!("`{name}` has no value"))
+}
+
+fn named_again(name: &str) -> Refusal {
+    refusal(errors::INVALID_REQUEST, format!("`{name}` is named more than once"))
+}
+
+/// The resource's own settings if these are all.
+fn replaced(settings: &[Setting]) -> Result<Overrides, Refusal> {
+    let mut overrides = Overrides::new();
+    for setting in settings {
+        let value = setting.value.as_ref().ok_or_else(|| no_value(&setting.name))?;
+        if overrides.insert(setting.name.to_string(), value.to_string()).is_some() {
+            return Err(named_again(&setting.name));
+        }
+    }
+    Ok(overrides)
+}
+
 /// The resource's own settings after the operations.
 fn changed(before: &Before, operations: &[AlterableConfig]) -> Result<Overrides, Refusal> {
     const SET: i8 = 0;
@@ -152,12 +201,9 @@ fn changed(before: &Before, operations: &[AlterableConfig]) -> Result<Overrides,
     for operation in operations {
         let name = operation.name.to_string();
         if !seen.insert(name.clone()) {
-            return Err(refusal(errors::INVALID_REQUEST, format!("`{name}` is named more than once")));
+            return Err(named_again(&name));
         }
-        let value = || match &operation.value {
-            Some(value) => Ok(value.to_string()),
-            None => Err(refusal(errors::INVALID_CONFIG, format!("`{name}` has no value"))),
-        };
+        let value = || operation.value.as_ref().map(StrBytes::to_string).ok_or_else(|| no_value(&name));
         match operation.config_operation {
             SET => drop(overrides.insert(name.clone(), value()?)),
             DELETE => drop(overrides.remove(&name)),
@@ -168,9 +214,10 @@ fn changed(before: &Before, operations: &[AlterableConfig]) -> Result<Overrides,
                 let value = value()?;
                 let mut list: Vec<&str> = list.split(',').filter(|item| !item.is_empty()).collect();
                 for item in value.split(',') {
-                    list.retain(|other| *other != item);
-                    if operation.config_operation == APPEND {
-                        list.push(item);
+                    match operation.config_operation {
+                        APPEND if list.contains(&item) => {}
+                        APPEND => list.push(item),
+                        _ => list.retain(|other| *other != item),
                     }
                 }
                 overrides.insert(name, list.join(","));

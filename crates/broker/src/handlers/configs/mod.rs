@@ -114,9 +114,9 @@ fn of_group(context: &Context, group: &str) -> Vec<Described> {
     GROUP_ROWS.iter().zip(&GROUP_SYNONYMS).map(describe).collect()
 }
 
-/// The broker a resource name means: this one by its id, or the default of all.
+/// Whether a resource's name is this broker's id; an empty one stands for all brokers.
 fn is_this_broker(name: &str) -> bool {
-    name.is_empty() || name.parse() == Ok(NODE_ID)
+    name.parse() == Ok(NODE_ID)
 }
 
 /// Why a kind of resource has no settings.
@@ -163,9 +163,9 @@ pub(crate) async fn describe(context: &Context, request: DescribeConfigsRequest)
             Ok(settings) => settings,
             Err((code, why)) => return row.with_error_code(code).with_error_message(Some(why.into())),
         };
-        let wanted = |setting: &Described| {
-            resource.configuration_keys.as_ref().is_none_or(|keys| keys.iter().any(|key| **key == *setting.name))
-        };
+        // Naming none is asking for all (`ConfigHelperUtils.buildConfigEntries`).
+        let keys = resource.configuration_keys.as_ref().filter(|keys| !keys.is_empty());
+        let wanted = |setting: &Described| keys.is_none_or(|keys| keys.iter().any(|key| **key == *setting.name));
         let configs = settings.into_iter().filter(wanted).map(|setting| {
             let synonym = |said: &Said| {
                 DescribeConfigsSynonym::default()

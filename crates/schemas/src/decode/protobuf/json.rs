@@ -65,7 +65,7 @@ impl<'a> Writer<'a> {
     fn map(&mut self, entry: &MessageDescriptor, values: &[Raw<'_>]) -> Outcome<Value> {
         let (key, value) = (Scalar::of(&entry.map_entry_key_field().kind()), entry.map_entry_value_field());
         let mut object = Map::new();
-        for entry in wire::entries(values, &key, |raw| plan::accepts(&value, raw))? {
+        for entry in wire::entries(values, &key, |raw| plan::accepts(&value, raw), || self.input.field())? {
             let name = match entry.key.map(|raw| self.scalar(&key, raw)).transpose()? {
                 Some(Value::String(text)) => text,
                 Some(other) => other.to_string(),

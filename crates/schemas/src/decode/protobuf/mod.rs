@@ -33,8 +33,8 @@ use crate::{
 
 /// Deepest nesting of data.
 const DEPTH_MAX: usize = 64;
-/// Fields of one payload, each occurrence for itself: 16 times as many bytes are kept to look at them.
-const FIELDS_MAX: usize = 4_000_000;
+/// Fields of one payload, each occurrence for itself. Of each 64 bytes are kept while its message is read.
+const FIELDS_MAX: usize = 2_000_000;
 /// Messages planned for at most; more of them begin anew.
 const WRITERS_MAX: usize = 1_000;
 
@@ -285,7 +285,7 @@ impl Input {
     fn map(&mut self, content: &Content, values: &[Raw<'_>], column: &mut Column) -> Outcome {
         let Content::Map { key, value, zero_key, absent } = content else { return Err(column.misfit("a map")) };
         self.descend()?;
-        let entries = wire::entries(values, key, |raw| value.accepts(raw))?;
+        let entries = wire::entries(values, key, |raw| value.accepts(raw), || self.field())?;
         let Values::Map { key: keys, value: items, .. } = &mut column.values else {
             return Err(column.misfit("a map"));
         };

@@ -158,11 +158,13 @@ enum Identity<'a> {
     Text(&'a str),
 }
 
-/// The entries of a map; of several with one key the last, in the place of the first.
+/// The entries of a map; of several with one key the last, in the place of the first. `count` is asked for each value that is
+/// kept: an entry may have any number of them, and a message is what all of them say together.
 pub(super) fn entries<'a>(
     values: &[Raw<'a>],
     key: &Scalar,
     is_value: impl Fn(&Raw<'a>) -> bool,
+    mut count: impl FnMut() -> Outcome,
 ) -> Outcome<Vec<Entry<'a>>> {
     let mut entries: Vec<Entry<'a>> = Vec::new();
     let mut places: HashMap<Identity<'a>, usize> = HashMap::new();
@@ -172,7 +174,10 @@ pub(super) fn entries<'a>(
         fields(bytes, |number, raw| {
             match number {
                 1 if key.accepts(&raw) => entry.key = Some(raw),
-                2 if is_value(&raw) => entry.values.push(raw),
+                2 if is_value(&raw) => {
+                    count()?;
+                    entry.values.push(raw);
+                }
                 _ => {}
             }
             Ok(())
