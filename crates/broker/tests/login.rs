@@ -321,6 +321,13 @@ async fn users_are_made_listed_and_gone_over_restarts_and_what_is_kept_is_shown_
     fetch.partitions = vec![fetch_request::FetchPartition::default().with_partition_max_bytes(1 << 20)];
     let read = root.ask(12, &FetchRequest::default().with_max_bytes(1 << 20).with_topics(vec![fetch])).await;
     assert_eq!(read.responses[0].partitions[0].error_code, 29);
+    // Who writes it is no secret of theirs: tools ask that of every topic there is.
+    let topic = describe_producers_request::TopicRequest::default()
+        .with_name(topic_name(model::USERS_TOPIC))
+        .with_partition_indexes(vec![0]);
+    let asked = DescribeProducersRequest::default().with_topics(vec![topic]);
+    assert_eq!(root.ask(0, &asked).await.topics[0].partitions[0].error_code, 0);
+    assert_eq!(alice.ask(0, &asked).await.topics[0].partitions[0].error_code, 29);
     drop((root, alice));
     server.stop().await;
 

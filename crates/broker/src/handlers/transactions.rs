@@ -262,7 +262,7 @@ pub(crate) async fn describe_producers(
     request: DescribeProducersRequest,
 ) -> DescribeProducersResponse {
     let topics = request.topics.into_iter().map(|topic| {
-        let may = context.authorize(Operation::Read, access::topic(&topic.name));
+        let may = context.authorize_producers_of(&topic.name);
         let one = |number: &i32| {
             let row = PartitionResponse::default().with_partition_index(*number);
             if let Err(code) = may {
