@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use bytes::Bytes;
 use commitlog::{
     Appended, Slice,
+    groups::{GroupError, JoinAnswer, SyncAnswer},
     record::{BatchBuilder, Codec, Marker},
     transactions::{Identity, Protocol, TransactionError},
 };
@@ -27,7 +28,11 @@ pub enum Told {
     Joined { of: usize, is_late: bool, spot: Spot, result: Result<(), TransactionError> },
     OffsetAdded { of: usize, is_late: bool, transaction: usize, offset: i64, result: Result<(), String> },
     Ended { of: usize, is_late: bool, how: Marker, result: Result<Identity, TransactionError> },
-    Committed { of: usize, offset: i64, result: Result<(), String> },
+    Committed { of: usize, offset: i64, is_over: bool, result: Result<(), GroupError> },
+    JoinedGroup { of: usize, life: u32, before: i32, answer: JoinAnswer },
+    SyncedGroup { of: usize, life: u32, generation: i32, answer: SyncAnswer },
+    Beaten { of: usize, life: u32, is_over: bool, result: Result<(), GroupError> },
+    LeftGroup { of: usize, life: u32, name: String, result: Result<(), GroupError> },
     Made { topic: usize, result: Result<TopicId, String> },
     Deleted { topic: usize, result: Result<(), String> },
     Grown { topic: usize, total: i32, result: Result<(), String> },
@@ -97,7 +102,7 @@ impl Transactional {
     }
 }
 
-/// Somebody who commits offsets of a group, outside of any generation.
+/// Somebody who commits offsets of a group: outside of any generation, or in the name of members.
 pub struct Committer {
     pub group: String,
     pub is_busy: bool,

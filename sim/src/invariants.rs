@@ -10,7 +10,8 @@ pub enum Invariant {
     /// The high watermark and the leader epoch never regress, the start never moves back behind what a user deleted, and no read
     /// returns a record at or beyond the watermark (`commitlog::log`).
     Log3,
-    /// A failed append leaves nothing behind that anyone can read, and does not advance a producer's window (`commitlog::log`).
+    /// A failed append leaves nothing behind that anyone can read, and does not advance a producer's window, or its error says that
+    /// this is not certain (`commitlog::log`).
     Log4,
     /// A committed reader sees nothing of a transaction that is open or aborted (`commitlog::log`).
     Log5,
@@ -32,6 +33,10 @@ pub enum Invariant {
     Txn3,
     /// A committed offset is there after any crash; one committed in a transaction counts with it (`commitlog::groups`).
     Grp1,
+    /// Nothing is taken from a member of an older generation, or from one that has left (`commitlog::groups`).
+    Grp2,
+    /// Generations only rise, and every member of one has its assignment from the same leader (`commitlog::groups`).
+    Grp3,
     /// Once the disk works again everything that was asked is answered.
     Live,
     /// Nothing panics.
@@ -55,6 +60,8 @@ impl Invariant {
             Self::Txn2 => "TXN-2",
             Self::Txn3 => "TXN-3",
             Self::Grp1 => "GRP-1",
+            Self::Grp2 => "GRP-2",
+            Self::Grp3 => "GRP-3",
             Self::Live => "LIVE",
             Self::Panic => "PANIC",
         }

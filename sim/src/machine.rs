@@ -74,7 +74,12 @@ pub struct SimDisk(Arc<Inner>);
 struct Inner {
     disk: MemoryDisk,
     state: Mutex<State>,
+    /// Of this life, reads included.
+    calls: AtomicU64,
 }
+
+/// Calls of a life. A run has some ten thousand: whoever makes more goes round in circles.
+const CALLS_MAX: u64 = 20_000_000;
 
 struct State {
     chance: Chance,
@@ -105,7 +110,7 @@ impl SimDisk {
             others: None,
             depth: 0,
         };
-        Self(Arc::new(Inner { disk, state: Mutex::new(state) }))
+        Self(Arc::new(Inner { disk, state: Mutex::new(state), calls: AtomicU64::new(0) }))
     }
 
     pub fn memory(&self) -> &MemoryDisk {
@@ -146,8 +151,15 @@ impl SimDisk {
         self.0.state.lock().others = Some(others);
     }
 
+    /// A run ends, whatever the node does.
+    fn count_call(&self) {
+        let calls = self.0.calls.fetch_add(1, Ordering::Relaxed);
+        assert!(calls != CALLS_MAX, "the node ends what it does after fewer than {CALLS_MAX} calls of the disk");
+    }
+
     /// Before every operation. `waits`: the device is at work, and others go on meanwhile.
     fn begin(&self, what: &str, path: &Path, bytes: usize, waits: bool) -> io::Result<()> {
+        self.count_call();
         let (turn, others) = {
             let mut state = self.0.state.lock();
             if state.has_stopped {
@@ -261,6 +273,7 @@ struct SimFile {
 
 impl DiskFile for SimFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.disk.count_call();
         self.file.read_at(buf, offset)
     }
 

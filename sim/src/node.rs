@@ -35,6 +35,9 @@ pub struct Parts {
     pub settings: LogSettings,
 }
 
+/// Of whoever waits for the node and for nothing else.
+const PATIENCE: Duration = Duration::from_secs(24 * 3600);
+
 const FOR_EVER: Duration = Duration::from_secs(1_000_000_000);
 
 impl Node {
@@ -98,7 +101,12 @@ impl Node {
     }
 
     /// Waits for `request` without letting time pass, except what it waits for itself.
+    ///
+    /// # Panics
+    /// When it waits for what nobody does.
     pub fn wait<T>(&self, request: impl Future<Output = T>) -> T {
-        self.runtime.block_on(request)
+        // With nothing to do the runtime goes on to its next timer: this is the last one.
+        let patient = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, request).await });
+        patient.expect("a request is answered without any more steps of the log")
     }
 }

@@ -13,7 +13,8 @@
 //! * LOG-1: an append that succeeded is readable after any crash, once, at the offset it was given.
 //! * LOG-2: offsets of one partition are dense and rise in the order in which `append` was *called*.
 //! * LOG-3: the high watermark never regresses, and no read returns a record at or beyond it.
-//! * LOG-4: a failed append leaves nothing behind that anyone can read, and does not advance a producer's window.
+//! * LOG-4: a failed append leaves nothing behind that anyone can read, and does not advance a producer's window. Where the disk
+//!   fails again while it is taken out, the error says that a crash may bring it back ([`model::ErrorKind::OutcomeUnknown`]).
 //! * LOG-5: a committed reader sees all of a committed transaction in a partition, and nothing of one that is open or aborted.
 //! * LOG-6: compaction keeps the last value per key, and moves no record ([`crate::compaction`]). Offsets are dense as they
 //!   are given; where a topic is compacted, records that later ones have replaced leave holes.

@@ -1,12 +1,15 @@
 //! What the simulator found (docs/simulator.md), each as the shortest story that shows it.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use commitlog::{Append, EmbeddedLog, Log, LogSettings, Steps};
 use model::ErrorKind;
 use testkit::{
     Fault, MemoryDisk,
-    log_conformance::{append, assert_dense, batch, create, read_all, sequenced, tp},
+    log_conformance::{append, assert_dense, batch, create, keyed, read_all, sequenced, tp},
 };
 use world::{Disk, OpenMode, Tasks, World};
 
@@ -202,4 +205,259 @@ async fn a_damaged_offset_is_reported_with_its_place() {
     };
     assert_eq!((error.kind(), next), (ErrorKind::Corrupt, 2), "{error}");
     assert!(error.message().contains(".log"), "{error}");
+}
+
+/// The values of `t`, partition 0, as a start on this disk finds them.
+async fn values_on(disk: &MemoryDisk) -> Vec<String> {
+    read_all(&*open(disk).await, &tp("t", 0)).await.into_iter().map(|(_, value)| value).collect()
+}
+
+/// LOG-4: no room to log it, and then no sync of the cut: whether it is gone nobody knows, and its error says so.
+#[tokio::test]
+async fn what_may_come_back_is_said_to() {
+    for (fault, is_certain) in [(Fault::OneSyncFails, true), (Fault::SyncFails, false)] {
+        let disk = MemoryDisk::new();
+        let (log, steps) = stepped(&disk).await;
+        create(&*log, "t", 1, &[]).await;
+        let first = log.append(&tp("t", 0), batch(1, &["first"]), Append::default());
+        assert!(steps.write() && steps.commit());
+        first.await.expect("append");
+        let failed = log.append(&tp("t", 0), batch(1, &["never was"]), Append::default());
+        assert!(steps.write());
+        steps.checkpoint().expect("nothing is under way").expect("checkpoint");
+        disk.set_fault(Some(fault));
+        assert!(steps.commit());
+        let kind = failed.await.expect_err("the disk does not sync").kind();
+        assert_eq!(kind, if is_certain { ErrorKind::Storage } else { ErrorKind::OutcomeUnknown });
+        let after = values_on(&disk.power_cut(0)).await;
+        assert_eq!(after.len(), if is_certain { 1 } else { 2 }, "LOG-4: {after:?}");
+        // Once something else has its place it stays away.
+        disk.set_fault(None);
+        let other = log.append(&tp("t", 0), batch(1, &["other"]), Append::default());
+        assert!(steps.write() && steps.commit());
+        other.await.expect("append");
+        for cut in 0..4 {
+            assert_eq!(values_on(&disk.power_cut(cut)).await, ["first", "other"], "cut {cut}");
+        }
+    }
+}
+
+/// LOG-4: of three batches the disk took two, and what it took could not be cut; a batch of their size comes in the place of the
+/// first, and a start must not find the second behind it.
+#[tokio::test]
+async fn what_a_torn_write_leaves_never_lies_behind_what_comes_next() {
+    for is_cut in [true, false] {
+        let disk = MemoryDisk::new();
+        let (log, steps) = stepped(&disk).await;
+        create(&*log, "t", 1, &[]).await;
+        let first = log.append(&tp("t", 0), batch(1, &["0"]), Append::default());
+        assert!(steps.write() && steps.commit());
+        first.await.expect("append");
+        let torn = ["1", "2", "3"].map(|value| log.append(&tp("t", 0), batch(1, &[value]), Append::default()));
+        disk.set_capacity(Some(disk.used() + 2 * batch(1, &["1"]).len()));
+        // Each batch is written in two parts; the fifth part has no room, and then comes the cut.
+        disk.stop_after(if is_cut { 1000 } else { 5 });
+        assert!(steps.write());
+        for torn in torn {
+            let kind = torn.await.expect_err("no room").kind();
+            assert_eq!(kind, if is_cut { ErrorKind::DiskFull } else { ErrorKind::OutcomeUnknown });
+        }
+        let left = values_on(&disk.process_kill()).await;
+        assert_eq!(left.len(), if is_cut { 1 } else { 3 }, "LOG-4: {left:?}");
+        disk.stop_after(1000);
+        disk.set_capacity(None);
+        let next = log.append(&tp("t", 0), batch(1, &["4"]), Append::default());
+        assert!(steps.write() && steps.commit());
+        next.await.expect("append");
+        assert_eq!(values_on(&disk.process_kill()).await, ["0", "4"], "LOG-4");
+    }
+}
+
+/// A closed log with a topic `t` of which compaction has left a segment with holes; where that is.
+async fn with_holes() -> (MemoryDisk, PathBuf) {
+    let disk = MemoryDisk::new();
+    let log = open(&disk).await;
+    let eager = [("cleanup.policy", "compact"), ("segment.bytes", "1024"), ("min.cleanable.dirty.ratio", "0")];
+    create(&*log, "t", 1, &eager).await;
+    for n in 0..60 {
+        let (key, value) = (if n % 3 == 0 { format!("key {n}") } else { "one".to_owned() }, "v".repeat(100));
+        append(&*log, &tp("t", 0), keyed(1, &[(&key, Some(&value))])).await.expect("append");
+    }
+    log.compact().await.expect("compact");
+    log.close().await.expect("close");
+    let is_compacted = |path: &PathBuf| path.to_str().is_some_and(|path| path.contains('-') && path.ends_with(".log"));
+    let path = disk.files().into_iter().filter(|path| path.file_name().is_some_and(|name| is_compacted(&name.into())));
+    let path = path.min_by_key(|path| path.file_name().map(ToOwned::to_owned)).expect("there");
+    (disk, path)
+}
+
+/// Reads `t` batch by batch, with their base offsets and epochs.
+async fn headers(log: &EmbeddedLog) -> model::Result<Vec<(i64, i32)>> {
+    let (mut next, mut all) = (0, Vec::new());
+    while next < log.bounds(&tp("t", 0)).expect("bounds").high_watermark {
+        let slice = log.read(&tp("t", 0), next, 1, commitlog::Isolation::Uncommitted).await?;
+        let header = commitlog::record::Header::parse(&slice.records).expect("a batch");
+        next = header.next_offset();
+        all.push((header.base_offset, header.leader_epoch));
+    }
+    Ok(all)
+}
+
+/// LOG-8: among holes a damaged offset looks like any other; so does an epoch.
+#[tokio::test]
+async fn a_damaged_offset_in_a_compacted_segment_is_reported_and_not_compacted() {
+    let (disk, path) = with_holes().await;
+    let whole = headers(&*open(&disk.process_kill()).await).await.expect("read");
+    assert!(whole.windows(2).any(|pair| pair[1].0 > pair[0].0 + 1), "there are holes: {whole:?}");
+    let mut served = Vec::new();
+    // Every bit of the first batch's offset and epoch.
+    for (at, bit) in (0..8).chain(12..16).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+        let damaged = disk.process_kill();
+        damaged.tamper(&path, |bytes| bytes[at] ^= 1 << bit);
+        let log = open(&damaged).await;
+        for round in 0..2 {
+            match headers(&log).await {
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+                    assert!(error.message().contains(".log"), "{error}");
+                }
+                Ok(headers) => served.push((at, bit, round, headers)),
+            }
+            log.compact().await.ok();
+        }
+    }
+    assert!(served.is_empty(), "LOG-8: {served:?}");
+}
+
+/// Segments that an older version compacted have no sum in their names, and are read as they were.
+#[tokio::test]
+async fn compacted_segments_of_older_versions_are_read() {
+    let (disk, path) = with_holes().await;
+    let whole = headers(&*open(&disk.process_kill()).await).await.expect("read");
+    let name = path.file_stem().and_then(|name| name.to_str()).expect("a name");
+    let (without, sum) = name.rsplit_once('-').expect("a sum");
+    assert_eq!(sum.len(), 8, "{name}");
+    disk.rename(&path, &path.with_file_name(format!("{without}.log"))).expect("rename");
+    disk.remove_file(&path.with_extension("index")).expect("remove");
+    let log = open(&disk).await;
+    assert_eq!(headers(&log).await.expect("read"), whole);
+    log.compact().await.expect("compact");
+    assert_eq!(headers(&log).await.expect("read").last(), whole.last());
+}
+
+/// LOG-8: what a damaged batch says of itself decided whether compaction took it away: that it has no records, or another offset.
+#[tokio::test]
+async fn compaction_makes_nothing_of_a_damaged_batch() {
+    // The count's last byte; the base offset's.
+    for at in [60, 7] {
+        let disk = MemoryDisk::new();
+        let log = open(&disk).await;
+        let eager = [("cleanup.policy", "compact"), ("segment.bytes", "1024"), ("min.cleanable.dirty.ratio", "0")];
+        create(&*log, "t", 1, &eager).await;
+        for n in 0..40 {
+            // The second one goes, so its segment is written anew.
+            let key = if n == 1 { "k05".to_owned() } else { format!("k{n:02}") };
+            append(&*log, &tp("t", 0), keyed(1, &[(&key, Some("value"))])).await.expect("append");
+        }
+        log.close().await.expect("close");
+        let path = disk.files().into_iter().find(|path| path.ends_with("0/00000000000000000000.log")).expect("there");
+        let size = keyed(1, &[("k00", Some("value"))]).len();
+        assert!(size < 128, "several fit into a segment");
+        disk.tamper(&path, |bytes| bytes[2 * size + at] ^= 1);
+        let log = open(&disk).await;
+        let _reported = log.compact().await;
+        let mut next = 0;
+        let damaged = loop {
+            match log.read(&tp("t", 0), next, 1, commitlog::Isolation::Uncommitted).await {
+                Ok(slice) => {
+                    let batch = commitlog::record::Batch::parse(&slice.records).expect("a batch");
+                    if batch.check_crc().is_err() {
+                        break batch.header.base_offset;
+                    }
+                    assert_eq!(batch.header.base_offset, next, "LOG-8: never left out or moved");
+                    next = batch.header.next_offset();
+                }
+                Err(error) if error.kind() == ErrorKind::Corrupt => break next,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        assert_eq!(damaged, 2, "LOG-8: byte {at}");
+    }
+}
+
+/// LOG-1: a batch for which a file was made could not be written, and a smaller one went to the file before it: the empty one
+/// came to lie in the middle.
+#[tokio::test]
+async fn a_file_that_was_made_for_nothing_does_not_stand_between_records_and_readers() {
+    let disk = MemoryDisk::new();
+    let log = open(&disk).await;
+    create(&*log, "t", 1, &[("segment.bytes", "1024")]).await;
+    append(&*log, &tp("t", 0), batch(1, &[&"a".repeat(600)])).await.expect("append");
+    disk.set_capacity(Some(disk.used()));
+    append(&*log, &tp("t", 0), batch(1, &[&"b".repeat(600)])).await.expect_err("no room");
+    disk.set_capacity(None);
+    log.close().await.expect("close");
+    drop(log);
+    let log = open(&disk).await;
+    for value in ["c".to_owned(), "d".repeat(600), "e".repeat(600)] {
+        append(&*log, &tp("t", 0), batch(1, &[&value])).await.expect("append");
+    }
+    log.close().await.expect("close");
+    drop(log);
+    for disk in [disk.process_kill(), disk.power_cut(0)] {
+        let first: Vec<_> = values_on(&disk).await.iter().map(|value| value[..1].to_owned()).collect();
+        assert_eq!(first, ["a", "c", "d", "e"], "LOG-1");
+    }
+}
+
+/// LOG-10: the name of what a topic had become was not synced, the node was closed, and the next one relied on it.
+#[tokio::test]
+async fn what_a_closed_node_could_not_name_is_named_before_it_is_relied_on() {
+    let disk = MemoryDisk::new();
+    let log = open(&disk).await;
+    create(&*log, "t", 1, &[]).await;
+    // Its file is made, written, synced and renamed.
+    disk.stop_after(4);
+    log.create_partitions("t", 2, false).await.expect_err("the name is not synced");
+    disk.stop_after(1000);
+    log.close().await.expect("close");
+    drop(log);
+    let disk = disk.process_kill();
+    let seen = open(&disk).await.topic("t").expect("there").partitions;
+    assert_eq!(open(&disk.power_cut(0)).await.topic("t").expect("there").partitions, seen, "LOG-10");
+}
+
+/// LOG-9: a file of the write-ahead log is used again, its new header fails, and what it held before was half overwritten.
+#[tokio::test]
+async fn wherever_a_group_fails_to_be_logged_the_log_opens() {
+    let large = "x".repeat(3000);
+    // Five batches to a file; files are free after a checkpoint.
+    for (before, changes) in (8..24).flat_map(|before| (0..6).map(move |changes| (before, changes))) {
+        let disk = MemoryDisk::new();
+        let (log, steps) = stepped(&disk).await;
+        create(&*log, "t", 1, &[]).await;
+        let append = || {
+            let appended = log.append(&tp("t", 0), batch(1, &[&large]), Append::default());
+            assert!(steps.write());
+            steps.commit();
+            appended
+        };
+        let mut taken = 0;
+        for n in 0..before {
+            append().await.expect("append");
+            taken += 1;
+            if n % 6 == 5 {
+                steps.checkpoint().expect("nothing is under way").expect("checkpoint");
+            }
+        }
+        disk.stop_after(changes);
+        let failed = append();
+        disk.stop_after(1000);
+        taken += usize::from(failed.await.is_ok());
+        append().await.expect("it works again");
+        for (cut, disk) in [disk.process_kill(), disk.power_cut(0), disk.power_cut(1)].iter().enumerate() {
+            let found = values_on(disk).await.len();
+            assert_eq!(found, taken + 1, "{before} before {changes} changes, cut {cut}");
+        }
+    }
 }

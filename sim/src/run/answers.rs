@@ -1,6 +1,6 @@
 //! What clients make of what they are told.
 
-use commitlog::{Appended, Isolation, record::Marker, transactions::TransactionError};
+use commitlog::{Appended, Isolation, groups::GroupError, record::Marker, transactions::TransactionError};
 use model::ErrorKind;
 
 use super::Run;
@@ -86,13 +86,26 @@ impl Run<'_> {
                 }
             }
             Told::Ended { of, is_late, how, result } => self.ended(of, is_late, how, result, is_lost),
-            Told::Committed { of, offset, result } => {
+            Told::JoinedGroup { of, life, before, answer } => self.joined_group(of, life, before, answer),
+            Told::SyncedGroup { of, life, generation, answer } => self.synced_group(of, life, generation, answer),
+            Told::Beaten { of, life, is_over, result } => self.beaten(of, life, is_over, result),
+            Told::LeftGroup { of, life, name, result } => {
+                self.left_group(of, life, name, result);
+                Ok(())
+            }
+            Told::Committed { of, offset, is_over, result } => {
                 self.story.tell(format!("group {of} committed {offset}: {result:?}{}", lost(is_lost)));
                 let client = &mut self.committers[of];
                 (client.is_busy, client.asked) = (false, None);
                 match result {
+                    Ok(()) if is_over => {
+                        let group = &client.group;
+                        return broken(Invariant::Grp2, format!("group `{group}` took {offset} from one that is over"));
+                    }
                     _ if is_lost => client.may_be.push(Some(offset)),
                     Ok(()) => client.may_be = vec![Some(offset)],
+                    // Its record could not be written, and may be back after a crash.
+                    Err(GroupError::NotAvailable) => client.may_be.push(Some(offset)),
                     Err(_) => {}
                 }
                 Ok(())
@@ -180,6 +193,9 @@ impl Run<'_> {
                     self.model.acknowledged(batch, appended.base_offset)?;
                 }
             }
+            Err(Refusal::Log(error)) if error.kind() == ErrorKind::OutcomeUnknown => {
+                self.model.batches[batch].is_unknown = true;
+            }
             Err(_) => self.model.batches[batch].is_refused = true,
         }
         let is_done = result.is_ok() && !is_lost;
@@ -250,7 +266,11 @@ impl Run<'_> {
         match result {
             Err(Refusal::Transaction(error)) => self.refused_by_coordinator(of, error),
             Err(Refusal::Log(error)) => match error.kind() {
-                ErrorKind::Storage | ErrorKind::DiskFull | ErrorKind::Unavailable | ErrorKind::LimitExceeded => Ok(()),
+                ErrorKind::Storage
+                | ErrorKind::OutcomeUnknown
+                | ErrorKind::DiskFull
+                | ErrorKind::Unavailable
+                | ErrorKind::LimitExceeded => Ok(()),
                 _ => {
                     self.abandon(of);
                     Ok(())

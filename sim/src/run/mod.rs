@@ -2,6 +2,7 @@
 
 mod answers;
 mod check;
+mod members;
 mod requests;
 mod restart;
 
@@ -42,6 +43,7 @@ pub(crate) struct Run<'a> {
     idempotent: Vec<Idempotent>,
     transactional: Vec<Transactional>,
     committers: Vec<Committer>,
+    group: members::Known,
     cluster_id: Option<String>,
     /// The disk has no room until this step.
     full_until: Option<usize>,
@@ -148,7 +150,8 @@ impl<'a> Run<'a> {
             asked: 0,
             idempotent: Vec::new(),
             transactional,
-            committers: vec![committer("a"), committer("b")],
+            committers: vec![committer("a"), committer("b"), committer(members::GROUP)],
+            group: members::Known::new(),
             cluster_id: None,
             full_until: None,
             topics_made: 0,

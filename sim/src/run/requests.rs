@@ -12,7 +12,7 @@ use commitlog::{
 use futures::future::BoxFuture;
 use model::TopicName;
 
-use super::Run;
+use super::{Run, members};
 use crate::{
     clients::{Idempotent, Refusal, Spot, Told, Writer, make_batch},
     invariants::Held,
@@ -34,7 +34,7 @@ impl Run<'_> {
             self.make_topic();
             return Ok(());
         }
-        match self.chance.weighted(&[30, 40, 45, 8, 12, 12]) {
+        match self.chance.weighted(&[30, 40, 45, 10, 12, 12, 20]) {
             0 => self.write_plainly(),
             1 => {
                 let of = self.chance.below(PRODUCERS_MAX);
@@ -46,12 +46,13 @@ impl Run<'_> {
             }
             3 => self.commit_offset(),
             4 => self.administrate(),
-            _ => self.read_something(),
+            5 => self.read_something(),
+            _ => self.go_on_as_member(),
         }
         Ok(())
     }
 
-    fn ask(&mut self, request: impl Future<Output = Told> + Send + 'static) {
+    pub(super) fn ask(&mut self, request: impl Future<Output = Told> + Send + 'static) {
         self.asked += 1;
         self.node().ask(&self.told, request);
     }
@@ -315,7 +316,8 @@ impl Run<'_> {
                 if protocol == Protocol::V1 {
                     transactions.add_offsets(&id, who).await.map_err(|error| error.to_string())?;
                 }
-                let request = commit_request(&format!("g{id}"), offset);
+                let group = MemberRef { group: format!("g{id}"), generation: -1, ..MemberRef::default() };
+                let request = commit_request(group, offset);
                 let committed = transactions.commit_offsets(&id, who, request, protocol).await;
                 let results = committed.map_err(|error| error.to_string())?;
                 results.into_iter().collect::<Result<(), _>>().map_err(|error| error.to_string())
@@ -349,20 +351,27 @@ impl Run<'_> {
         if self.model.topics[0].standing != Standing::There {
             return;
         }
-        let client = &mut self.committers[of];
-        if client.is_busy {
+        if self.committers[of].is_busy {
             return;
         }
+        let (mut who, mut is_over) = (MemberRef { generation: -1, ..MemberRef::default() }, false);
+        if self.committers[of].group == members::GROUP {
+            let Some(member) = self.some_member() else { return };
+            is_over = self.group.is_over(&member.member, member.generation);
+            who = member;
+        }
+        let client = &mut self.committers[of];
+        who.group.clone_from(&client.group);
         let offset = client.next;
         client.next += 1;
         (client.is_busy, client.asked) = (true, Some(offset));
-        let request = commit_request(&client.group, offset);
+        let request = commit_request(who, offset);
         let groups = self.node().groups.clone();
         self.story.tell(format!("group {of} commits {offset}"));
         self.ask(async move {
             let results = groups.commit(request).await;
-            let result = results.into_iter().collect::<Result<(), _>>().map_err(|error| error.to_string());
-            Told::Committed { of, offset, result }
+            let result = results.into_iter().collect::<Result<(), _>>();
+            Told::Committed { of, offset, is_over, result }
         });
     }
 
@@ -497,8 +506,7 @@ impl Run<'_> {
     }
 }
 
-fn commit_request(group: &str, offset: i64) -> CommitRequest {
-    let who = MemberRef { group: group.to_owned(), generation: -1, ..MemberRef::default() };
+fn commit_request(who: MemberRef, offset: i64) -> CommitRequest {
     let offset =
         OffsetToCommit { topic: Arc::from("t0"), partition: 0, offset, leader_epoch: -1, ..OffsetToCommit::default() };
     CommitRequest { who, offsets: vec![offset] }

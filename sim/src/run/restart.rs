@@ -109,6 +109,7 @@ impl Run<'_> {
                 self.abandon(of);
             }
         }
+        self.group.stopped();
         for client in &mut self.committers {
             client.is_busy = false;
             if let Some(asked) = client.asked.take() {

@@ -10,10 +10,10 @@ use model::{Error, Offset};
 
 use super::{
     core::{SHARE_BYTES_MIN, Share, synced_in_place},
-    partition::Partition,
+    partition::{Partition, uncertain},
     queue::{Item, Pending},
     shared::{Shared, apply_log_start, wake},
-    wal::{Wal, Write},
+    wal::{Failed, Wal, Write},
 };
 
 /// Above this many times the checkpoint's threshold, the log waits for a checkpoint instead of growing.
@@ -44,7 +44,7 @@ pub(crate) fn commit(shared: &Shared, wal: &mut Wal, items: &mut Vec<Item>) {
         if shared.wal.full_bytes() > WAL_GROWTH_MAX * shared.settings.checkpoint_bytes
             && let Err(error) = super::checkpoint::checkpoint(shared)
         {
-            fail_all(shared, &mut group, &error);
+            fail_all(shared, &mut group, &Failed { error, is_gone: true });
             break;
         }
         let writes: Vec<_> = group
@@ -71,10 +71,11 @@ pub(crate) fn commit(shared: &Shared, wal: &mut Wal, items: &mut Vec<Item>) {
                 }
                 wal.took_effect();
             }
-            Err(error) => {
+            Err(failed) => {
                 drop(writes);
+                let error = &failed.error;
                 tracing::error!(%error, "the write-ahead log failed: appends are refused until it works again");
-                fail_all(shared, &mut group, &error);
+                fail_all(shared, &mut group, &failed);
             }
         }
         wake(&mut moved);
@@ -163,8 +164,10 @@ fn complete(shared: &Shared, item: Item, moved: &mut Vec<Arc<Partition>>) {
     }
 }
 
-/// None of `group` became durable: takes it, and what was written behind it, out of the segments.
-fn fail_all(shared: &Shared, group: &mut VecDeque<Item>, error: &Error) {
+/// None of `group` became durable: takes it, and what was written behind it, out of the segments. LOG-4: whoever is told that
+/// it failed is told that it is certain, or that it is not.
+fn fail_all(shared: &Shared, group: &mut VecDeque<Item>, failed: &Failed) {
+    let error = &failed.error;
     let mut partitions: Vec<Arc<Partition>> = group
         .iter()
         .filter_map(|item| match item {
@@ -174,23 +177,31 @@ fn fail_all(shared: &Shared, group: &mut VecDeque<Item>, error: &Error) {
         .collect();
     partitions.sort_unstable_by_key(|partition| partition.slot);
     partitions.dedup_by_key(|partition| partition.slot);
+    let mut told = BTreeMap::new();
     for partition in partitions {
         let mut files = partition.files();
-        {
-            let mut core = partition.core.lock();
-            let from = core.high_watermark;
-            core.cut(from, error);
-        }
         // A checkpoint may have brought to disk what is cut now: the cut must be there, too, before anybody is told.
         let cut = partition.cut_files(&mut files, &shared.open_files);
-        if let Err(error) = cut.and_then(|()| partition.sync_cut(&shared.open_files)) {
+        let cut = cut.and_then(|()| partition.sync_cut(&shared.open_files));
+        if let Err(error) = &cut {
             tracing::error!(partition = %partition.name, %error, "cannot cut what failed; tried again before the next append");
             files.must_cut();
         }
+        let is_certain = failed.is_gone && cut.is_ok();
+        let why = if is_certain { error.clone() } else { uncertain(partition.name.to_string(), error) };
+        {
+            let mut core = partition.core.lock();
+            let from = core.high_watermark;
+            core.cut(from, &why);
+        }
+        told.insert(partition.slot, why);
     }
     for item in group.drain(..) {
         match item {
-            Item::Batch(batch) => fail(shared, *batch, error.clone()),
+            Item::Batch(batch) => {
+                let why = told.get(&batch.partition.slot).unwrap_or(error).clone();
+                fail(shared, *batch, why);
+            }
             Item::LogStart { done, .. } => drop(done.send(Err(error.clone()))),
         }
     }

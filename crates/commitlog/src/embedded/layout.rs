@@ -10,9 +10,10 @@
 //!     topic.json                  {"version","name","id","partitions","overrides"}
 //!     <partition>/                made with the first append
 //!         <base offset>.log       record batches, as clients sent them, offset and epoch patched; 20 digits
-//!         <base offset>-<end offset>-<turn>.log
+//!         <base offset>-<end offset>-<turn>-<sum>.log
 //!                                 what compaction has left of the segments from base to end; takes the place of all files
-//!                                 of earlier turns (a plain name: turn 0) whose base lies in there
+//!                                 of earlier turns (a plain name: turn 0) whose base lies in there. Sum: CRC-32C of its
+//!                                 batches' offsets and epochs, 8 hexadecimal digits; older files have none
 //!         <segment>.index         sparse index of that segment, advisory               (see `partition/index.rs`)
 //!         <segment>.cleaned       a compacted segment that is being written; of no use to anyone after a crash
 //! DIR/topics/<name>-<id8>.deleted a deleted topic, about to be removed
@@ -22,6 +23,8 @@
 use std::path::{Path, PathBuf};
 
 use model::{Offset, PartitionId, TopicId, TopicName};
+
+use crate::record::Header;
 
 pub(crate) const FORMAT_VERSION: u32 = 1;
 
@@ -111,10 +114,26 @@ pub(crate) struct SegmentName {
 pub(crate) struct Compacted {
     pub(crate) end: Offset,
     pub(crate) turn: u64,
+    /// Of its batches' offsets; older versions wrote none.
+    pub(crate) sum: Option<OffsetSum>,
+}
+
+/// CRC-32C over what the checksums of batches leave out and holes would hide: of each its base offset and leader epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OffsetSum(u32);
+
+impl OffsetSum {
+    pub(crate) fn add(&mut self, header: &Header) {
+        let mut bytes = [0; 12];
+        bytes[..8].copy_from_slice(&header.base_offset.to_be_bytes());
+        bytes[8..].copy_from_slice(&header.leader_epoch.to_be_bytes());
+        self.0 = crc32c::crc32c_append(self.0, &bytes);
+    }
 }
 
 /// Digits of an offset in a name: so names sort as offsets do.
 const OFFSET_DIGITS: usize = 20;
+const SUM_DIGITS: usize = 8;
 const CLEANED: &str = "cleaned";
 
 impl SegmentName {
@@ -125,7 +144,10 @@ impl SegmentName {
     fn stem(&self) -> String {
         match self.compacted {
             None => format!("{:020}", self.base),
-            Some(Compacted { end, turn }) => format!("{:020}-{end:020}-{turn}", self.base),
+            Some(Compacted { end, turn, sum: None }) => format!("{:020}-{end:020}-{turn}", self.base),
+            Some(Compacted { end, turn, sum: Some(OffsetSum(sum)) }) => {
+                format!("{:020}-{end:020}-{turn}-{sum:08x}", self.base)
+            }
         }
     }
 
@@ -150,7 +172,13 @@ impl SegmentName {
         let mut parts = stem.split('-');
         let base = offset(parts.next()?)?;
         let Some(end) = parts.next() else { return Some(Self::plain(base)) };
-        let compacted = Compacted { end: offset(end)?, turn: parts.next()?.parse().ok()? };
+        let (end, turn) = (offset(end)?, parts.next()?.parse().ok()?);
+        let sum = match parts.next() {
+            None => None,
+            Some(digits) if digits.len() == SUM_DIGITS => Some(OffsetSum(u32::from_str_radix(digits, 16).ok()?)),
+            Some(_) => return None,
+        };
+        let compacted = Compacted { end, turn, sum };
         parts.next().is_none().then_some(Self { base, compacted: Some(compacted) })
     }
 
@@ -198,12 +226,14 @@ mod tests {
     use super::*;
 
     fn compacted(base: Offset, end: Offset, turn: u64) -> SegmentName {
-        SegmentName { base, compacted: Some(Compacted { end, turn }) }
+        SegmentName { base, compacted: Some(Compacted { end, turn, sum: None }) }
     }
 
     #[test]
     fn names_of_segments_are_read_as_written() {
-        for name in [SegmentName::plain(0), SegmentName::plain(i64::MAX), compacted(5, 700, 3)] {
+        let mut summed = compacted(5, 700, 3);
+        summed.compacted.as_mut().expect("compacted").sum = Some(OffsetSum(0xab));
+        for name in [SegmentName::plain(0), SegmentName::plain(i64::MAX), compacted(5, 700, 3), summed] {
             let path = name.path(Path::new("p"));
             let file = path.file_name().expect("a name").to_str().expect("text");
             assert_eq!(SegmentName::parse(file), Some(name));

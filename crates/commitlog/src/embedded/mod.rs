@@ -63,7 +63,7 @@ pub use steps::Steps;
 
 use self::{
     core::{Admission, check_batch},
-    partition::{Partition, Stored},
+    partition::{Partition, Stored, uncertain},
     queue::{Item, Pending},
     shared::{Shared, no_topic},
 };
@@ -336,8 +336,10 @@ impl Log for EmbeddedLog {
     }
 
     fn append(&self, to: &TopicPartition, batch: Bytes, how: Append) -> BoxFuture<'static, Result<Appended>> {
-        let admitted = self.admit(to, batch, how);
-        Box::pin(async move { admitted?.await.unwrap_or_else(|_| Err(shutting_down())) })
+        let (admitted, place) = (self.admit(to, batch, how), to.clone());
+        // Who would answer is gone, and nobody knows how far it has come.
+        let abandoned = move || Err(uncertain(place.to_string(), &shutting_down()));
+        Box::pin(async move { admitted?.await.unwrap_or_else(|_| abandoned()) })
     }
 
     fn writable(&self) -> BoxFuture<'static, ()> {

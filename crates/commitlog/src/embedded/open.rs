@@ -86,6 +86,7 @@ pub(super) fn open(dir: &Path, settings: LogSettings, world: World) -> Result<Op
         written_bytes: AtomicU64::new(0),
         checkpoint_bytes: AtomicU64::new(0),
         graveyard: Mutex::default(),
+        unsure_names: AtomicBool::new(false),
         unsettled: AtomicBool::new(false),
         abandoned: AtomicBool::new(false),
         settings,
@@ -104,7 +105,7 @@ pub(super) fn open(dir: &Path, settings: LogSettings, world: World) -> Result<Op
 
 /// Brings to disk the names of what is found. A node that was killed may have made or replaced files and not come to it;
 /// what is acknowledged from now on relies on them. Segments' names are the first checkpoint's.
-fn sync_names(disk: &dyn Disk, layout: &Layout) -> io::Result<()> {
+pub(super) fn sync_names(disk: &dyn Disk, layout: &Layout) -> io::Result<()> {
     let topics = disk.list(&layout.topics())?.into_iter().map(|name| layout.topics().join(name));
     [layout.dir().to_owned(), layout.wal_dir(), layout.topics()]
         .into_iter()

@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) written_bytes: AtomicU64,
     pub(crate) checkpoint_bytes: AtomicU64,
     pub(crate) graveyard: Mutex<Vec<Buried>>,
+    /// A change of a topic failed on its way to disk: which names of files are there nobody knows.
+    pub(crate) unsure_names: AtomicBool,
     /// What recovery found may not be on disk, and nothing is taken until it is.
     pub(crate) unsettled: AtomicBool,
     /// The last owner went away without closing: finish nothing.

@@ -38,7 +38,7 @@ impl Steps {
         let Some(mut committer) = self.committer.try_lock() else { return false };
         let (wal, items) = &mut *committer;
         // It may have to wait for a checkpoint.
-        if !self.is_free() || self.shared.checkpointing.is_locked() || !self.shared.written.try_take(items) {
+        if !self.may_checkpoint() || !self.shared.written.try_take(items) {
             return false;
         }
         committer::commit(&self.shared, wal, items);
@@ -48,7 +48,7 @@ impl Steps {
     /// Whatever of checkpoints, retention and spare files is due.
     pub fn keep(&self) -> bool {
         let Some(mut keeper) = self.keeper.try_lock() else { return false };
-        if !self.is_free() || self.shared.checkpointing.is_locked() {
+        if !self.may_checkpoint() {
             return false;
         }
         keeper.look(&self.shared);
@@ -57,18 +57,25 @@ impl Steps {
 
     /// A checkpoint now.
     pub fn checkpoint(&self) -> Option<Result<()>> {
-        (self.is_free() && !self.shared.checkpointing.is_locked()).then(|| checkpoint::checkpoint(&self.shared))
+        self.may_checkpoint().then(|| checkpoint::checkpoint(&self.shared))
     }
 
     /// Retention now.
     pub fn retain(&self) -> Option<Result<()>> {
-        (self.is_free() && !self.shared.checkpointing.is_locked()).then(|| keeper::retain(&self.shared))
+        self.may_checkpoint().then(|| keeper::retain(&self.shared))
     }
 
     /// Compaction now.
     pub fn compact(&self) -> Option<Result<()>> {
-        let is_free = self.is_free() && !self.shared.checkpointing.is_locked() && !self.shared.compacting.is_locked();
+        let is_free = self.may_checkpoint() && !self.shared.compacting.is_locked();
         is_free.then(|| compactor::compact(&self.shared, false))
+    }
+
+    /// Whether no step that is under way holds what a checkpoint waits for: nobody would give it back.
+    fn may_checkpoint(&self) -> bool {
+        self.is_free()
+            && !self.shared.checkpointing.is_locked()
+            && !self.shared.all_partitions().iter().any(|partition| partition.is_being_synced())
     }
 
     /// Whether no step that is under way holds files of a partition, or changes topics.

@@ -1,6 +1,10 @@
 //! Topics on disk: made, changed, deleted and found again.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
 
 use model::{
     Error, PartitionId, Result, TopicId, TopicName,
@@ -65,6 +69,7 @@ pub(super) fn create(shared: &Shared, spec: TopicSpec, validate_only: bool) -> R
             .map_err(|error| Error::io(format!("cannot make {} durable", dir.display()), &error))
     })();
     if let Err(error) = made {
+        shared.unsure_names.store(true, Ordering::Release);
         let _ = disk.remove_dir_all(&dir);
         return Err(error);
     }
@@ -103,7 +108,10 @@ pub(super) fn delete(shared: &Shared, name: &str) -> Result<std::path::PathBuf> 
     }
     match done {
         Ok(()) => Ok(gone),
-        Err((error, _)) => Err(Error::io(format!("cannot delete topic `{}`", name.escape_debug()), &error)),
+        Err((error, _)) => {
+            shared.unsure_names.store(true, Ordering::Release);
+            Err(Error::io(format!("cannot delete topic `{}`", name.escape_debug()), &error))
+        }
     }
 }
 
@@ -207,7 +215,10 @@ fn store(shared: &Shared, dir: &Path, topic: &Topic) -> Result<()> {
     let bytes = serde_json::to_vec_pretty(&stored).expect("text and numbers are JSON");
     let path = layout::topic_json(dir);
     let disk = &*shared.world.disk;
-    disk.write_atomic(&path, &bytes).map_err(|error| Error::io(format!("cannot write {}", path.display()), &error))
+    disk.write_atomic(&path, &bytes).map_err(|error| {
+        shared.unsure_names.store(true, Ordering::Release);
+        Error::io(format!("cannot write {}", path.display()), &error)
+    })
 }
 
 fn handle(dir: &Path, topic: Arc<Topic>, mut start: impl FnMut(PartitionId) -> Start) -> Arc<TopicHandle> {

@@ -355,6 +355,7 @@ fn known(kafka: i16) -> &'static Code {
         3 => codes::TOPIC_NOT_FOUND,
         10 => codes::BATCH_TOO_LARGE,
         17 => codes::TOPIC_NAME_INVALID,
+        20 => codes::APPEND_UNCERTAIN,
         32 => codes::TIMESTAMP_INVALID,
         36 => codes::TOPIC_EXISTS,
         37 => codes::PARTITIONS_INVALID,

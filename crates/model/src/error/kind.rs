@@ -33,6 +33,8 @@ pub enum ErrorKind {
     DiskFull,
     /// The disk or object store failed.
     Storage,
+    /// It failed on its way, and what it asked for may have happened.
+    OutcomeUnknown,
     /// Stored bytes are not what was written.
     Corrupt,
     /// Lakehead is wrong.
@@ -123,7 +125,7 @@ impl ErrorKind {
             Cancelled => 499,
             Internal | Corrupt => 500,
             Unsupported => 501,
-            Unavailable | Storage | NotEnoughReplicas | CoordinatorNotAvailable => 503,
+            Unavailable | Storage | OutcomeUnknown | NotEnoughReplicas | CoordinatorNotAvailable => 503,
             DiskFull => 507,
         }
     }
@@ -142,6 +144,8 @@ impl ErrorKind {
             TopicNameInvalid => 17,
             RecordListTooLarge => 18,
             NotEnoughReplicas => 19,
+            // "… after append": retriable, and the one by which clients tell that a record may be there.
+            OutcomeUnknown => 20,
             RequiredAcksInvalid => 21,
             IllegalGeneration => 22,
             InconsistentGroupProtocol => 23,
@@ -195,6 +199,7 @@ impl ErrorKind {
             DiskFull => "53100",
             Storage => "58030",
             Corrupt => "XX001",
+            OutcomeUnknown => "08007",
             Cancelled | Timeout => "57014",
             Unavailable | CoordinatorNotAvailable => "57P03",
             Internal => "XX000",
@@ -212,6 +217,7 @@ impl ErrorKind {
                 | Unavailable
                 | DiskFull
                 | Storage
+                | OutcomeUnknown
                 | LimitExceeded
                 | RebalanceInProgress
                 | CoordinatorNotAvailable

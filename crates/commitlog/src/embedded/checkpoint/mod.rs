@@ -17,6 +17,7 @@ use world::Disk;
 use super::{
     LogSettings,
     layout::Layout,
+    open::sync_names as sync_all_names,
     partition::{Dirt, Partition},
     shared::Shared,
     side_by_side::side_by_side,
@@ -192,6 +193,11 @@ fn clean_mark(checkpoint: &[u8]) -> String {
 /// A last checkpoint, after which nothing is written.
 pub(crate) fn close(shared: &Shared) -> Result<()> {
     checkpoint(shared)?;
+    // A start after this relies on what it finds.
+    if shared.unsure_names.load(Ordering::Acquire) {
+        sync_all_names(&*shared.world.disk, &shared.layout)
+            .map_err(|error| Error::io("cannot bring names of files to disk", &error))?;
+    }
     let partitions = shared
         .all_partitions()
         .iter()

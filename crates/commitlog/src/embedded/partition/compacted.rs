@@ -24,7 +24,7 @@ use super::{
 use crate::{
     embedded::{
         core::compaction::Candidate,
-        layout::{self, Compacted, SegmentName},
+        layout::{self, Compacted, OffsetSum, SegmentName},
     },
     log::Aborted,
     record::Header,
@@ -94,6 +94,7 @@ impl Partition {
             }
             core.high_watermark
         };
+        last.cut_tail(open)?;
         let segment = Arc::new(Segment::new(&self.dir, end, now));
         segment.file(open)?;
         last.seal(open, end);
@@ -173,6 +174,7 @@ pub(crate) struct CompactedWriter<'a> {
     written: u64,
     index: Live,
     max_timestamp: TimestampMs,
+    sum: OffsetSum,
     cleaned: PathBuf,
     /// Its name, from when it may be there under that on.
     renamed_to: Option<PathBuf>,
@@ -182,7 +184,8 @@ pub(crate) struct CompactedWriter<'a> {
 impl<'a> CompactedWriter<'a> {
     pub(crate) fn new(disk: &'a dyn Disk, partition: &Partition, base: Offset) -> Result<Self> {
         // Where it ends is known in the end.
-        let name = SegmentName { base, compacted: Some(Compacted { end: base, turn: partition.next_turn() }) };
+        let name =
+            SegmentName { base, compacted: Some(Compacted { end: base, turn: partition.next_turn(), sum: None }) };
         let dir = partition.dir().to_owned();
         let path = name.cleaned_path(&dir);
         let open = || {
@@ -199,6 +202,7 @@ impl<'a> CompactedWriter<'a> {
             written: 0,
             index: Live::default(),
             max_timestamp: NO_MAX,
+            sum: OffsetSum::default(),
             cleaned: path,
             renamed_to: None,
             is_finished: false,
@@ -210,6 +214,7 @@ impl<'a> CompactedWriter<'a> {
         let position = self.len();
         self.index.note((header.base_offset - self.name.base) as u32, position, self.max_timestamp);
         self.max_timestamp = self.max_timestamp.max(header.max_timestamp);
+        self.sum.add(header);
         parts.iter().for_each(|part| self.buffer.extend_from_slice(part));
         if self.buffer.len() >= PIECE_BYTES { self.flush() } else { Ok(()) }
     }
@@ -236,6 +241,7 @@ impl<'a> CompactedWriter<'a> {
         self.file.sync_data().map_err(|error| self.failed("sync", &error))?;
         if let Some(compacted) = &mut self.name.compacted {
             compacted.end = end;
+            compacted.sum = Some(self.sum);
         }
         let path = self.name.path(&self.dir);
         self.renamed_to = Some(path.clone());
@@ -250,7 +256,7 @@ impl<'a> CompactedWriter<'a> {
             .and_then(|()| self.disk.sync_dir(&self.dir))
             .map_err(|error| Error::io(format!("cannot name {}", path.display()), &error))?;
         self.is_finished = true;
-        Ok(Segment::existing(&self.dir, self.name, created_ms, self.written))
+        Ok(Segment::compacted(&self.dir, self.name, created_ms, self.written))
     }
 
     fn failed(&self, what: &str, error: &io::Error) -> Error {

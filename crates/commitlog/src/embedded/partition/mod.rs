@@ -18,7 +18,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use model::{Error, Offset, PartitionId, Result, TimestampMs, TopicId, TopicPartition, error::codes::CORRUPT};
+use model::{
+    Error, Offset, PartitionId, Result, TimestampMs, TopicId, TopicPartition,
+    error::codes::{APPEND_UNCERTAIN, CORRUPT},
+};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::Notify;
 
@@ -114,6 +117,13 @@ pub(crate) struct Dirt {
 
 static SLOTS: AtomicU64 = AtomicU64::new(0);
 
+/// `error` took an append to `place` away, and whether what it left is out of the files nobody knows: a crash may bring it back.
+pub(crate) fn uncertain(place: String, error: &Error) -> Error {
+    Error::new(APPEND_UNCERTAIN, format!("an append to {place} failed, and a crash may bring it back"))
+        .detail(error.to_string())
+        .hint("send it again as it is: an idempotent producer's batch is kept once")
+}
+
 impl Partition {
     pub(crate) fn new(
         topic: &Arc<RwLock<Arc<Topic>>>,
@@ -202,6 +212,11 @@ impl Partition {
         self.files.is_locked()
     }
 
+    /// Whether the device is at work on one of its segments.
+    pub(crate) fn is_being_synced(&self) -> bool {
+        self.segments.read().iter().any(|segment| segment.is_being_synced())
+    }
+
     pub(crate) fn segments(&self) -> Vec<Arc<Segment>> {
         self.segments.read().clone()
     }
@@ -219,8 +234,11 @@ impl Partition {
         }
         let place = self.core.lock().place;
         let mut segments = self.list(open)?;
-        // Written beyond the last checkpoint by nobody: the node was closed cleanly, or recovery has been here.
-        segments.retain(|segment| segment.base_offset <= place.segment);
+        // Written beyond the last checkpoint by nobody: the node was closed cleanly, or recovery has been here. The files go: what
+        // comes next may go to the one before, and then they would lie in its middle. Their names are the next checkpoint's.
+        for over in segments.extract_if(.., |segment| segment.base_offset > place.segment) {
+            over.remove(&*open.disk).map_err(|error| over.io("remove", &error))?;
+        }
         if let Some(last) = segments.last() {
             if last.base_offset == place.segment && last.len() >= place.position {
                 if last.len() > place.position {
@@ -267,6 +285,9 @@ impl Partition {
             turn = turn.max(name.compacted.map_or(0, |compacted| compacted.turn));
             segments.push(Arc::new(Segment::existing(&self.dir, name, self.since, len)));
         }
+        // Of nothing but the last an empty file can be, unless compaction made it: it was never used.
+        let last = segments.last().map_or(0, |last| last.base_offset);
+        segments.retain(|it| it.len() > 0 || it.compacted.is_some() || it.base_offset == last);
         self.compaction.lock().turn = turn;
         Ok(segments)
     }
@@ -345,6 +366,9 @@ impl Partition {
                 .create_dir_all(&self.dir)
                 .map_err(|error| Error::io(format!("cannot make {}", self.dir.display()), &error))?;
         }
+        if let Some(last) = &last {
+            last.cut_tail(open)?;
+        }
         let segment = Arc::new(Segment::new(&self.dir, batch.base_offset, now));
         segment.file(open)?;
         if let Some(last) = last {
@@ -356,8 +380,8 @@ impl Partition {
         Ok(segment)
     }
 
-    /// Removes everything behind what is complete. Called when something admitted has failed, under the lock on files,
-    /// after the core has cut; until it succeeds nothing more can be written.
+    /// Removes everything behind what is complete. Called when something admitted has failed, under the lock on files; until it
+    /// succeeds nothing more can be written.
     pub(crate) fn cut_files(&self, files: &mut Files, open: &OpenFiles) -> Result<()> {
         let place = self.core.lock().place;
         let mut segments = self.segments();
@@ -368,6 +392,7 @@ impl Partition {
             last.remove(&*open.disk)
                 .map_err(|error| Error::io(format!("cannot remove {}", last.path().display()), &error))?;
             files.dirty.retain(|dirty| !Arc::ptr_eq(dirty, last));
+            files.new_names = true;
             segments.pop();
         }
         if let Some(last) = segments.last()
@@ -375,7 +400,12 @@ impl Partition {
             && last.len() > place.position
         {
             last.truncate(open, place.position)?;
+            if !files.dirty.iter().any(|dirty| Arc::ptr_eq(dirty, last)) {
+                files.dirty.push(last.clone());
+            }
         }
+        // What cannot be brought to disk now the next checkpoint brings there.
+        self.dirty.store(true, Ordering::Release);
         self.set_segments(segments);
         Ok(())
     }

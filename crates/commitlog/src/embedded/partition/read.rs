@@ -5,7 +5,11 @@ use std::sync::{Arc, atomic::Ordering};
 use bytes::Bytes;
 use model::{Error, Offset, Result, TimestampMs, error::codes::OFFSET_OUT_OF_RANGE};
 
-use super::{OpenFiles, Partition, Segment, scan::corrupt};
+use super::{
+    OpenFiles, Partition, Segment,
+    index::NO_MAX,
+    scan::{Scan, corrupt},
+};
 use crate::{
     log::{Bounds, Isolation, OffsetAt, Slice, TimeQuery},
     record::{Batch, HEADER_BYTES, Header, NO_TIMESTAMP, Records},
@@ -99,16 +103,17 @@ impl Partition {
             // Offsets lie outside of the checksum that clients look at.
             let follows = match (cut, segment.compacted) {
                 (0, None) => (batch.base_offset..batch.next_offset()).contains(&at),
-                (0, Some(_)) => batch.next_offset() > at,
+                (0, Some(compacted)) => batch.next_offset() > at && batch.next_offset() <= compacted.end,
                 (_, None) => batch.base_offset == next,
-                (_, Some(_)) => batch.base_offset >= next,
+                (_, Some(compacted)) => batch.base_offset >= next && batch.next_offset() <= compacted.end,
             };
-            if !follows {
-                let found = format!("a batch of offsets {} to {}", batch.base_offset, batch.last_offset());
+            // So do leader epochs.
+            if !follows || batch.leader_epoch > bounds.leader_epoch {
+                let (base, last, epoch) = (batch.base_offset, batch.last_offset(), batch.leader_epoch);
                 return Err(corrupt(
                     segment.path(),
                     position + cut as u64,
-                    format!("{found}, where {next} is expected"),
+                    format!("a batch of offsets {base} to {last} of epoch {epoch}, where {next} is expected"),
                 ));
             }
             if batch.base_offset >= end || batch.size() > bytes.len() - cut {
@@ -211,6 +216,36 @@ impl Partition {
 }
 
 impl Segment {
+    /// A walk that misses no batch whose largest timestamp is at least `time`.
+    fn scan_time(self: &Arc<Self>, open: &OpenFiles, time: TimestampMs) -> Result<Scan<'_>> {
+        let from = self.floor(open, |entry| entry.max_before < time)?.map_or(0, |entry| u64::from(entry.position));
+        self.scan_from(open, from, self.len())
+    }
+
+    /// Largest timestamp of its batches that hold offsets in `start..end`.
+    fn max_timestamp_within(
+        self: &Arc<Self>,
+        open: &OpenFiles,
+        start: Offset,
+        end: Offset,
+    ) -> Result<Option<TimestampMs>> {
+        let (from, mut max) = if start > self.base_offset {
+            (self.locate(open, start, true)?.unwrap_or(0), NO_MAX)
+        } else {
+            let relative = u32::try_from(end - self.base_offset).unwrap_or(u32::MAX);
+            let entry = self.floor(open, |entry| entry.relative < relative)?;
+            entry.map_or((0, NO_MAX), |entry| (u64::from(entry.position), entry.max_before))
+        };
+        let mut scan = self.scan_from(open, from, self.len())?;
+        while let Some((_, header)) = scan.next()? {
+            if header.base_offset >= end {
+                break;
+            }
+            max = max.max(header.max_timestamp);
+        }
+        Ok((max >= 0).then_some(max))
+    }
+
     /// Offset and time of the first visible record whose time is at least `time`.
     fn record_at_or_after(
         self: &Arc<Self>,

@@ -6,28 +6,34 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc, Weak,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering},
     },
 };
 
-use model::{Error, Offset, Result, TimestampMs};
+use model::{Error, Offset, Result, TimestampMs, error::codes::CORRUPT};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use world::{Disk, DiskFile, OpenMode};
 
 use super::{
     index::{Entry, Live, NO_MAX, Saved},
-    scan::{Scan, corrupt},
+    scan::{Follows, Scan, corrupt},
+    uncertain,
 };
 use crate::{
     embedded::{
         core::Place,
-        layout::{self, Compacted, SegmentName},
+        layout::{self, Compacted, OffsetSum, SegmentName},
     },
     record::{HEADER_BYTES, Header},
 };
 
 /// Index entries that may be missing in the file.
 const UNSAVED_ENTRIES_MAX: usize = 64;
+
+/// See [`Segment::offsets`].
+const OFFSETS_UNKNOWN: u8 = 0;
+const OFFSETS_RIGHT: u8 = 1;
+const OFFSETS_WRONG: u8 = 2;
 
 /// How often a sync in the background looks for bytes that came while it was at work.
 const CATCH_UPS_MAX: usize = 4;
@@ -76,6 +82,10 @@ pub(crate) struct Segment {
     synced: Mutex<Synced>,
     /// Its name is on disk, and all that comes before it in the partition.
     settled: AtomicBool,
+    /// Behind the batches lies what a write that failed left, or what is being cut.
+    has_tail: AtomicBool,
+    /// What is known of its batches' offsets, in which their own checksums have no part.
+    offsets: AtomicU8,
     /// Largest timestamp in it, [`NO_MAX`] if not known.
     max_timestamp: AtomicI64,
     index: RwLock<Index>,
@@ -109,7 +119,10 @@ struct Ends {
 impl Segment {
     /// A new one, without a file yet.
     pub(super) fn new(partition_dir: &Path, base_offset: Offset, created_ms: TimestampMs) -> Self {
-        Self::named(partition_dir, SegmentName::plain(base_offset), created_ms)
+        let segment = Self::named(partition_dir, SegmentName::plain(base_offset), created_ms);
+        // Of another of this name that was given up.
+        segment.has_tail.store(true, Ordering::Release);
+        segment
     }
 
     fn named(partition_dir: &Path, name: SegmentName, created_ms: TimestampMs) -> Self {
@@ -123,6 +136,8 @@ impl Segment {
             len: AtomicU64::new(0),
             synced: Mutex::default(),
             settled: AtomicBool::new(false),
+            has_tail: AtomicBool::new(false),
+            offsets: AtomicU8::new(OFFSETS_RIGHT),
             max_timestamp: AtomicI64::new(NO_MAX),
             index: RwLock::new(Index::Live(Live::default())),
             ends: Mutex::default(),
@@ -135,6 +150,16 @@ impl Segment {
         segment.len.store(len, Ordering::Release);
         segment.synced.get_mut().to = len;
         *segment.index.write() = Index::Unknown;
+        if name.compacted.is_some_and(|compacted| compacted.sum.is_some()) {
+            segment.offsets.store(OFFSETS_UNKNOWN, Ordering::Release);
+        }
+        segment
+    }
+
+    /// One that compaction has just written.
+    pub(super) fn compacted(partition_dir: &Path, name: SegmentName, created_ms: TimestampMs, len: u64) -> Self {
+        let segment = Self::existing(partition_dir, name, created_ms, len);
+        segment.offsets.store(OFFSETS_RIGHT, Ordering::Release);
         segment
     }
 
@@ -169,6 +194,7 @@ impl Segment {
 
     /// Appends `batches`, all or nothing, and says where each went.
     pub(super) fn write(self: &Arc<Self>, open: &OpenFiles, batches: &mut [&mut Stored]) -> Result<()> {
+        self.cut_tail(open)?;
         let start = self.len();
         let file = self.file(open)?;
         let mut parts = Vec::with_capacity(batches.len() * 2);
@@ -177,11 +203,17 @@ impl Segment {
             parts.push(IoSlice::new(&batch.records));
         }
         if let Err(error) = file.write_parts_at(&parts, start) {
-            // The rest of a torn write must not be found by anyone; if this fails too, the next write covers it.
-            if let Err(error) = file.set_len(start) {
-                tracing::warn!(file = %self.path.display(), %error, "cannot cut a torn write");
-            }
-            return Err(self.io("write", &error));
+            let error = self.io("write", &error);
+            self.has_tail.store(true, Ordering::Release);
+            // LOG-4: what did reach the file, whole batches perhaps, must not be found by anyone, and may have come to disk.
+            let cut = self.cut_tail(open).and_then(|()| self.try_sync_now(open));
+            return Err(match cut {
+                Ok(()) => error,
+                Err(cut) => {
+                    tracing::error!(error = %cut, "cannot cut a write that failed");
+                    uncertain(self.path.display().to_string(), &error)
+                }
+            });
         }
         let mut position = start;
         let mut max = self.max_timestamp.load(Ordering::Relaxed);
@@ -198,6 +230,15 @@ impl Segment {
         }
         self.max_timestamp.store(max, Ordering::Relaxed);
         self.len.store(position, Ordering::Release);
+        Ok(())
+    }
+
+    /// Cuts what a write that failed has left behind the batches, if it is still there: it must not come to lie behind others.
+    pub(super) fn cut_tail(self: &Arc<Self>, open: &OpenFiles) -> Result<()> {
+        if self.has_tail.load(Ordering::Acquire) {
+            self.file(open)?.set_len(self.len()).map_err(|error| self.io("cut", &error))?;
+            self.has_tail.store(false, Ordering::Release);
+        }
         Ok(())
     }
 
@@ -230,8 +271,31 @@ impl Segment {
         Ok(())
     }
 
+    /// The same for whoever writes it, and does not wait: a sync that is under way began before.
+    fn try_sync_now(self: &Arc<Self>, open: &OpenFiles) -> Result<()> {
+        let file = self.file(open)?;
+        let to = self.len();
+        let synced = self.synced.try_lock();
+        let synced = synced.ok_or_else(|| self.io("sync", &io::Error::other("somebody else is syncing it")))?;
+        let mut synced = self.sync_locked(synced, || file.sync_data())?;
+        synced.to = synced.to.max(to);
+        Ok(())
+    }
+
+    /// Whether the device is at work on it.
+    pub(super) fn is_being_synced(&self) -> bool {
+        self.synced.is_locked()
+    }
+
     fn sync_step(&self, step: impl FnOnce() -> io::Result<()>) -> Result<MutexGuard<'_, Synced>> {
-        let mut synced = self.synced.lock();
+        self.sync_locked(self.synced.lock(), step)
+    }
+
+    fn sync_locked<'a>(
+        &self,
+        mut synced: MutexGuard<'a, Synced>,
+        step: impl FnOnce() -> io::Result<()>,
+    ) -> Result<MutexGuard<'a, Synced>> {
         if synced.failed {
             return Err(
                 self.io("sync", &io::Error::other("an earlier sync of it failed, and it is not written again yet"))
@@ -260,8 +324,8 @@ impl Segment {
 
     /// Removes everything from `position` on.
     pub(super) fn truncate(self: &Arc<Self>, open: &OpenFiles, position: u64) -> Result<()> {
-        let file = self.file(open)?;
         self.len.store(position, Ordering::Release);
+        self.has_tail.store(true, Ordering::Release);
         {
             let mut synced = self.synced.lock();
             synced.to = synced.to.min(position);
@@ -272,7 +336,7 @@ impl Segment {
         }
         // What comes next has other bounds than what the index file knows.
         open.disk.remove_file(&layout::index_of(&self.path)).map_err(|error| self.io("index", &error))?;
-        file.set_len(position).map_err(|error| self.io("cut", &error))?;
+        self.cut_tail(open)?;
         // Its largest timestamp may have gone: look again.
         self.load_live(open)
     }
@@ -295,7 +359,7 @@ impl Segment {
             }
         }
         let (position, mut max) = live.entries.last().map_or((0, NO_MAX), |e| (u64::from(e.position), e.max_before));
-        let mut scan = Scan::new(self.file(open)?, &self.path, position, self.len());
+        let mut scan = self.scan(self.file(open)?, position, self.len());
         while let Some((position, header)) = scan.next()? {
             live.note((header.base_offset - self.base_offset) as u32, position, max);
             max = max.max(header.max_timestamp);
@@ -308,7 +372,7 @@ impl Segment {
     /// Whether there is a batch where an entry of an index says.
     fn is_batch(self: &Arc<Self>, open: &OpenFiles, entry: &Entry) -> bool {
         let Ok(file) = self.file(open) else { return false };
-        let mut scan = Scan::new(file, &self.path, u64::from(entry.position), self.len());
+        let mut scan = self.scan(file, u64::from(entry.position), self.len());
         let found = scan.next().ok().flatten();
         found.is_some_and(|(_, header)| header.base_offset == self.base_offset + i64::from(entry.relative))
     }
@@ -403,6 +467,9 @@ impl Segment {
     /// Position of the first batch that ends after `offset`; the end of the segment if there is none. `None`: only by
     /// waiting for the device, and `may_block` is false.
     pub(crate) fn locate(self: &Arc<Self>, open: &OpenFiles, offset: Offset, may_block: bool) -> Result<Option<u64>> {
+        if !self.are_offsets_known(open, may_block)? {
+            return Ok(None);
+        }
         if offset <= self.base_offset {
             return Ok(Some(0));
         }
@@ -421,7 +488,7 @@ impl Segment {
             return Ok(None);
         }
         let len = self.len();
-        let mut scan = Scan::new(file, &self.path, from, len);
+        let mut scan = self.scan(file, from, len);
         while let Some((position, header)) = scan.next()? {
             if header.last_offset() >= offset {
                 return Ok(Some(position));
@@ -431,7 +498,11 @@ impl Segment {
     }
 
     /// The last index entry for which `is_before` holds (it holds for a prefix), and whose batch is where it says.
-    fn floor(self: &Arc<Self>, open: &OpenFiles, is_before: impl Fn(&Entry) -> bool) -> Result<Option<Entry>> {
+    pub(super) fn floor(
+        self: &Arc<Self>,
+        open: &OpenFiles,
+        is_before: impl Fn(&Entry) -> bool,
+    ) -> Result<Option<Entry>> {
         self.ready(open)?;
         let (entry, is_proved) = match &*self.index.read() {
             Index::Live(live) => {
@@ -463,36 +534,6 @@ impl Segment {
         Ok(live.entries.partition_point(is_before).checked_sub(1).map(|at| live.entries[at]))
     }
 
-    /// A walk that misses no batch whose largest timestamp is at least `time`.
-    pub(super) fn scan_time(self: &Arc<Self>, open: &OpenFiles, time: TimestampMs) -> Result<Scan<'_>> {
-        let from = self.floor(open, |entry| entry.max_before < time)?.map_or(0, |entry| u64::from(entry.position));
-        self.scan_from(open, from, self.len())
-    }
-
-    /// Largest timestamp of its batches that hold offsets in `start..end`.
-    pub(super) fn max_timestamp_within(
-        self: &Arc<Self>,
-        open: &OpenFiles,
-        start: Offset,
-        end: Offset,
-    ) -> Result<Option<TimestampMs>> {
-        let (from, mut max) = if start > self.base_offset {
-            (self.locate(open, start, true)?.unwrap_or(0), NO_MAX)
-        } else {
-            let relative = u32::try_from(end - self.base_offset).unwrap_or(u32::MAX);
-            let entry = self.floor(open, |entry| entry.relative < relative)?;
-            entry.map_or((0, NO_MAX), |entry| (u64::from(entry.position), entry.max_before))
-        };
-        let mut scan = self.scan_from(open, from, self.len())?;
-        while let Some((_, header)) = scan.next()? {
-            if header.base_offset >= end {
-                break;
-            }
-            max = max.max(header.max_timestamp);
-        }
-        Ok((max >= 0).then_some(max))
-    }
-
     /// Time of its first batch; when it was begun, if that has none.
     pub(crate) fn oldest_ms(self: &Arc<Self>, open: &OpenFiles) -> Result<TimestampMs> {
         let first = self.scan_from(open, 0, self.len())?.next()?;
@@ -511,7 +552,49 @@ impl Segment {
 
     /// A walk over its batches from `position` to the end of the file, known to be good or not.
     pub(crate) fn scan_from(self: &Arc<Self>, open: &OpenFiles, position: u64, end: u64) -> Result<Scan<'_>> {
-        Ok(Scan::new(self.file(open)?, &self.path, position, end))
+        self.are_offsets_known(open, true)?;
+        let follows = match self.compacted {
+            None => Follows::Densely,
+            Some(Compacted { end, .. }) => Follows::WithHoles { end },
+        };
+        // Where it begins elsewhere the first batch says where.
+        let next = (position == 0).then_some(self.base_offset);
+        Ok(self.scan(self.file(open)?, position, end).following(next, follows))
+    }
+
+    /// The same for looking around: whoever serves what is found looks at its offsets.
+    fn scan(&self, file: Arc<dyn DiskFile>, position: u64, end: u64) -> Scan<'_> {
+        Scan::new(file, &self.path, position, end)
+    }
+
+    /// Looks once at the offsets and epochs of all batches, if compaction has written down what they were: holes among them look
+    /// like any others. LOG-8: an error says that they are not those. False: only by waiting for the device, and `may_block` is
+    /// false.
+    fn are_offsets_known(self: &Arc<Self>, open: &OpenFiles, may_block: bool) -> Result<bool> {
+        let wrong =
+            || Err(corrupt(&self.path, 0, "the offsets of its batches are not those it was written with".to_owned()));
+        match self.offsets.load(Ordering::Acquire) {
+            OFFSETS_RIGHT => return Ok(true),
+            OFFSETS_WRONG => return wrong(),
+            _ if !may_block => return Ok(false),
+            _ => {}
+        }
+        let mut sum = OffsetSum::default();
+        let mut scan = self.scan(self.file(open)?, 0, self.len());
+        let is_right = loop {
+            match scan.next() {
+                Ok(Some((_, header))) => sum.add(&header),
+                Ok(None) => break self.compacted.and_then(|compacted| compacted.sum) == Some(sum),
+                // Whoever comes to that place is told; what lies before it can still be had.
+                Err(error) if error.is(CORRUPT) => {
+                    tracing::error!(file = %self.path.display(), %error, "offsets cannot be looked at");
+                    break true;
+                }
+                Err(error) => return Err(error),
+            }
+        };
+        self.offsets.store(if is_right { OFFSETS_RIGHT } else { OFFSETS_WRONG }, Ordering::Release);
+        if is_right { Ok(true) } else { wrong() }
     }
 
     /// Removes its files.

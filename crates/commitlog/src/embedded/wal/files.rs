@@ -166,6 +166,8 @@ struct Current {
     at: u64,
     /// Bytes not written yet: the header of a file that has just been begun.
     begin: Option<FileHeader>,
+    /// Its header is on disk.
+    is_begun: bool,
 }
 
 /// What is to be logged.
@@ -181,6 +183,13 @@ impl Write<'_> {
             Write::LogStart(..) => 0,
         }
     }
+}
+
+/// Why none of a group was logged.
+pub(crate) struct Failed {
+    pub(crate) error: Error,
+    /// No start will find anything of it.
+    pub(crate) is_gone: bool,
 }
 
 /// Records up to this size are copied together; larger ones are handed to the system as they are.
@@ -202,8 +211,8 @@ impl Wal {
     }
 
     /// Logs a prefix of `writes`, as many as fit into one file, and returns once they are on disk. On failure none of
-    /// `writes` counts, whatever a later start finds in the file.
-    pub(crate) fn log(&mut self, writes: &[Write<'_>]) -> Result<usize> {
+    /// `writes` counts, whatever is in the file, from when the next group is logged on; before that, if nothing is there.
+    pub(crate) fn log(&mut self, writes: &[Write<'_>]) -> Result<usize, Failed> {
         assert!(!writes.is_empty(), "a group has something to log");
         let first = self.next;
         match self.try_log(writes) {
@@ -217,13 +226,22 @@ impl Wal {
                 if !planted::is(Bug::FailedNotVoid) {
                     self.void_from = self.void_from.min(first);
                 }
+                let mut is_gone = self.next == first;
                 if let Some(current) = self.current.take()
                     && current.begin.is_none()
                 {
                     // A node that ends before there is a next file leaves only this one to the next: what did reach it
-                    // shall not be found. If this fails, too, it may be.
-                    if let Err(error) = current.file.write_all_at(&[0; ENTRY_HEADER_BYTES], current.at) {
-                        tracing::warn!(%error, "what failed cannot be taken out of the write-ahead log");
+                    // shall not be found. Where its header is not there for sure the one of an earlier use may be, and what
+                    // followed that is what is overwritten: then the file holds nothing.
+                    let taken_out = match current.is_begun {
+                        true => current.file.write_all_at(&[0; ENTRY_HEADER_BYTES], current.at),
+                        false => current.file.write_all_at(&[0; FILE_HEADER_BYTES + ENTRY_HEADER_BYTES], 0),
+                    };
+                    match taken_out.and_then(|()| current.file.sync_data()) {
+                        Ok(()) => is_gone = true,
+                        Err(error) => {
+                            tracing::warn!(%error, "what failed cannot be taken out of the write-ahead log");
+                        }
                     }
                     self.files.shared.lock().full.push_back(Full {
                         number: current.number,
@@ -233,7 +251,7 @@ impl Wal {
                 } else {
                     self.next = first;
                 }
-                Err(error)
+                Err(Failed { error, is_gone })
             }
         }
     }
@@ -319,7 +337,7 @@ impl Wal {
         if !planted::is(Bug::ToldBeforeSync) {
             current.file.sync_data().map_err(|error| failed("sync", error))?;
         }
-        current.at = at;
+        (current.at, current.is_begun) = (at, true);
         self.files.shared.lock().logged_bytes += logged;
         Ok(count)
     }
@@ -392,7 +410,8 @@ impl Wal {
             }
         };
         let header = FileHeader { first_lsn: self.next, void_from: self.void_from };
-        self.current = Some(Current { number, file, len, at: FILE_HEADER_BYTES as u64, begin: Some(header) });
+        let at = FILE_HEADER_BYTES as u64;
+        self.current = Some(Current { number, file, len, at, begin: Some(header), is_begun: false });
         Ok(())
     }
 }

@@ -4,6 +4,6 @@ mod files;
 mod format;
 mod replay;
 
-pub(crate) use files::{Wal, WalFiles, Write};
+pub(crate) use files::{Failed, Wal, WalFiles, Write};
 pub(crate) use format::{LSN_JUMP, Lsn};
 pub(crate) use replay::{Logged, replay};

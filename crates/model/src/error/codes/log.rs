@@ -48,6 +48,8 @@ codes! {
         "The decision could not be written (disk full, disk failure, or the node stops), so the transaction is as it was. Repeat the same call: it has an effect once, however often it is repeated. What is never ended is aborted when its timeout is over.";
     TRANSACTION_MISUSED = "LH0124" InvalidRequest "a transaction was used in a way that makes no sense"
         "The detail says what is wrong: nothing is begun that could be written to, a transaction is open already, or the transactional id or its timeout is not one the node takes. The program that asks is wrong; repeating it does not help.";
+    APPEND_UNCERTAIN = "LH0125" OutcomeUnknown "it is not certain that a failed append is undone"
+        "The disk failed while the records were written, and failed again while they were taken out. They are not there now and nobody can read them, but a crash before the next successful write to the partition may bring them back. Idempotent producers send the batch again on their own, and it is kept once either way; others may write it twice. Look at the node's log: the disk needs attention.";
     GROUP_NOT_FOUND = "LH0150" GroupIdNotFound "there is no such group"
         "The group has no members and no committed offsets, or never had. Groups appear with their first member or commit and go seven days after the last one left. `ListGroups` (for example `kafka-consumer-groups --list`) shows those that exist.";
     GROUP_NOT_EMPTY = "LH0151" GroupNotEmpty "the group still has members"

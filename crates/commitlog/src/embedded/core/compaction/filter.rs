@@ -86,6 +86,10 @@ impl<'a> Filter<'a> {
     pub(crate) fn batch(&mut self, header: &Header, bytes: &[u8]) -> Fate {
         let fate = if header.base_offset >= self.mapped_to {
             Fate::Stays
+        } else if !header.crc_matches(bytes) {
+            // LOG-8: what it says of itself may be what is damaged, so nothing follows from it.
+            self.finished.counts.unreadable += 1;
+            Fate::Stays
         } else {
             self.aborting.come_to(header);
             if header.is_control() { self.control(header, bytes) } else { self.data(header, bytes) }

@@ -29,6 +29,11 @@ impl Mapping {
 
     /// Takes in the next batch; false if there is no room for all of it.
     pub(crate) fn batch(&mut self, header: &Header, bytes: &[u8]) -> bool {
+        if !header.crc_matches(bytes) {
+            // It is damaged, perhaps in what it says of itself, and stays as it is.
+            self.to = self.to.max(header.next_offset());
+            return true;
+        }
         self.aborting.come_to(header);
         if header.is_control() {
             if let Ok(Some(marker)) = (Batch { header: *header, bytes: Bytes::copy_from_slice(bytes) }).marker() {

@@ -55,7 +55,8 @@ impl Aborting {
     /// Whether a batch of data is aborted.
     fn meet(&mut self, header: &Header) -> bool {
         match self.open.get_mut(&header.producer_id) {
-            Some((_, met)) if header.is_transactional() => {
+            // Its marker may be what is damaged, and then nothing else ends it.
+            Some((aborted, met)) if header.is_transactional() && header.base_offset < aborted.last => {
                 *met = true;
                 true
             }
