@@ -197,3 +197,20 @@ fn anchored<'a>(value: &'a Value, anchor: &str) -> Option<&'a Value> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn canonical_text_is_its_own_canonical_text_whatever_numbers_are_in_it() {
+        let long = format!("{}.55555555", "1".to_owned() + &"5".repeat(92));
+        for number in ["0.1", "1e-7", "123456789.123456789", "1.7976931348623157e308", "-0.0", &long] {
+            let canonical = |text: &str| Schema::parse(text, &[]).expect("a schema").canonical(false);
+            let once = canonical(&format!(r#"{{"type": "number", "minimum": {number}}}"#));
+            assert_eq!(canonical(&once), once, "{number}");
+            let minimum = once.trim_start_matches(r#"{"type":"number","minimum":"#).trim_end_matches('}');
+            assert_eq!(minimum.parse::<f64>(), number.parse::<f64>(), "the nearest double");
+        }
+    }
+}
