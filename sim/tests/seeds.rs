@@ -54,7 +54,7 @@ fn planted_mistakes_are_found() {
         (Bug::OldEpochTaken, 200),
         (Bug::CompactionDropsLast, 40),
         (Bug::FailedNotVoid, 300),
-        (Bug::NamesOfAKillNotSynced, 300),
+        (Bug::NamesOfAKillNotSynced, 1000),
     ] {
         let found = found_after(seeds, &Plan::default(), Some(bug));
         eprintln!("{bug:?}: {found:?}");

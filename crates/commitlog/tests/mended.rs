@@ -461,3 +461,23 @@ async fn wherever_a_group_fails_to_be_logged_the_log_opens() {
         }
     }
 }
+
+/// LOG-10: the mark of a clean close was still there when a topic was made, and the next start took its name for synced.
+#[tokio::test]
+async fn a_topic_that_a_kill_left_half_made_after_a_clean_close_stays_once_it_was_seen() {
+    for changes in 0..12 {
+        let disk = MemoryDisk::new();
+        let log = open(&disk).await;
+        create(&*log, "t", 1, &[]).await;
+        log.close().await.expect("close");
+        drop(log);
+        let log = open(&disk).await;
+        disk.stop_after(changes);
+        let spec = commitlog::TopicSpec::new(model::TopicName::new("u").expect("legal"), 1);
+        let _stopped = log.create_topic(spec, false).await;
+        let disk = disk.process_kill();
+        let is_seen = open(&disk).await.topic("u").is_some();
+        let is_there = open(&disk.power_cut(0)).await.topic("u").is_some();
+        assert!(is_there || !is_seen, "LOG-10, stopped after {changes} changes");
+    }
+}

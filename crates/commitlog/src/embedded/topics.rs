@@ -17,6 +17,7 @@ use super::{
     layout::{self, FORMAT_VERSION},
     partition::{Partition, Start},
     shared::{Shared, TopicHandle},
+    writer::remove_clean_mark,
 };
 use crate::{
     log::TopicSpec,
@@ -85,6 +86,7 @@ pub(super) fn create(shared: &Shared, spec: TopicSpec, validate_only: bool) -> R
 pub(super) fn delete(shared: &Shared, name: &str) -> Result<std::path::PathBuf> {
     let _admin = shared.topics_admin.lock();
     let handle = shared.handle(name)?;
+    remove_clean_mark(shared)?;
     let partitions = handle.partitions.read().clone();
     for partition in &partitions {
         partition.set_deleted(true);
@@ -205,6 +207,8 @@ fn check_partitions(count: i32) -> Result<()> {
 }
 
 fn store(shared: &Shared, dir: &Path, topic: &Topic) -> Result<()> {
+    // A start that finds the mark takes names as they are, synced or not.
+    remove_clean_mark(shared)?;
     let stored = Stored {
         version: FORMAT_VERSION,
         name: topic.name.clone(),

@@ -121,8 +121,8 @@ fn fail(shared: &Shared, batch: Pending, error: Error) {
     shared.release(bytes);
 }
 
-/// From the first write on, the log is not cleanly closed.
-fn remove_clean_mark(shared: &Shared) -> Result<(), Error> {
+/// From the first change on, the log is not cleanly closed.
+pub(super) fn remove_clean_mark(shared: &Shared) -> Result<(), Error> {
     if !shared.clean_mark.load(Ordering::Acquire) {
         return Ok(());
     }
