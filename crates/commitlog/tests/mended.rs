@@ -207,6 +207,40 @@ async fn a_damaged_offset_is_reported_with_its_place() {
     assert!(error.message().contains(".log"), "{error}");
 }
 
+/// LOG-8: a batch whose offset is damaged may still reach the offset asked for, from before it or from behind.
+#[tokio::test]
+async fn a_damaged_offset_that_reaches_what_is_asked_for_is_not_served() {
+    let records = ["x"; 7];
+    let disk = MemoryDisk::new();
+    let log = open(&disk).await;
+    create(&*log, "t", 1, &[]).await;
+    for _ in 0..5 {
+        append(&*log, &tp("t", 0), batch(1, &records)).await.expect("append");
+    }
+    log.checkpoint().await.expect("checkpoint");
+    let killed = disk.process_kill();
+    let path = killed.files().into_iter().find(|path| path.ends_with("0/00000000000000000000.log")).expect("there");
+    let (size, damaged) = (batch(1, &records).len(), 21..28);
+    for bit in 0..4 {
+        let disk = killed.process_kill();
+        disk.tamper(&path, |bytes| bytes[3 * size + 7] ^= 1 << bit);
+        let log = open(&disk).await;
+        let read = async |at| log.read(&tp("t", 0), at, 1, commitlog::Isolation::Uncommitted).await;
+        // First of all, and again by whoever has read up to there.
+        for _ in 0..2 {
+            for at in damaged.clone() {
+                let error = read(at).await.expect_err("never served");
+                assert_eq!(error.kind(), ErrorKind::Corrupt, "bit {bit}, offset {at}: {error}");
+            }
+            for at in (0..21).chain(28..35) {
+                let slice = read(at).await.expect("what is whole is served");
+                let header = commitlog::record::Header::parse(&slice.records).expect("a batch");
+                assert_eq!(header.base_offset, at / 7 * 7, "bit {bit}");
+            }
+        }
+    }
+}
+
 /// The values of `t`, partition 0, as a start on this disk finds them.
 async fn values_on(disk: &MemoryDisk) -> Vec<String> {
     read_all(&*open(disk).await, &tp("t", 0)).await.into_iter().map(|(_, value)| value).collect()

@@ -64,12 +64,12 @@ impl Partition {
             return Ok(None);
         }
         let mut at = from;
-        let (segment, position, len) = loop {
+        let (segment, position, begins, len) = loop {
             let (segment, next_base) = self.segment_at(at)?;
-            let Some(position) = segment.locate(open, at, may_block)? else { return Ok(None) };
+            let Some((position, begins)) = segment.find(open, at, may_block)? else { return Ok(None) };
             let len = segment.len();
             if position < len {
-                break (segment, position, len);
+                break (segment, position, begins, len);
             }
             // No batch of this file reaches the offset: compaction took it, or it is missing.
             match next_base {
@@ -102,7 +102,7 @@ impl Partition {
             let batch = header(&bytes[cut..], &segment, position + cut as u64)?;
             // Offsets lie outside of the checksum that clients look at.
             let follows = match (cut, segment.compacted) {
-                (0, None) => (batch.base_offset..batch.next_offset()).contains(&at),
+                (0, None) => batch.base_offset == begins && (begins..batch.next_offset()).contains(&at),
                 (0, Some(compacted)) => batch.next_offset() > at && batch.next_offset() <= compacted.end,
                 (_, None) => batch.base_offset == next,
                 (_, Some(compacted)) => batch.base_offset >= next && batch.next_offset() <= compacted.end,

@@ -467,34 +467,48 @@ impl Segment {
     /// Position of the first batch that ends after `offset`; the end of the segment if there is none. `None`: only by
     /// waiting for the device, and `may_block` is false.
     pub(crate) fn locate(self: &Arc<Self>, open: &OpenFiles, offset: Offset, may_block: bool) -> Result<Option<u64>> {
+        Ok(self.find(open, offset, may_block)?.map(|(position, _)| position))
+    }
+
+    /// The same, and the offset that batch has to begin with: if it is damaged it may still reach `at` (LOG-8).
+    pub(super) fn find(
+        self: &Arc<Self>,
+        open: &OpenFiles,
+        at: Offset,
+        may_block: bool,
+    ) -> Result<Option<(u64, Offset)>> {
         if !self.are_offsets_known(open, may_block)? {
             return Ok(None);
         }
-        if offset <= self.base_offset {
-            return Ok(Some(0));
+        if at <= self.base_offset {
+            return Ok(Some((0, self.base_offset)));
         }
-        if let Some((_, position)) =
-            self.ends.lock().ends.iter().find(|(end, position)| *end == offset && *position > 0)
-        {
-            return Ok(Some(*position));
+        if let Some((_, position)) = self.ends.lock().ends.iter().find(|(end, position)| *end == at && *position > 0) {
+            return Ok(Some((*position, at)));
         }
-        let relative = u32::try_from(offset - self.base_offset).unwrap_or(u32::MAX);
+        let relative = u32::try_from(at - self.base_offset).unwrap_or(u32::MAX);
         if !may_block && !matches!(*self.index.read(), Index::Live(_)) {
             return Ok(None);
         }
-        let from = self.floor(open, |entry| entry.relative <= relative)?.map_or(0, |entry| u64::from(entry.position));
+        let entry = self.floor(open, |entry| entry.relative <= relative)?;
+        let (from, first) = entry.map_or((0, 0), |entry| (u64::from(entry.position), i64::from(entry.relative)));
         let file = self.file(open)?;
         if !may_block && !file.is_cached(from, super::index::INTERVAL_BYTES as usize) {
             return Ok(None);
         }
         let len = self.len();
         let mut scan = self.scan(file, from, len);
+        // By how many offsets each batch has, and by what the last one says of itself: one of them may be damaged.
+        let (mut counted, mut told) = (self.base_offset + first, None);
         while let Some((position, header)) = scan.next()? {
-            if header.last_offset() >= offset {
-                return Ok(Some(position));
+            if header.last_offset() >= at {
+                let begins = if told == Some(header.base_offset) { header.base_offset } else { counted };
+                return Ok(Some((position, begins)));
             }
+            counted += i64::from(header.last_offset_delta) + 1;
+            told = Some(header.next_offset());
         }
-        Ok(Some(len))
+        Ok(Some((len, counted)))
     }
 
     /// The last index entry for which `is_before` holds (it holds for a prefix), and whose batch is where it says.
