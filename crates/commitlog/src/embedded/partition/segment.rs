@@ -486,12 +486,11 @@ impl Segment {
         if let Some((_, position)) = self.ends.lock().ends.iter().find(|(end, position)| *end == at && *position > 0) {
             return Ok(Some((*position, at)));
         }
-        let relative = u32::try_from(at - self.base_offset).unwrap_or(u32::MAX);
         if !may_block && !matches!(*self.index.read(), Index::Live(_)) {
             return Ok(None);
         }
-        let entry = self.floor(open, |entry| entry.relative <= relative)?;
-        let (from, first) = entry.map_or((0, 0), |entry| (u64::from(entry.position), i64::from(entry.relative)));
+        let entry = self.floor(open, |entry| i64::from(entry.relative) <= at - self.base_offset)?;
+        let (from, first) = entry.map_or((0, 0), |e| (u64::from(e.position), i64::from(e.relative)));
         let file = self.file(open)?;
         if !may_block && !file.is_cached(from, super::index::INTERVAL_BYTES as usize) {
             return Ok(None);
@@ -501,11 +500,12 @@ impl Segment {
         // By how many offsets each batch has, and by what the last one says of itself: one of them may be damaged.
         let (mut counted, mut told) = (self.base_offset + first, None);
         while let Some((position, header)) = scan.next()? {
-            if header.last_offset() >= at {
-                let begins = if told == Some(header.base_offset) { header.base_offset } else { counted };
+            let is_right = self.compacted.is_some() || told == Some(header.base_offset);
+            let begins = if is_right { header.base_offset } else { counted };
+            counted = begins.saturating_add(i64::from(header.last_offset_delta) + 1);
+            if counted > at {
                 return Ok(Some((position, begins)));
             }
-            counted += i64::from(header.last_offset_delta) + 1;
             told = Some(header.next_offset());
         }
         Ok(Some((len, counted)))
