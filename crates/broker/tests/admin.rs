@@ -68,6 +68,52 @@ async fn times_that_are_none_are_known_from_their_versions_on() {
     server.stop().await;
 }
 
+/// `ListOffsetsRequest.duplicatePartitions`: before anything else is asked, and told once, wherever in the request they are.
+#[tokio::test]
+async fn a_partition_named_twice_has_no_offset_at_a_time() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 3).await;
+    client.create_topic("u", 3).await;
+    let at = |name: &str, wanted: &[(i32, i64)]| {
+        let partition = |&(index, timestamp): &(i32, i64)| {
+            let row = list_offsets_request::ListOffsetsPartition::default().with_partition_index(index);
+            row.with_timestamp(timestamp)
+        };
+        let topic = list_offsets_request::ListOffsetsTopic::default().with_name(topic_name(name));
+        topic.with_partitions(wanted.iter().map(partition).collect())
+    };
+    // Neither a time that is not known nor a partition that does not exist comes before it.
+    let topics = vec![
+        at("t", &[(0, -1), (1, -1), (1, -2)]),
+        at("u", &[(1, -1), (9, -6), (9, -6)]),
+        at("t", &[(0, -6), (2, -1)]),
+    ];
+    let request = ListOffsetsRequest::default().with_topics(topics);
+    for version in 1..=10 {
+        let answer = client.ask(version, &request).await;
+        let mut rows = Vec::new();
+        for topic in &answer.topics {
+            let row = |p: &list_offsets_response::ListOffsetsPartitionResponse| {
+                assert_eq!((p.offset, p.timestamp), (if p.error_code == NOTHING { 0 } else { -1 }, -1));
+                (topic.name.to_string(), p.partition_index, p.error_code)
+            };
+            rows.extend(topic.partitions.iter().map(row));
+        }
+        let row = |name: &str, index, code| (name.to_owned(), index, code);
+        let expected = [
+            row("t", 0, INVALID_REQUEST),
+            row("t", 1, INVALID_REQUEST),
+            row("u", 1, NOTHING),
+            row("u", 9, INVALID_REQUEST),
+            row("t", 2, NOTHING),
+        ];
+        assert_eq!(rows, expected, "v{version}");
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn partitions_can_be_moved_to_where_they_are_and_nowhere_else() {
     let dir = tempfile::tempdir().expect("directory");
