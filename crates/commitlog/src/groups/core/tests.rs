@@ -320,6 +320,21 @@ fn the_protocol_most_prefer_wins_among_the_common_ones() {
 }
 
 #[test]
+fn what_a_member_brings_has_an_end() {
+    let mut bench = Bench::new();
+    let limit = GroupSettings::default().subscription_bytes_max;
+    for protocols in [
+        vec![("range".to_owned(), Bytes::from(vec![0; limit]))],
+        (0..101).map(|n| (n.to_string(), Bytes::new())).collect(),
+    ] {
+        let reply = bench.join(JoinRequest { protocols, ..wish("a") });
+        let refused = bench.joined(reply).expect("refused").error.map(GroupError::kafka_code);
+        assert_eq!(refused, Some(42));
+    }
+    assert!(bench.core.list().is_empty(), "refusals leave nothing behind");
+}
+
+#[test]
 fn sessions_outside_the_limits_and_empty_groups_are_refused() {
     let mut bench = Bench::new();
     for (request, error) in [
