@@ -15,19 +15,24 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{errors, partition_of};
+use super::{errors, groups::once, partition_of};
 use crate::{
     access::{self, CLUSTER, Operation, group},
     dispatch::Context,
 };
 
 pub(crate) async fn list(context: &Context, request: ListGroupsRequest) -> ListGroupsResponse {
-    let wanted =
-        |filter: &[StrBytes], value: &str| filter.is_empty() || filter.iter().any(|f| f.eq_ignore_ascii_case(value));
-    let groups = context.shared.groups.list().into_iter().filter(|group| {
-        wanted(&request.states_filter, group.state.name())
-            && wanted(&request.types_filter, group.state.group_type().name())
-    });
+    let lowercase = |filter: &[StrBytes]| filter.iter().map(|name| name.to_ascii_lowercase()).collect::<HashSet<_>>();
+    let (states, types) = (lowercase(&request.states_filter), lowercase(&request.types_filter));
+    let wanted = |filter: &HashSet<String>, value: &str| {
+        filter.is_empty() || filter.contains(value.to_ascii_lowercase().as_str())
+    };
+    let groups = context
+        .shared
+        .groups
+        .list()
+        .into_iter()
+        .filter(|group| wanted(&states, group.state.name()) && wanted(&types, group.state.group_type().name()));
     let sees_all = context.may(Operation::Describe, CLUSTER);
     let groups = groups.filter(|found| sees_all || context.may(Operation::Describe, group(&found.group)));
     let row = |group: commitlog::groups::GroupSummary| {
@@ -50,7 +55,7 @@ pub(crate) async fn describe(context: &Context, request: DescribeGroupsRequest) 
             .with_member_metadata(m.metadata)
             .with_member_assignment(m.assignment)
     };
-    let groups = request.groups.into_iter().map(|id| {
+    let groups = once(request.groups).map(|id| {
         let row = DescribedGroup::default();
         if let Err(code) = context.authorize(Operation::Describe, group(&id)) {
             return row.with_error_code(code).with_group_id(id);
@@ -84,7 +89,7 @@ pub(crate) async fn describe(context: &Context, request: DescribeGroupsRequest) 
 
 pub(crate) async fn delete(context: &Context, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
     let mut results = Vec::with_capacity(request.groups_names.len());
-    for id in request.groups_names {
+    for id in once(request.groups_names) {
         let code = match context.authorize(Operation::Delete, group(&id)) {
             Ok(()) => context.shared.groups.delete(&id).await.err().map_or(0, GroupError::kafka_code),
             Err(code) => code,

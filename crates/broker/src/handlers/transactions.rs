@@ -1,6 +1,9 @@
 //! What transactional producers ask, and admins of them: from the wire to [`commitlog::transactions`] and back.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use commitlog::{
     ActiveProducer,
@@ -24,7 +27,11 @@ use kafka_protocol::{
 };
 use regex::{Regex, RegexBuilder};
 
-use super::{code, errors, groups::result_code, partition_of, text, wire_topic};
+use super::{
+    code, errors,
+    groups::{once, result_code},
+    partition_of, text, wire_topic,
+};
 use crate::{
     access::{self, CLUSTER, Operation, group, transactional_id},
     dispatch::Context,
@@ -226,7 +233,7 @@ pub(crate) async fn commit_offsets(context: &Context, request: TxnOffsetCommitRe
 
 pub(crate) async fn describe(context: &Context, request: DescribeTransactionsRequest) -> DescribeTransactionsResponse {
     let may = |id: &str| context.authorize(Operation::Describe, transactional_id(id)).is_ok();
-    let states = request.transactional_ids.into_iter().map(|id| match context.shared.transactions.describe(&id) {
+    let states = once(request.transactional_ids).map(|id| match context.shared.transactions.describe(&id) {
         _ if !may(&id) => TransactionState::default()
             .with_transactional_id(id)
             .with_error_code(errors::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
@@ -261,6 +268,7 @@ pub(crate) async fn describe_producers(
     context: &Context,
     request: DescribeProducersRequest,
 ) -> DescribeProducersResponse {
+    let mut seen = HashSet::new();
     let topics = request.topics.into_iter().map(|topic| {
         let may = context.authorize_producers_of(&topic.name);
         let one = |number: &i32| {
@@ -276,7 +284,9 @@ pub(crate) async fn describe_producers(
                 Err(error) => row.with_error_code(code(&error)),
             }
         };
-        let partitions = topic.partition_indexes.iter().map(one).collect();
+        // For the reason of `once`.
+        let fresh = topic.partition_indexes.iter().filter(|number| seen.insert((topic.name.clone(), **number)));
+        let partitions = fresh.map(one).collect();
         TopicResponse::default().with_name(topic.name).with_partitions(partitions)
     });
     DescribeProducersResponse::default().with_topics(topics.collect())
@@ -299,11 +309,11 @@ pub(crate) async fn list(context: &Context, request: ListTransactionsRequest) ->
     };
     let unknown = request.state_filters.iter().filter(|state| !STATES.contains(&state.as_str())).cloned().collect();
     let now = context.shared.world.clock.now_ms();
+    let states: HashSet<&str> = request.state_filters.iter().map(|state| state.as_str()).collect();
+    let producers: HashSet<i64> = request.producer_id_filters.iter().map(|id| **id).collect();
     let is_wanted = |found: &TransactionSummary| {
-        let of_state = request.state_filters.is_empty()
-            || request.state_filters.iter().any(|state| state.as_str() == found.state.name());
-        let of_producer = request.producer_id_filters.is_empty()
-            || request.producer_id_filters.iter().any(|id| **id == found.identity.producer);
+        let of_state = states.is_empty() || states.contains(found.state.name());
+        let of_producer = producers.is_empty() || producers.contains(&found.identity.producer);
         let runs_long = request.duration_filter < 0
             || (found.started_ms >= 0 && now.saturating_sub(found.started_ms) > request.duration_filter);
         let is_like = pattern.as_ref().is_none_or(|pattern| pattern.is_match(&found.id));
