@@ -20,6 +20,7 @@ const INVALID_PRODUCER_EPOCH: i16 = 47;
 const INVALID_TXN_STATE: i16 = 48;
 const LOG_DIR_NOT_FOUND: i16 = 57;
 const GROUP_ID_NOT_FOUND: i16 = 69;
+const ELECTION_NOT_NEEDED: i16 = 84;
 const NO_REASSIGNMENT_IN_PROGRESS: i16 = 85;
 
 #[tokio::test]
@@ -222,6 +223,13 @@ async fn partitions_can_be_moved_to_where_they_are_and_nowhere_else() {
     }
     let listed = client.ask(0, &ListPartitionReassignmentsRequest::default().with_topics(None)).await;
     assert_eq!((listed.error_code, listed.topics.len()), (NOTHING, 0));
+
+    let topic =
+        elect_leaders_request::TopicPartitions::default().with_topic(topic_name("t")).with_partitions(vec![0, 9]);
+    let answer = client.ask(2, &ElectLeadersRequest::default().with_topic_partitions(Some(vec![topic]))).await;
+    let rows =
+        answer.replica_election_results[0].partition_result.iter().map(|row| (row.error_code, &row.error_message));
+    assert_eq!(rows.collect::<Vec<_>>(), [(ELECTION_NOT_NEEDED, &None), (UNKNOWN_TOPIC_OR_PARTITION, &None)]);
 
     let dirs = client.ask(4, &DescribeLogDirsRequest::default().with_topics(None)).await;
     let path = dirs.results[0].log_dir.clone();

@@ -104,7 +104,7 @@ fn timeout(ms: i32) -> Duration {
 
 pub(crate) async fn join(context: &Context, request: JoinGroupRequest) -> JoinGroupResponse {
     if let Err(code) = context.authorize(Operation::Read, group(&request.group_id)) {
-        return refused_join(context.version, request.member_id, code);
+        return refused_join(context.version, code);
     }
     let version = context.version;
     let session_timeout = timeout(request.session_timeout_ms);
@@ -150,12 +150,12 @@ pub(crate) async fn join(context: &Context, request: JoinGroupRequest) -> JoinGr
 }
 
 /// Null is allowed for the protocol only from version 7 on.
-fn refused_join(version: i16, member: StrBytes, code: i16) -> JoinGroupResponse {
-    JoinGroupResponse::default()
-        .with_error_code(code)
-        .with_generation_id(-1)
-        .with_protocol_name(if version >= 7 { None } else { Some(StrBytes::default()) })
-        .with_member_id(member)
+fn refused_join(version: i16, code: i16) -> JoinGroupResponse {
+    JoinGroupResponse::default().with_error_code(code).with_generation_id(-1).with_protocol_name(if version >= 7 {
+        None
+    } else {
+        Some(StrBytes::default())
+    })
 }
 
 pub(crate) async fn sync(context: &Context, request: SyncGroupRequest) -> SyncGroupResponse {
@@ -203,6 +203,9 @@ pub(crate) async fn heartbeat(context: &Context, request: HeartbeatRequest) -> H
 pub(crate) async fn leave(context: &Context, request: LeaveGroupRequest) -> LeaveGroupResponse {
     if let Err(code) = context.authorize(Operation::Read, group(&request.group_id)) {
         return LeaveGroupResponse::default().with_error_code(code);
+    }
+    if request.group_id.is_empty() {
+        return LeaveGroupResponse::default().with_error_code(errors::INVALID_GROUP_ID);
     }
     let groups = &context.shared.groups;
     if context.version < 3 {
@@ -264,10 +267,10 @@ pub(crate) async fn commit(context: &Context, request: OffsetCommitRequest) -> O
     // From version 9 on, a member of a group that is not there is told so.
     let unknown = (context.version >= 9 && who.generation >= 0 && groups.group_type(&who.group).is_none())
         .then_some(errors::GROUP_ID_NOT_FOUND);
-    // Even without offsets a commit makes a group, and keeps a member in it.
-    let results = match by_group {
-        Ok(()) => groups.commit(CommitRequest { who, offsets }).await,
-        Err(_) => Vec::new(),
+    // What names nothing that exists and is allowed is answered without the group (`KafkaApis.handleOffsetCommitRequest`).
+    let results = match offsets.is_empty() {
+        true => Vec::new(),
+        false => groups.commit(CommitRequest { who, offsets }).await,
     };
     let mut results = results.into_iter();
     let mut refused = refused.into_iter();

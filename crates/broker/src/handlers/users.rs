@@ -28,7 +28,7 @@ pub(crate) async fn describe(
     request: DescribeUserScramCredentialsRequest,
 ) -> DescribeUserScramCredentialsResponse {
     if let Err(code) = context.authorize(Operation::Describe, CLUSTER) {
-        return DescribeUserScramCredentialsResponse::default().with_error_code(code);
+        return DescribeUserScramCredentialsResponse::default().with_error_code(code).with_error_message(None);
     }
     let known = context.shared.security.users.list();
     let mut asked: BTreeMap<StrBytes, usize> = BTreeMap::new();
