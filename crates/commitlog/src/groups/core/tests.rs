@@ -492,6 +492,23 @@ fn of_an_offset_the_last_record_counts_not_the_last_marker() {
 }
 
 #[test]
+fn an_offset_is_unstable_until_the_last_transaction_that_may_change_it_is_over() {
+    let mut bench = Bench::new();
+    let is_unstable = |bench: &Bench| ["g", "f", "h"].map(|group| bench.core.is_unstable(group, "t", 0));
+    for producer in [7, 8, 7] {
+        let offsets = vec![OffsetToCommit { topic: "t".into(), offset: producer, ..OffsetToCommit::default() }];
+        let request = CommitRequest { who: outsider(), offsets };
+        let producer = Identity { producer, epoch: 0 };
+        bench.ask(|reply| Event::CommitInTransaction { reply, request, producer });
+    }
+    for (producer, marker) in [(7, Marker::Abort), (8, Marker::Commit)] {
+        assert_eq!(is_unstable(&bench), [true, false, false]);
+        bench.step(Event::TransactionEnded { producer, marker });
+    }
+    assert_eq!((is_unstable(&bench), bench.offset()), ([false; 3], Some(8)));
+}
+
+#[test]
 fn offsets_of_abandoned_groups_go_after_a_week() {
     let mut bench = Bench::new();
     let commit = bench.commit(outsider(), 1);
