@@ -131,6 +131,19 @@ async fn what_is_named_again_is_not_told_again() {
     let commit = commit.with_topics(vec![topic.with_partitions(vec![partition])]);
     assert_eq!(client.ask(8, &commit).await.topics[0].partitions[0].error_code, NOTHING);
 
+    let topic = |name: &str| metadata_request::MetadataRequestTopic::default().with_name(Some(topic_name(name)));
+    let asked = MetadataRequest::default().with_topics(Some(["t", "none", "t", "none"].map(topic).to_vec()));
+    let topics = client.ask(12, &asked.with_allow_auto_topic_creation(false)).await.topics;
+    let id = topics[0].topic_id;
+    let told: Vec<_> = topics.iter().map(|topic| (topic.error_code, topic.partitions.len())).collect();
+    assert_eq!(told, [(NOTHING, 2), (UNKNOWN_TOPIC_OR_PARTITION, 0)]);
+    let by_id = |name: Option<&str>| {
+        let topic = metadata_request::MetadataRequestTopic::default().with_name(name.map(topic_name));
+        topic.with_topic_id(id)
+    };
+    let asked = MetadataRequest::default().with_topics(Some([None, Some(""), Some("a"), None].map(by_id).to_vec()));
+    assert_eq!(client.ask(12, &asked).await.topics.len(), 1);
+
     let asked = DescribeGroupsRequest::default().with_groups(groups());
     let told: Vec<_> = client.ask(5, &asked).await.groups.into_iter().map(|row| row.group_id).collect();
     assert_eq!(told, ["g", "none"].map(group));
