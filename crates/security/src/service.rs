@@ -111,7 +111,7 @@ impl Security {
         Ok(security)
     }
 
-    /// Whether this is the user's password. Unknown users take as long as those with the usual number of iterations.
+    /// Whether this is the user's password. Unknown users take as long as known ones.
     pub(crate) async fn password_fits(&self, user: &str, password: &str) -> bool {
         let credential = self.users.find_any_or_nobody(user);
         let password = password.to_owned();
