@@ -229,7 +229,7 @@ mod tests {
         let looks = [(look(4096, Salt::Bytes(24)), 50), (look(8192, Salt::Bytes(24)), 50)];
         let (before, mut after) = (tally(&looks), tally(&looks));
         after.add(looks[1].0);
-        let of = |name: &str, tally| nobody().credential(ScramHash::Sha256, name, Some(tally)).iterations;
+        let of = |name: &str, tally: &Tally<Look>| nobody().credential(ScramHash::Sha256, name, Some(tally)).iterations;
         let changed = names().filter(|name| of(name, &before) != of(name, &after)).count();
         // One in two hundred.
         assert!((1..50).contains(&changed), "{changed}");

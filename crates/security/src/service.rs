@@ -256,6 +256,11 @@ impl Security {
         Ok(Some(writer))
     }
 
+    /// The only one who may write to the topic now: without an authorizer no rule is obeyed, and this one waits for it.
+    pub fn writer_in_force(&self, topic: &str) -> Option<Principal> {
+        self.exclusive_writer(topic).filter(|_| self.settings.authorizer)
+    }
+
     /// The only one who may write to the topic, if there is one.
     pub fn exclusive_writer(&self, topic: &str) -> Option<Principal> {
         self.rules.read().writers().get(topic).cloned()

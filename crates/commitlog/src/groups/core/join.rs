@@ -396,11 +396,14 @@ impl Group {
             let names: HashSet<&str> = member.protocols.iter().map(|(name, _)| name.as_str()).collect();
             names.into_iter().for_each(|name| *knowing.entry(name).or_default() += 1);
         }
-        let favourite = |member: &&Member| {
-            let mut names = member.protocols.iter().map(|(name, _)| name.as_str());
-            names.find(|name| knowing[name] == members.len())
-        };
-        let favourites: Vec<&str> = members.iter().filter_map(favourite).collect();
+        let favourites: Vec<&str> = members
+            .iter()
+            .copied()
+            .filter_map(|member| {
+                let mut names = member.protocols.iter().map(|(name, _)| name.as_str());
+                names.find(|name| knowing[name] == members.len())
+            })
+            .collect();
         let mut votes: HashMap<&str, usize> = HashMap::new();
         favourites.iter().for_each(|name| *votes.entry(name).or_default() += 1);
         let most = votes.values().copied().max()?;
