@@ -2,9 +2,13 @@
 
 mod common;
 
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use commitlog::{Log, LogSettings};
+use commitlog::{Append, Log, LogSettings};
+use futures::future::try_join_all;
 use model::ErrorKind;
 use testkit::{
     Fault, MemoryDisk,
@@ -180,4 +184,52 @@ async fn what_a_start_has_cut_does_not_come_back() {
     assert_eq!(read_all(&*log, &tp("t", 0)).await.len(), 7);
     let length = whole.open(&segment, OpenMode::Read).and_then(|file| file.len()).expect("length");
     assert!(length < 1200, "{length} bytes: the tail is back");
+}
+
+/// What recovery finds and its checkpoint brings to disk go side by side over so many partitions: none may be left out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_partitions_a_start_brings_all_that_it_finds_to_disk() {
+    const PARTITIONS: i32 = 200;
+    // No checkpoint is due by itself.
+    let settings = LogSettings {
+        wal_file_bytes: 1 << 20,
+        checkpoint_bytes: 64 << 20,
+        checkpoint_interval: Duration::from_secs(3600),
+        ..LogSettings::default()
+    };
+    // Some have nothing, some several segments.
+    let acknowledged = |partition: i32| (partition % 7 * 3) as usize;
+    let holds = async |disk: &MemoryDisk, more: usize| {
+        let log = open_with(disk, settings.clone()).await;
+        for partition in 0..PARTITIONS {
+            let records = read_all(&*log, &tp("t", partition)).await;
+            assert_dense(&records, 0);
+            assert_eq!(records.len(), acknowledged(partition) + more, "LOG-1, partition {partition}");
+            for (offset, value) in &records {
+                assert!(value.starts_with(&format!("record {offset} ")), "{value} at {offset} of {partition}");
+            }
+        }
+        log
+    };
+    let disk = MemoryDisk::new();
+    let log = open_with(&disk, settings.clone()).await;
+    create(&*log, "t", PARTITIONS, &[("segment.bytes", "2000")]).await;
+    for n in 0..acknowledged(6) {
+        let with_more = (0..PARTITIONS).filter(|partition| acknowledged(*partition) > n);
+        let appended = with_more.map(|partition| log.append(&tp("t", partition), sized(n, n * 20), Append::default()));
+        try_join_all(appended).await.expect("append");
+    }
+    let killed = disk.process_kill();
+    let is_segment = |path: &PathBuf| path.extension() == Some("log".as_ref());
+    assert!(!killed.power_cut(0).files().iter().any(is_segment), "the write-ahead log alone has it on disk");
+    let log = holds(&killed, 0).await;
+    let recovered = killed.power_cut(0);
+    for partition in 0..PARTITIONS {
+        let n = acknowledged(partition);
+        let appended = append(&*log, &tp("t", partition), numbered(n)).await.expect("append");
+        assert_eq!(appended.base_offset as usize, n, "partition {partition}");
+    }
+    // The start has freed the write-ahead log: what it found is in the segments or nowhere.
+    holds(&recovered, 0).await;
+    holds(&killed.power_cut(0), 1).await;
 }
