@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    hash::Hash,
     sync::Arc,
     time::Duration,
 };
@@ -33,13 +32,6 @@ use crate::{
     access::{self, Operation, group, transactional_id},
     dispatch::Context,
 };
-
-/// Each name once, in order. What a name stands for may be any number of times as long as the name, so a short request could have an
-/// answer of any length, and the second telling says nothing new.
-pub(super) fn once<T: Clone + Eq + Hash>(names: Vec<T>) -> impl Iterator<Item = T> {
-    let mut seen = HashSet::with_capacity(names.len());
-    names.into_iter().filter(move |name| seen.insert(name.clone()))
-}
 
 fn error_code(error: Option<GroupError>) -> i16 {
     error.map_or(0, GroupError::kafka_code)

@@ -16,7 +16,11 @@ pub(crate) mod topics;
 pub(crate) mod transactions;
 pub(crate) mod users;
 
-use std::{collections::HashMap, hash::Hash, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    sync::Arc,
+};
 
 use commitlog::{Isolation, Topic};
 use kafka_protocol::{messages::TopicName as WireTopic, protocol::StrBytes};
@@ -140,4 +144,11 @@ impl<K: Eq + Hash> Times<K> {
             _ => Ok(()),
         }
     }
+}
+
+/// Each name once, in order. What a name stands for may be any number of times as long as the name, so a short request could have an
+/// answer of any length, and the second telling says nothing new.
+pub(crate) fn each_once<T: Clone + Eq + Hash>(names: Vec<T>) -> impl Iterator<Item = T> {
+    let mut seen = HashSet::with_capacity(names.len());
+    names.into_iter().filter(move |name| seen.insert(name.clone()))
 }
