@@ -143,11 +143,8 @@ pub(crate) async fn join(context: &Context, request: JoinGroupRequest) -> JoinGr
 
 /// Null is allowed for the protocol only from version 7 on.
 fn refused_join(version: i16, code: i16) -> JoinGroupResponse {
-    JoinGroupResponse::default().with_error_code(code).with_generation_id(-1).with_protocol_name(if version >= 7 {
-        None
-    } else {
-        Some(StrBytes::default())
-    })
+    let protocol = if version >= 7 { None } else { Some(StrBytes::default()) };
+    JoinGroupResponse::default().with_error_code(code).with_generation_id(-1).with_protocol_name(protocol)
 }
 
 pub(crate) async fn sync(context: &Context, request: SyncGroupRequest) -> SyncGroupResponse {
@@ -364,7 +361,7 @@ fn refused_offsets(version: i16, request: OffsetFetchRequest, code: i16) -> Offs
 type Found = Result<Option<CommittedOffset>, i16>;
 type TopicOffsets = Vec<(String, Vec<(i32, Found)>)>;
 
-/// What a request has been told, for the reason of [`once`]: an offset may come with kilobytes of metadata.
+/// What a request has been told, for the reason of [`each_once`](super::each_once): an offset may come with kilobytes of metadata.
 #[derive(Default)]
 struct Seen {
     all_of: HashSet<GroupId>,
