@@ -1,18 +1,18 @@
 """How long an acknowledgement takes at a given rate, and how much is acknowledged at the most, seen from the wire.
 
 An open loop: batches go out when they are due, whether or not earlier ones have been answered, so a broker that stalls is charged
-for all that waited. At the most: a closed loop, with so many bytes on their way. One connection, one thread, next to no work per
-batch: what is measured is the broker.
+for all that waited; `cargo xtask open-loop` sends them. At the most: a closed loop, with so many bytes on their way. One connection, next
+to no work per batch: what is measured is the broker.
 """
 
 import argparse
-import select
 import socket
 import struct
+import subprocess
 import time
 
 import crc32c
-from common import percentile
+from common import XTASK, percentile
 
 PRODUCE, VERSION, ALL, NOT_LEADER = 0, 7, -1, 6
 BATCH_BYTES = 16 << 10
@@ -23,38 +23,11 @@ UNANSWERED_BYTES = 4 << 20
 def ack_times(address, topic, partitions, record_bytes, mb_s, seconds):
     """Milliseconds from the moment a batch was due to its acknowledgement; the first quarter, while all warms up, left out."""
     batch, records = record_batch(record_bytes)
-    frames = [request(topic, partition, batch) for partition in range(partitions)]
+    frames = b"".join(request(topic, partition, batch) for partition in range(partitions))
     every = records * record_bytes / (mb_s * 1e6)
-    count = int(seconds / every)
-    host, port = address.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), 30) as connection:
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connection.setblocking(False)
-        took, sent, unsent, received = [], 0, b"", b""
-        began = time.perf_counter()
-        while len(took) < count:
-            now = time.perf_counter()
-            due = began + sent * every
-            if not unsent and sent < count and now >= due:
-                frame = frames[sent % partitions]
-                unsent = memoryview(frame[:8] + struct.pack(">i", sent) + frame[12:])
-                sent += 1
-            if unsent:
-                try:
-                    unsent = unsent[connection.send(unsent):]
-                except BlockingIOError:
-                    pass
-            patience = 1 if sent == count or unsent else max(0, began + sent * every - time.perf_counter())
-            readable, _, _ = select.select([connection], [connection] if unsent else [], [], patience)
-            if readable:
-                arrived = connection.recv(1 << 16)
-                if not arrived:
-                    raise SystemExit("the broker closed the connection")
-                received += arrived
-                now = time.perf_counter()
-                while len(received) >= 4 and len(received) >= 4 + (size := struct.unpack_from(">i", received)[0]):
-                    took.append((now - began - check(received[4 : 4 + size], len(topic)) * every) * 1e3)
-                    received = received[4 + size :]
+    load = ["--every-us", str(every * 1e6), "--count", str(max(1, int(seconds / every))), "--error-at", str(error_at(topic))]
+    client = subprocess.run([XTASK, "open-loop", address, *load], input=frames, stdout=subprocess.PIPE, check=True)
+    took = [float(line) for line in client.stdout.split()]
     return took[len(took) // 4 :]
 
 
@@ -76,20 +49,25 @@ def acked_mb_s(address, topic, partitions, record_bytes, megabytes):
                 continue
             (size,) = struct.unpack(">i", answers.read(4))
             # A broker that has lost its controller for a while leads nothing; every client tries again.
-            acked += check(answers.read(size), len(topic), patient=True) is not None
+            acked += check(answers.read(size), topic, patient=True)
             unanswered -= 1
         return count * records * record_bytes / 1e6 / (time.perf_counter() - began)
 
 
-def check(response, topic_bytes, patient=False):
-    """Which request this answers; `None` if that is to be sent again, and may be."""
-    correlation, _topics = struct.unpack_from(">ii", response)
-    (error,) = struct.unpack_from(">h", response, 8 + 2 + topic_bytes + 4 + 4)
+def check(response, topic, patient=False):
+    """Whether it was taken; not yet, if that is to be sent again, and may be."""
+    (error,) = struct.unpack_from(">h", response, error_at(topic))
     if error == NOT_LEADER and patient:
-        return None
+        return False
     if error:
         raise SystemExit(f"Produce was answered with error {error}")
-    return correlation
+    return True
+
+
+def error_at(topic):
+    """Where an answer for one partition has its error code: behind correlation id, count and name of topics, count and index of
+    partitions."""
+    return 4 + 4 + 2 + len(topic) + 4 + 4
 
 
 def request(topic, partition, batch, client="acks"):

@@ -1,6 +1,6 @@
 """What the benchmarks share: the disk, nodes, Apache Kafka, processes and reports.
 
-LAKEHEAD names the release binary; `cargo xtask bench` sets it. Peers are kept in `target/bench/`.
+LAKEHEAD names the release binary and XTASK itself; `cargo xtask bench` sets both. Peers are kept in `target/bench/`.
 """
 
 import json
@@ -17,16 +17,18 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BINARY = os.environ.get("LAKEHEAD", str(ROOT / "target" / "release" / "lakehead"))
+XTASK = os.environ.get("XTASK", str(ROOT / "target" / "debug" / "xtask"))
 CACHE = ROOT / "target" / "bench"
 KAFKA_VERSION = "4.1.0"
 
 
-def sync_times(folder=None):
-    """Milliseconds of 500 fdatasyncs, each after an append of 4 KB, on the disk that will be used."""
+def sync_times(folder=None, seconds=0):
+    """Milliseconds of fdatasyncs, each after an append of 4 KB, on the disk that will be used: 500, and more if there is time."""
     with tempfile.NamedTemporaryFile(dir=folder or CACHE_DIR()) as file:
         fd, block, took = file.fileno(), os.urandom(4096), []
-        for at in range(500):
-            os.pwrite(fd, block, at * 4096)
+        end = time.perf_counter() + seconds
+        while len(took) < 500 or time.perf_counter() < end:
+            os.pwrite(fd, block, len(took) * 4096)
             began = time.perf_counter()
             os.fdatasync(fd)
             took.append((time.perf_counter() - began) * 1e3)

@@ -1,7 +1,7 @@
 """Durable acknowledgements against the disk and against the floor, in turn, so that all three see the same machine.
 
-Each round measures a synced append of 4 KB and the floor (`floor.py`), Lakehead as it comes, and disk and floor again; floor and
-Lakehead with 16 KB batches in an open loop at the same rate. A virtual machine's host stalls its disk for tens of milliseconds now
+Each round measures synced appends of 4 KB and the floor (`floor.py`), Lakehead as it comes, and disk and floor again, each for as
+long; floor and Lakehead with 16 KB batches in an open loop at the same rate. A virtual machine's host stalls its disk for tens of milliseconds now
 and then. A round is *quiet* if the floor kept the bar before and after it: only then can anybody keep it who syncs before
 answering. Medians over all rounds and over the quiet ones are shown; rounds go on until there are enough quiet ones, or too many.
 """
@@ -55,9 +55,9 @@ def measure(options, partitions):
         create_topic(node, "acks", partitions)
         ack_times(node.kafka, "acks", *load)  # warm
         for _ in range(options.rounds):
-            before = shares(sync_times()), shares(floor_times(*load))
+            before = shares(sync_times(seconds=options.seconds)), shares(floor_times(*load))
             lakehead = shares(ack_times(node.kafka, "acks", *load))
-            after = shares(sync_times()), shares(floor_times(*load))
+            after = shares(sync_times(seconds=options.seconds)), shares(floor_times(*load))
             # The bar is the stricter of the two, the floor the worse.
             measured = Round(min(before[0], after[0], key=p99), max(before[1], after[1], key=p99), lakehead)
             quiet += measured.is_quiet

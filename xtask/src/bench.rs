@@ -35,6 +35,7 @@ pub fn run(options: &Options) -> Result<()> {
         Command::new(python)
             .arg(script)
             .args(&options.rest)
-            .env("LAKEHEAD", test::target_dir().join("release/lakehead")),
+            .env("LAKEHEAD", test::target_dir().join("release/lakehead"))
+            .env("XTASK", std::env::current_exe()?),
     )
 }

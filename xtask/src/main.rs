@@ -2,6 +2,7 @@
 
 mod bench;
 mod fuzz;
+mod open_loop;
 mod run;
 mod sim;
 mod test;
@@ -34,6 +35,12 @@ enum Task {
     Sim(sim::Options),
     /// Measure against a peer in the same run.
     Bench(bench::Options),
+    /// Part of benchmarks: send requests when they are due.
+    #[command(hide = true)]
+    OpenLoop(open_loop::OpenLoop),
+    /// Part of benchmarks: the least that makes requests durable.
+    #[command(hide = true)]
+    Floor(open_loop::Floor),
 }
 
 fn main() -> Result<()> {
@@ -46,5 +53,7 @@ fn main() -> Result<()> {
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Sim(options) => sim::run(&options),
         Task::Bench(options) => bench::run(&options),
+        Task::OpenLoop(options) => options.run(),
+        Task::Floor(options) => options.run(),
     }
 }
