@@ -55,6 +55,10 @@ fn planted_mistakes_are_found() {
         (Bug::CompactionDropsLast, 40),
         (Bug::FailedNotVoid, 300),
         (Bug::NamesOfAKillNotSynced, 1000),
+        (Bug::GrantedBeforeLetGo, 100),
+        (Bug::EpochToldBeforeWritten, 100),
+        (Bug::StaleEpochTaken, 100),
+        (Bug::TopicsNotLookedAt, 100),
     ] {
         let found = found_after(seeds, &Plan::default(), Some(bug));
         eprintln!("{bug:?}: {found:?}");

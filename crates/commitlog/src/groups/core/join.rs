@@ -350,7 +350,7 @@ impl Group {
         self.enter(GroupState::Empty, out);
         if self.stored || !self.offsets.is_empty() {
             let records = vec![self.record()];
-            out.write(records, Write::Upkeep);
+            out.write(records, Write::Upkeep { answers: Vec::new() });
         }
     }
 

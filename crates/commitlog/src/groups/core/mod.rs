@@ -211,24 +211,19 @@ enum Write {
         offsets: Vec<Committed>,
         producer: Identity,
     },
-    /// Deleted in memory already.
-    Deletion {
-        reply: ReplyId,
-        answer: Answer,
-    },
     /// Lines of a group of the consumer protocol, and the answers that rest on them.
     Consumer {
         group: Arc<str>,
-        lines: Vec<records::consumer::Line>,
-        answers: Vec<(ReplyId, Answer)>,
+        answers: Answers,
     },
-    /// The group has become a classic one: the answer that rests on that.
-    Downgrade {
-        answer: Option<(ReplyId, Answer)>,
+    /// Has happened in memory already: the answers that rest on it, if somebody waits for any.
+    Upkeep {
+        answers: Answers,
     },
-    /// Bookkeeping nobody waits for.
-    Upkeep,
 }
+
+/// What is told to whom.
+type Answers = Vec<(ReplyId, Answer)>;
 
 struct Committed {
     topic: Arc<str>,
@@ -239,6 +234,13 @@ struct Committed {
 impl Out {
     fn answer(&mut self, reply: ReplyId, answer: Answer) {
         self.effects.push(Effect::Answer { reply, answer });
+    }
+
+    /// Says what rests on a write, if that is durable.
+    fn answer_all(&mut self, answers: Answers, durable: bool) {
+        for (reply, answer) in answers {
+            self.answer(reply, if durable { answer } else { answer.unavailable() });
+        }
     }
 
     /// Numbers rise in the order of the records they stand for, replayed ones included.
@@ -386,22 +388,8 @@ impl GroupCoordinator {
                 }
                 self.out.answer(reply, Answer::Each(results));
             }
-            Write::Deletion { reply, answer } => {
-                let answer = match (durable, answer) {
-                    (true, answer) => answer,
-                    (false, Answer::Each(results)) => {
-                        Answer::Each(results.iter().map(|_| Err(GroupError::NotAvailable)).collect())
-                    }
-                    (false, _) => Answer::Done(Err(GroupError::NotAvailable)),
-                };
-                self.out.answer(reply, answer);
-            }
-            Write::Consumer { group, lines, answers } => self.consumer_written(&group, lines, answers, durable),
-            Write::Downgrade { answer: Some((reply, answer)) } => {
-                self.out.answer(reply, if durable { answer } else { answer.unavailable() });
-            }
-            Write::Downgrade { answer: None } => {}
-            Write::Upkeep => {}
+            Write::Consumer { group, answers } => self.consumer_written(&group, id, answers, durable),
+            Write::Upkeep { answers } => self.out.answer_all(answers, durable),
         }
     }
 

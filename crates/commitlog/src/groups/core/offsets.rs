@@ -105,9 +105,11 @@ impl GroupCoordinator {
         if let Some(error) = refusal {
             return self.out.answer(reply, Answer::Done(Err(error)));
         }
-        let group = self.remove_group(&name.into()).expect("found above");
+        let mut group = self.remove_group(&name.into()).expect("found above");
         self.forget_open(|place| *place.0 == *name);
-        self.out.write(group.tombstones(), Write::Deletion { reply, answer: Answer::Done(Ok(())) });
+        let mut answers = group.consumer.as_mut().map(|consumer| consumer.take_waiting()).unwrap_or_default();
+        answers.push((reply, Answer::Done(Ok(()))));
+        self.out.write(group.tombstones(), Write::Upkeep { answers });
     }
 
     pub(super) fn delete_offsets(&mut self, reply: ReplyId, name: &str, partitions: Vec<(Arc<str>, PartitionId)>) {
@@ -137,7 +139,7 @@ impl GroupCoordinator {
         if lines.is_empty() {
             self.out.answer(reply, Answer::Each(results));
         } else {
-            self.out.write(lines, Write::Deletion { reply, answer: Answer::Each(results) });
+            self.out.write(lines, Write::Upkeep { answers: vec![(reply, Answer::Each(results))] });
         }
         self.rearm(&name);
     }
@@ -188,7 +190,7 @@ impl GroupCoordinator {
     ) {
         let is_awaited = self.open.values().any(|open| open.concerns(name));
         let Some(group) = self.groups.get_mut(name) else { return };
-        let mut lines = Vec::new();
+        let (mut lines, mut answers) = (Vec::new(), Vec::new());
         group.offsets.retain(|key, entry| {
             let remove = gone(key, entry);
             if remove {
@@ -206,12 +208,13 @@ impl GroupCoordinator {
                 lines.push((records::group_key(name), None));
                 group.stored = false;
             }
-            if let Some(consumer) = group.consumer.take() {
+            if let Some(mut consumer) = group.consumer.take() {
                 lines.extend(consumer.tombstones(name));
+                answers = consumer.take_waiting();
             }
         }
         if !lines.is_empty() {
-            self.out.write(lines, Write::Upkeep);
+            self.out.write(lines, Write::Upkeep { answers });
         }
         self.rearm(&name.clone());
     }

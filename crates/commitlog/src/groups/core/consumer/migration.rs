@@ -197,8 +197,10 @@ impl GroupCoordinator {
     /// its like.
     pub(super) fn downgrade(&mut self, name: &Arc<str>, answer: Option<(ReplyId, Answer)>, rebalances: bool) {
         let Some(group) = self.groups.get_mut(name) else { return };
+        let mut answers = group.consumer.as_mut().map(|consumer| consumer.take_waiting()).unwrap_or_default();
         let records = group.downgrade(&self.out, &self.topics);
-        self.out.write(records, Write::Downgrade { answer });
+        answers.extend(answer);
+        self.out.write(records, Write::Upkeep { answers });
         if rebalances {
             group.rebalance(&mut self.out);
         }

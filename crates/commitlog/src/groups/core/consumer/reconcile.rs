@@ -12,7 +12,10 @@
 
 use model::{PartitionId, TopicId};
 
-use crate::groups::types::Partitions;
+use crate::{
+    groups::types::Partitions,
+    planted::{self, Bug},
+};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
@@ -49,7 +52,9 @@ impl Progress {
         owned: Option<&Partitions>,
         free: impl Fn(&Place) -> bool,
     ) -> Self {
-        let still_owns = |places: &Partitions| owned.is_none_or(|owned| !owned.is_disjoint(places));
+        let still_owns = |places: &Partitions| {
+            owned.is_none_or(|owned| !owned.is_disjoint(places)) && !planted::is(Bug::GrantedBeforeLetGo)
+        };
         let epoch = match self.state {
             State::Stable if self.epoch == target_epoch => return self.clone(),
             State::Unrevoked if still_owns(&self.revoking) => return self.clone(),

@@ -87,6 +87,19 @@ impl Bench {
         }
     }
 
+    /// Writes end as `ends` says, in their order; those that come after these end well.
+    fn flush_as(&mut self, ends: &[bool]) {
+        let mut ends = ends.iter();
+        while !self.held.is_empty() {
+            let (id, records) = self.held.remove(0);
+            let durable = *ends.next().unwrap_or(&true);
+            if durable {
+                self.log.extend(records);
+            }
+            self.step(Event::Written { id, durable });
+        }
+    }
+
     /// GRP-4, and that the books about it are right.
     fn check(&self) {
         let Some(consumer) = self.core.groups.get(GROUP).and_then(|g| g.consumer.as_ref()) else { return };
@@ -450,6 +463,32 @@ fn nothing_is_answered_before_it_is_durable() {
     bench.restart();
     assert_eq!(bench.state(), "Stable", "the failed lines came with the next write");
     assert_eq!(bench.beat("a", 1, &places(&[(1, 0)])).expect("known").epoch, 1);
+}
+
+/// Or who was removed is back after a crash and reads on, and the group's epoch is behind its members'.
+#[test]
+fn what_could_not_be_written_is_not_left_out_of_what_is_written_next() {
+    let mut bench = Bench::new(&[(1, 2)]);
+    bench.join("a", &[1]);
+    bench.join("b", &[1]);
+    let (left, right) = (places(&[(1, 0)]), places(&[(1, 1)]));
+    bench.beat("a", 1, &places(&[(1, 0), (1, 1)])).expect("told to give up");
+    bench.beat("a", 1, &left).expect("has given up");
+    assert_eq!(bench.beat("b", 2, &Partitions::new()).expect("known").assignment, Some(right.clone()));
+    bench.pass(Duration::from_secs(40));
+    bench.beat("a", 2, &left).expect("known");
+    bench.hold = true;
+    bench.pass(Duration::from_secs(10));
+    let request = alive("a", 2, None);
+    let reply = bench.put(|reply| Event::ConsumerHeartbeat { reply, request, fresh: 0 });
+    // That `b` is out cannot be written, what `a` has instead can.
+    bench.flush_as(&[false]);
+    let Some(Answer::ConsumerHeartbeat(Ok(told))) = bench.answers.remove(&reply) else { panic!("not answered") };
+    assert_eq!((told.epoch, told.assignment), (3, Some(places(&[(1, 0), (1, 1)]))));
+    bench.hold = false;
+    bench.restart();
+    assert_eq!((bench.group().epoch, bench.state()), (3, "Stable"), "GRP-5");
+    assert_eq!(bench.beat("b", 2, &right), Err(GroupError::UnknownMember), "GRP-4: another reads it");
 }
 
 #[test]
