@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use world::{Disk, DiskFile, DiskLock, OpenMode};
 
 /// Size of what is written back as one, if all goes well.
@@ -33,7 +33,14 @@ pub enum Fault {
 }
 
 #[derive(Clone, Default)]
-pub struct MemoryDisk(Arc<Mutex<State>>);
+pub struct MemoryDisk(Arc<Mutex<State>>, Arc<Gate>);
+
+/// Where syncs wait while the disk is held.
+#[derive(Default)]
+struct Gate {
+    is_shut: Mutex<bool>,
+    opened: Condvar,
+}
 
 #[derive(Default)]
 struct State {
@@ -69,6 +76,12 @@ impl MemoryDisk {
 
     pub fn set_fault(&self, fault: Option<Fault>) {
         self.0.lock().fault = fault;
+    }
+
+    /// Whether syncs of files wait until this is called again: a disk that is slower than everything else.
+    pub fn hold_syncs(&self, hold: bool) {
+        *self.1.is_shut.lock() = hold;
+        self.1.opened.notify_all();
     }
 
     /// Limits the bytes of all files together; `None`: no limit.
@@ -154,7 +167,7 @@ impl MemoryDisk {
             after.names.insert(path.clone(), copy.clone());
             after.durable_names.insert(path, copy);
         }
-        MemoryDisk(Arc::new(Mutex::new(after)))
+        MemoryDisk(Arc::new(Mutex::new(after)), Arc::default())
     }
 
     /// The disk as it is after the process was killed now: everything written is there.
@@ -174,7 +187,7 @@ impl MemoryDisk {
             durable_dirs: state.durable_dirs.clone(),
             ..State::default()
         };
-        MemoryDisk(Arc::new(Mutex::new(after)))
+        MemoryDisk(Arc::new(Mutex::new(after)), Arc::default())
     }
 
     /// Every file and its bytes, by path.
@@ -386,6 +399,7 @@ impl DiskFile for MemoryFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.disk.1.opened.wait_while(&mut self.disk.1.is_shut.lock(), |is_shut| *is_shut);
         let mut state = self.disk.0.lock();
         let mut file = self.inode.lock();
         state.change()?;

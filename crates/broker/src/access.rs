@@ -6,7 +6,8 @@
 //! |---|---|---|
 //! | Produce | WRITE topic; WRITE transactional id for transactional batches | 29 by topic; 53 |
 //! | Fetch | READ topic | 29 by partition |
-//! | ListOffsets, OffsetForLeaderEpoch | DESCRIBE topic | 29 by partition |
+//! | ListOffsets | DESCRIBE topic | 29 by partition |
+//! | OffsetForLeaderEpoch | CLUSTER_ACTION cluster, or DESCRIBE topic | 29 by partition |
 //! | Metadata, DescribeTopicPartitions | DESCRIBE topic (not listed otherwise); to make one CREATE cluster or topic | 29 by topic |
 //! | FindCoordinator | DESCRIBE group or transactional id | 30, 53 by key |
 //! | JoinGroup, SyncGroup, Heartbeat, LeaveGroup | READ group | 30 |

@@ -34,6 +34,8 @@ const LEAN_AFTER: Duration = Duration::from_secs(2);
 const LEAN_BYTES: usize = 16;
 /// Memory given to a frame before more of it has arrived.
 const TRUST_BYTES: usize = 1 << 20;
+/// Requests that a connection takes in before others have a turn.
+const TURN_BYTES: usize = 128 << 10;
 /// Share of the memory for requests that a frame takes when it begins.
 const FIRST_PERMIT_BYTES: usize = 64 << 10;
 /// Responses collected before they are written.
@@ -182,11 +184,13 @@ struct Frames<R> {
 
 impl<R: AsyncRead + Unpin> Frames<R> {
     async fn dispatch_all(mut self, client: Arc<Client>) -> Result<(), End> {
+        let mut turn_bytes = 0;
         loop {
             // What a client over its quota sends next stays in its socket (KIP-219), and holds no memory that others need.
             quotas::until(&*self.shared.world.clock, client.muted_until()).await;
             let Some((frame, shares)) = self.next().await? else { return Ok(()) };
             self.shared.stats.bytes_in.fetch_add(frame.len() as u64 + 4, Relaxed);
+            turn_bytes += frame.len();
             // Boxed: what a request needs while it is read is not for idle connections to hold.
             let answer = match Box::pin(crate::dispatch::dispatch(&self.shared, &client, frame)).await {
                 Ok(answer) => answer,
@@ -197,6 +201,12 @@ impl<R: AsyncRead + Unpin> Frames<R> {
             };
             if self.queue.send(Queued { answer, shares }).await.is_err() {
                 return Ok(()); // The writing side ended and has said why.
+            }
+            if turn_bytes >= TURN_BYTES {
+                // A socket that always has more is always ready: without this, who sends little is heard after a hundred reads of
+                // each one that sends much.
+                turn_bytes = 0;
+                tokio::task::yield_now().await;
             }
         }
     }

@@ -14,9 +14,15 @@ pub(crate) enum Malformed {
     Length,
     #[error("a text is not UTF-8")]
     Text,
+    #[error("a text is too long")]
+    LongText,
     #[error("it lists more things than a request may")]
     TooMany,
 }
+
+/// Longest text. The older form of lengths can say no more; a name that came by the newer one could not be told to clients that
+/// ask in the older (Kafka's `MessageDataGenerator` sets the same limit).
+const TEXT_BYTES_MAX: usize = i16::MAX as usize;
 
 pub(crate) type Read<T> = Result<T, Malformed>;
 
@@ -84,7 +90,8 @@ impl<'a> Reader<'a> {
 
     /// Length of a string: int16, or varint(n + 1) if compact. `None`: null.
     fn text_length(&mut self, compact: bool) -> Read<Option<usize>> {
-        if compact { self.compact_length() } else { nullable(i64::from(self.i16()?)) }
+        let length = if compact { self.compact_length()? } else { nullable(i64::from(self.i16()?))? };
+        if length.is_some_and(|length| length > TEXT_BYTES_MAX) { Err(Malformed::LongText) } else { Ok(length) }
     }
 
     /// Length of a byte string or number of elements of an array: int32, or varint(n + 1) if compact. `None`: null.
@@ -249,6 +256,21 @@ mod tests {
         let response = writer.finish();
         let whole: Vec<u8> = response.chunks.concat();
         assert_eq!(whole, [&[0, 0, 0, 13, 0, 0, 0, 7, 0, 0, 0, 3][..], b"abc", &[9, 1]].concat());
+    }
+
+    #[test]
+    fn a_text_is_no_longer_than_the_oldest_clients_can_be_told() {
+        for (length, is_taken) in [(TEXT_BYTES_MAX, true), (TEXT_BYTES_MAX + 1, false)] {
+            let mut writer = Writer::new(0, false, 0);
+            writer.varint(length as u32 + 1);
+            writer.out.put_bytes(b'a', length);
+            let bytes = Bytes::from(writer.finish().chunks.concat());
+            let reader = || Reader { frame: &bytes, at: 8 };
+            let expected = if is_taken { Ok(Some(length)) } else { Err(Malformed::LongText) };
+            assert_eq!(reader().text(true).map(|text| text.map(str::len)), expected);
+            assert_eq!(reader().skip_text(true).is_ok(), is_taken);
+            assert_eq!(reader().skip_blob(true), Ok(()), "bytes may be more");
+        }
     }
 
     proptest! {

@@ -19,6 +19,8 @@ const INVALID_REQUEST: i16 = 42;
 const INVALID_PRODUCER_EPOCH: i16 = 47;
 const INVALID_TXN_STATE: i16 = 48;
 const LOG_DIR_NOT_FOUND: i16 = 57;
+const GROUP_ID_NOT_FOUND: i16 = 69;
+const ELECTION_NOT_NEEDED: i16 = 84;
 const NO_REASSIGNMENT_IN_PROGRESS: i16 = 85;
 
 #[tokio::test]
@@ -68,6 +70,143 @@ async fn times_that_are_none_are_known_from_their_versions_on() {
     server.stop().await;
 }
 
+/// `ListOffsetsRequest.duplicatePartitions`: before anything else is asked, and told once, wherever in the request they are.
+#[tokio::test]
+async fn a_partition_named_twice_has_no_offset_at_a_time() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 3).await;
+    client.create_topic("u", 3).await;
+    let at = |name: &str, wanted: &[(i32, i64)]| {
+        let partition = |&(index, timestamp): &(i32, i64)| {
+            let row = list_offsets_request::ListOffsetsPartition::default().with_partition_index(index);
+            row.with_timestamp(timestamp)
+        };
+        let topic = list_offsets_request::ListOffsetsTopic::default().with_name(topic_name(name));
+        topic.with_partitions(wanted.iter().map(partition).collect())
+    };
+    // Neither a time that is not known nor a partition that does not exist comes before it.
+    let topics = vec![
+        at("t", &[(0, -1), (1, -1), (1, -2)]),
+        at("u", &[(1, -1), (9, -6), (9, -6)]),
+        at("t", &[(0, -6), (2, -1)]),
+    ];
+    let request = ListOffsetsRequest::default().with_topics(topics);
+    for version in 1..=10 {
+        let answer = client.ask(version, &request).await;
+        let mut rows = Vec::new();
+        for topic in &answer.topics {
+            let row = |p: &list_offsets_response::ListOffsetsPartitionResponse| {
+                assert_eq!((p.offset, p.timestamp), (if p.error_code == NOTHING { 0 } else { -1 }, -1));
+                (topic.name.to_string(), p.partition_index, p.error_code)
+            };
+            rows.extend(topic.partitions.iter().map(row));
+        }
+        let row = |name: &str, index, code| (name.to_owned(), index, code);
+        let expected = [
+            row("t", 0, INVALID_REQUEST),
+            row("t", 1, INVALID_REQUEST),
+            row("u", 1, NOTHING),
+            row("u", 9, INVALID_REQUEST),
+            row("t", 2, NOTHING),
+        ];
+        assert_eq!(rows, expected, "v{version}");
+    }
+    server.stop().await;
+}
+
+/// A name is short and what it stands for may not be: who names it a hundred thousand times must not be sent it as often.
+#[tokio::test]
+async fn what_is_named_again_is_not_told_again() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 2).await;
+    let group = |name: &str| GroupId(text(name));
+    let groups = || ["g", "none", "g", "g", "none"].map(group).to_vec();
+    let partition = offset_commit_request::OffsetCommitRequestPartition::default().with_committed_offset(7);
+    let topic = offset_commit_request::OffsetCommitRequestTopic::default().with_name(topic_name("t"));
+    let commit = OffsetCommitRequest::default().with_group_id(group("g")).with_generation_id_or_member_epoch(-1);
+    let commit = commit.with_topics(vec![topic.with_partitions(vec![partition])]);
+    assert_eq!(client.ask(8, &commit).await.topics[0].partitions[0].error_code, NOTHING);
+
+    let topic = |name: &str| metadata_request::MetadataRequestTopic::default().with_name(Some(topic_name(name)));
+    let asked = MetadataRequest::default().with_topics(Some(["t", "none", "t", "none"].map(topic).to_vec()));
+    let topics = client.ask(12, &asked.with_allow_auto_topic_creation(false)).await.topics;
+    let id = topics[0].topic_id;
+    let told: Vec<_> = topics.iter().map(|topic| (topic.error_code, topic.partitions.len())).collect();
+    assert_eq!(told, [(NOTHING, 2), (UNKNOWN_TOPIC_OR_PARTITION, 0)]);
+    let by_id = |name: Option<&str>| {
+        let topic = metadata_request::MetadataRequestTopic::default().with_name(name.map(topic_name));
+        topic.with_topic_id(id)
+    };
+    let asked = MetadataRequest::default().with_topics(Some([None, Some(""), Some("a"), None].map(by_id).to_vec()));
+    assert_eq!(client.ask(12, &asked).await.topics.len(), 1);
+
+    let asked = DescribeGroupsRequest::default().with_groups(groups());
+    let told: Vec<_> = client.ask(5, &asked).await.groups.into_iter().map(|row| row.group_id).collect();
+    assert_eq!(told, ["g", "none"].map(group));
+    let asked = ConsumerGroupDescribeRequest::default().with_group_ids(groups());
+    let told: Vec<_> = client.ask(1, &asked).await.groups.into_iter().map(|row| row.group_id).collect();
+    assert_eq!(told, ["g", "none"].map(group));
+    let ids = ["x", "y", "x"].map(|name| TransactionalId(text(name))).to_vec();
+    let asked = DescribeTransactionsRequest::default().with_transactional_ids(ids);
+    let states = client.ask(0, &asked).await.transaction_states;
+    assert_eq!(states.iter().map(|row| row.transactional_id.as_str()).collect::<Vec<_>>(), ["x", "y"]);
+    let topic = |numbers: &[i32]| {
+        let topic = describe_producers_request::TopicRequest::default().with_name(topic_name("t"));
+        topic.with_partition_indexes(numbers.to_vec())
+    };
+    let asked = DescribeProducersRequest::default().with_topics(vec![topic(&[1, 0, 1]), topic(&[0, 0])]);
+    let topics = client.ask(0, &asked).await.topics;
+    let numbers = |p: &[describe_producers_response::PartitionResponse]| -> Vec<i32> {
+        p.iter().map(|row| row.partition_index).collect()
+    };
+    assert_eq!(topics.iter().map(|topic| numbers(&topic.partitions)).collect::<Vec<_>>(), [vec![1, 0], vec![]]);
+
+    let topic = |numbers: &[i32]| {
+        let topic = offset_fetch_request::OffsetFetchRequestTopic::default().with_name(topic_name("t"));
+        topic.with_partition_indexes(numbers.to_vec())
+    };
+    let asked = OffsetFetchRequest::default().with_group_id(group("g"));
+    let found = client.ask(7, &asked.with_topics(Some(vec![topic(&[0, 0, 1]), topic(&[1, 0])]))).await;
+    let told = |p: &[offset_fetch_response::OffsetFetchResponsePartition]| -> Vec<_> {
+        p.iter().map(|row| (row.partition_index, row.committed_offset)).collect()
+    };
+    let told: Vec<_> = found.topics.iter().map(|topic| told(&topic.partitions)).collect();
+    assert_eq!(told, [vec![(0, 7), (1, -1)], vec![]]);
+    // Parts of a group may be asked for apart.
+    let part = |name: &str, numbers: Option<&[i32]>| {
+        let topic = |numbers: &[i32]| {
+            let topic = offset_fetch_request::OffsetFetchRequestTopics::default().with_name(topic_name("t"));
+            vec![topic.with_partition_indexes(numbers.to_vec())]
+        };
+        let part = offset_fetch_request::OffsetFetchRequestGroup::default().with_group_id(group(name));
+        part.with_topics(numbers.map(topic))
+    };
+    let asked = vec![
+        part("g", Some(&[0])),
+        part("none", Some(&[0])),
+        part("g", Some(&[1, 0])),
+        part("g", None),
+        part("g", None),
+    ];
+    let found = client.ask(9, &OffsetFetchRequest::default().with_groups(asked)).await;
+    let told = |group: &offset_fetch_response::OffsetFetchResponseGroup| -> Vec<_> {
+        let rows = group.topics.iter().flat_map(|topic| &topic.partitions);
+        rows.map(|row| (row.partition_index, row.committed_offset)).collect()
+    };
+    let told: Vec<_> = found.groups.iter().map(told).collect();
+    assert_eq!(told, [vec![(0, 7)], vec![(0, -1)], vec![(1, -1)], vec![(0, 7)], vec![]]);
+
+    let asked = DeleteGroupsRequest::default().with_groups_names(groups());
+    let gone: Vec<_> =
+        client.ask(2, &asked).await.results.into_iter().map(|row| (row.group_id, row.error_code)).collect();
+    assert_eq!(gone, [(group("g"), NOTHING), (group("none"), GROUP_ID_NOT_FOUND)]);
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn partitions_can_be_moved_to_where_they_are_and_nowhere_else() {
     let dir = tempfile::tempdir().expect("directory");
@@ -97,6 +236,13 @@ async fn partitions_can_be_moved_to_where_they_are_and_nowhere_else() {
     }
     let listed = client.ask(0, &ListPartitionReassignmentsRequest::default().with_topics(None)).await;
     assert_eq!((listed.error_code, listed.topics.len()), (NOTHING, 0));
+
+    let topic =
+        elect_leaders_request::TopicPartitions::default().with_topic(topic_name("t")).with_partitions(vec![0, 9]);
+    let answer = client.ask(2, &ElectLeadersRequest::default().with_topic_partitions(Some(vec![topic]))).await;
+    let rows =
+        answer.replica_election_results[0].partition_result.iter().map(|row| (row.error_code, &row.error_message));
+    assert_eq!(rows.collect::<Vec<_>>(), [(ELECTION_NOT_NEEDED, &None), (UNKNOWN_TOPIC_OR_PARTITION, &None)]);
 
     let dirs = client.ask(4, &DescribeLogDirsRequest::default().with_topics(None)).await;
     let path = dirs.results[0].log_dir.clone();

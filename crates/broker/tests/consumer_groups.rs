@@ -209,6 +209,26 @@ async fn admins_see_each_group_as_what_it_is() {
         [(0, "Dead"), (0, "Empty"), (0, "Dead")]
     );
 
+    // A group without a name is none (`GroupCoordinatorService`).
+    let nameless = || GroupId(name(""));
+    let described = client.ask(1, &ConsumerGroupDescribeRequest::default().with_group_ids(vec![nameless()])).await;
+    assert_eq!(described.groups[0].error_code, 24);
+    assert_eq!(client.ask(0, &OffsetDeleteRequest::default().with_group_id(nameless())).await.error_code, 24);
+    for version in 0..=5 {
+        let members = vec![leave_group_request::MemberIdentity::default()];
+        let request = LeaveGroupRequest::default().with_group_id(nameless());
+        let request = if version >= 3 { request.with_members(members) } else { request };
+        let left = client.ask(version, &request).await;
+        assert_eq!((left.error_code, left.members.len()), (24, 0), "v{version}");
+    }
+    // What names nothing that is there makes no group.
+    let nothing = commit("", -1).with_group_id(GroupId(name("other")));
+    let mut elsewhere = nothing.clone();
+    elsewhere.topics[0].name = TopicName(name("none"));
+    client.ask(9, &nothing.with_topics(Vec::new())).await;
+    assert_eq!(client.ask(9, &elsewhere).await.topics[0].partitions[0].error_code, 3);
+    assert_eq!(client.ask(5, &listed(&[])).await.groups.len(), 2);
+
     let delete = DeleteGroupsRequest::default().with_groups_names(all);
     let results = client.ask(2, &delete).await.results;
     assert_eq!(results.iter().map(|r| r.error_code).collect::<Vec<_>>(), [68, 0, 69]);

@@ -18,6 +18,7 @@ use kafka_protocol::{
     protocol::{Encodable, StrBytes},
 };
 
+const UNSUPPORTED_VERSION: i16 = 35;
 const INVALID_REQUEST: i16 = 42;
 const THROTTLING_QUOTA_EXCEEDED: i16 = 89;
 const EXACT: i8 = 0;
@@ -76,6 +77,22 @@ async fn quotas_are_kept_described_and_checked() {
     let all = described(&mut client, "client-id", ANY, None).await;
     assert_eq!(all, [(None, 2048.0), (Some("a".into()), 1024.0)]);
     assert_eq!(described(&mut client, "user", EXACT, Some("ann")).await, [(Some("ann".into()), 12.5)]);
+    // `ClientQuotasImage.describe`
+    for (kinds, code) in [
+        (&["user", "client-id"][..], 0),
+        (&["ip"], 0),
+        (&["user", "ip"], INVALID_REQUEST),
+        (&["ip", "client-id"], INVALID_REQUEST),
+        (&["user", "user"], INVALID_REQUEST),
+        (&[""], INVALID_REQUEST),
+        (&["colour"], UNSUPPORTED_VERSION),
+    ] {
+        let any =
+            |kind: &&str| ComponentData::default().with_entity_type((*kind).to_owned().into()).with_match_type(ANY);
+        let components = kinds.iter().map(any).map(|component| component.with_match(None)).collect();
+        let response = client.ask(1, &DescribeClientQuotasRequest::default().with_components(components)).await;
+        assert_eq!((response.error_code, response.entries.is_some()), (code, code == 0), "{kinds:?}");
+    }
     assert_eq!(set(&mut client, "user", Some("ann"), "request_percentage", None).await, 0);
     assert_eq!(described(&mut client, "user", ANY, None).await, []);
     server.stop().await;

@@ -3,7 +3,10 @@
 mod common;
 
 use common::{guarded::*, *};
-use kafka_protocol::{messages::*, protocol::Request};
+use kafka_protocol::{
+    messages::*,
+    protocol::{Request, StrBytes},
+};
 use security::scram::ScramHash;
 
 fn rule(
@@ -38,6 +41,7 @@ const ALL: i8 = 2;
 const READ: i8 = 3;
 const WRITE: i8 = 4;
 const DESCRIBE: i8 = 8;
+const CLUSTER_ACTION: i8 = 9;
 const DENY: i8 = 2;
 const ALLOW: i8 = 3;
 
@@ -159,6 +163,11 @@ async fn every_api_on_offer_refuses_somebody_without_rights_or_shows_nothing() {
     let group = || GroupId(text("g"));
     let tid = || TransactionalId(text("x"));
     const NOTHING: [i16; 0] = [];
+    // An empty text would stand in the place of the client's own for the code.
+    fn unexplained(code: i16, why: Option<StrBytes>) -> Vec<i16> {
+        assert_eq!(why, None);
+        vec![code]
+    }
     refused! {
         ProduceRequest, [29], |v| {
             let mut request = produce("t", batch(&["x"]), -1);
@@ -189,8 +198,9 @@ async fn every_api_on_offer_refuses_somebody_without_rights_or_shows_nothing() {
             FindCoordinatorRequest::default().with_coordinator_keys(vec![text("g")])
         } else { FindCoordinatorRequest::default().with_key(text("g")) },
             |a: FindCoordinatorResponse, v| if v >= 4 { vec![a.coordinators[0].error_code] } else { vec![a.error_code] };
-        JoinGroupRequest, [30], |_| JoinGroupRequest::default().with_group_id(group()).with_session_timeout_ms(10000),
-            |a: JoinGroupResponse, _| vec![a.error_code];
+        JoinGroupRequest, [30], |_| JoinGroupRequest::default().with_group_id(group()).with_session_timeout_ms(10000)
+            .with_member_id(text("m")),
+            |a: JoinGroupResponse, _| { assert!(a.member_id.is_empty()); vec![a.error_code] };
         SyncGroupRequest, [30], |v| {
             let request = SyncGroupRequest::default().with_group_id(group());
             if v >= 5 { request.with_protocol_type(Some(text("p"))).with_protocol_name(Some(text("p"))) } else { request }
@@ -253,9 +263,9 @@ async fn every_api_on_offer_refuses_somebody_without_rights_or_shows_nothing() {
             a.replica_election_results.iter().map(|_| 0).collect()
         };
         AlterPartitionReassignmentsRequest, [31], |_| AlterPartitionReassignmentsRequest::default(),
-            |a: AlterPartitionReassignmentsResponse, _| vec![a.error_code];
+            |a: AlterPartitionReassignmentsResponse, _| unexplained(a.error_code, a.error_message);
         ListPartitionReassignmentsRequest, [31], |_| ListPartitionReassignmentsRequest::default(),
-            |a: ListPartitionReassignmentsResponse, _| vec![a.error_code];
+            |a: ListPartitionReassignmentsResponse, _| unexplained(a.error_code, a.error_message);
         AlterReplicaLogDirsRequest, [31], |_| AlterReplicaLogDirsRequest::default().with_dirs(vec![
             alter_replica_log_dirs_request::AlterReplicaLogDir::default().with_path(text("/lakehead")).with_topics(vec![
                 alter_replica_log_dirs_request::AlterReplicaLogDirTopic::default().with_name(topic_name("t")).with_partitions(vec![0]),
@@ -295,15 +305,16 @@ async fn every_api_on_offer_refuses_somebody_without_rights_or_shows_nothing() {
             delete_acls_request::DeleteAclsFilter::default().with_pattern_type_filter(1).with_resource_type_filter(1).with_operation(1).with_permission_type(1),
         ]), |a: DeleteAclsResponse, _| vec![a.filter_results[0].error_code];
         DescribeUserScramCredentialsRequest, [31], |_| DescribeUserScramCredentialsRequest::default(),
-            |a: DescribeUserScramCredentialsResponse, _| vec![a.error_code];
+            |a: DescribeUserScramCredentialsResponse, _| unexplained(a.error_code, a.error_message);
         AlterUserScramCredentialsRequest, [31], |_| AlterUserScramCredentialsRequest::default()
             .with_upsertions(vec![upsertion("eve", ScramHash::Sha512, "x", 4096)]),
             |a: AlterUserScramCredentialsResponse, _| vec![a.results[0].error_code];
-        ConsumerGroupHeartbeatRequest, [30], |_| ConsumerGroupHeartbeatRequest::default().with_group_id(group()).with_member_id(text("m")),
+        ConsumerGroupHeartbeatRequest, [30], |_| ConsumerGroupHeartbeatRequest::default().with_group_id(group()),
             |a: ConsumerGroupHeartbeatResponse, _| vec![a.error_code];
         ConsumerGroupDescribeRequest, [30], |_| ConsumerGroupDescribeRequest::default().with_group_ids(vec![group()]),
             |a: ConsumerGroupDescribeResponse, _| vec![a.groups[0].error_code];
-        DescribeClientQuotasRequest, [31], |_| DescribeClientQuotasRequest::default(), |a: DescribeClientQuotasResponse, _| vec![a.error_code];
+        DescribeClientQuotasRequest, [31], |_| DescribeClientQuotasRequest::default(),
+            |a: DescribeClientQuotasResponse, _| unexplained(a.error_code, a.error_message);
         AlterClientQuotasRequest, [31], |_| AlterClientQuotasRequest::default().with_entries(vec![
             alter_client_quotas_request::EntryData::default(),
         ]), |a: AlterClientQuotasResponse, _| vec![a.entries[0].error_code];
@@ -339,6 +350,15 @@ async fn every_api_on_offer_refuses_somebody_without_rights_or_shows_nothing() {
             .with_partitions(vec![Default::default()]),
     ]);
     assert_eq!(eve.ask(8, &commit).await.topics[0].partitions[0].error_code, 29);
+    // Followers ask for the ends of epochs, too (`KafkaApis.handleOffsetForLeaderEpochRequest`).
+    let epochs = OffsetForLeaderEpochRequest::default().with_topics(vec![
+        offset_for_leader_epoch_request::OffsetForLeaderTopic::default()
+            .with_topic(topic_name("t"))
+            .with_partitions(vec![Default::default()]),
+    ]);
+    assert_eq!(eve.ask(4, &epochs).await.topics[0].partitions[0].error_code, 29);
+    make_rules(&mut root, vec![rule(CLUSTER, "kafka-cluster", LITERAL, "User:eve", CLUSTER_ACTION, ALLOW)]).await;
+    assert_eq!(eve.ask(4, &epochs).await.topics[0].partitions[0].error_code, 0);
     make_rules(&mut root, vec![rule(TOPIC, "t", LITERAL, "User:eve", READ, ALLOW)]).await;
     assert_eq!(eve.ask(8, &commit).await.topics[0].partitions[0].error_code, 0);
     server.stop().await;

@@ -7,9 +7,10 @@ use commitlog::record::{BatchBuilder, Codec};
 use common::{Client, produce, serve, topic_name};
 use kafka_protocol::{
     messages::{
-        ApiVersionsRequest, DescribeProducersRequest, EndTxnRequest, EndTxnResponse, FetchRequest, GroupId,
-        InitProducerIdRequest, ListTransactionsRequest, OffsetFetchRequest, ProducerId, TopicName, TransactionalId,
-        TxnOffsetCommitRequest, describe_producers_request,
+        AddPartitionsToTxnRequest, ApiVersionsRequest, DescribeProducersRequest, DescribeTransactionsRequest,
+        EndTxnRequest, EndTxnResponse, FetchRequest, GroupId, InitProducerIdRequest, ListTransactionsRequest,
+        OffsetFetchRequest, ProducerId, TopicName, TransactionalId, TxnOffsetCommitRequest,
+        add_partitions_to_txn_request, describe_producers_request,
         fetch_request::{FetchPartition, FetchTopic},
         offset_fetch_request, txn_offset_commit_request,
     },
@@ -17,9 +18,14 @@ use kafka_protocol::{
 };
 
 const NONE: i16 = 0;
+const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+const INVALID_TOPIC: i16 = 17;
+const TOPIC_AUTHORIZATION_FAILED: i16 = 29;
+const INVALID_REQUEST: i16 = 42;
 const INVALID_PRODUCER_EPOCH: i16 = 47;
 const INVALID_TXN_STATE: i16 = 48;
 const INVALID_PRODUCER_ID_MAPPING: i16 = 49;
+const OPERATION_NOT_ATTEMPTED: i16 = 55;
 const PRODUCER_FENCED: i16 = 90;
 const TRANSACTION_ABORTABLE: i16 = 120;
 const INVALID_REGULAR_EXPRESSION: i16 = 128;
@@ -250,5 +256,96 @@ async fn admins_see_who_writes_and_find_ids_by_pattern() {
     }
     let request = ListTransactionsRequest::default().with_transactional_id_pattern(Some("(".into()));
     assert_eq!(client.ask(2, &request).await.error_code, INVALID_REGULAR_EXPRESSION);
+    server.stop().await;
+}
+
+/// `KafkaApis.handleInitProducerId`
+#[tokio::test]
+async fn half_an_identity_is_none() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    for name in [None, Some(id("x"))] {
+        for (producer, epoch) in [(-1, 0), (7, -1)] {
+            let request = InitProducerIdRequest::default()
+                .with_transactional_id(name.clone())
+                .with_transaction_timeout_ms(60_000)
+                .with_producer_id(ProducerId(producer))
+                .with_producer_epoch(epoch);
+            for version in 3..=5 {
+                let answer = client.ask(version, &request).await;
+                let told = (answer.error_code, *answer.producer_id, answer.producer_epoch);
+                assert_eq!(told, (INVALID_REQUEST, -1, -1), "{name:?} {producer} {epoch} v{version}");
+            }
+        }
+    }
+    let found = client.ask(0, &ListTransactionsRequest::default()).await.transaction_states;
+    assert_eq!(found, [], "no id was made");
+    server.stop().await;
+}
+
+/// `KafkaApis.handleAddPartitionsToTxnRequest`, `handleTxnOffsetCommitRequest`, `handleDescribeProducersRequest`,
+/// `TransactionCoordinator.handleDescribeTransactions`
+#[tokio::test]
+async fn each_partition_hears_what_is_wrong_with_it() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 1).await;
+    let who = init(&mut client, "x").await;
+
+    let topic = |name: &str| {
+        let topic = add_partitions_to_txn_request::AddPartitionsToTxnTopic::default().with_name(topic_name(name));
+        topic.with_partitions(vec![0])
+    };
+    let add = AddPartitionsToTxnRequest::default()
+        .with_v3_and_below_transactional_id(id("x"))
+        .with_v3_and_below_producer_id(ProducerId(who.0))
+        .with_v3_and_below_producer_epoch(who.1)
+        .with_v3_and_below_topics(["t", "__transaction_state", "__users", "none"].map(topic).to_vec());
+    for version in 0..=3 {
+        let topics = client.ask(version, &add).await.results_by_topic_v3_and_below;
+        let codes: Vec<_> = topics.iter().map(|topic| topic.results_by_partition[0].partition_error_code).collect();
+        let ours = TOPIC_AUTHORIZATION_FAILED;
+        assert_eq!(codes, [OPERATION_NOT_ATTEMPTED, ours, ours, UNKNOWN_TOPIC_OR_PARTITION], "v{version}");
+    }
+
+    let commit = |who: Identity, partitions: &[i32]| {
+        let partition = |index: &i32| {
+            let row = txn_offset_commit_request::TxnOffsetCommitRequestPartition::default();
+            row.with_partition_index(*index).with_committed_offset(7)
+        };
+        let topic = txn_offset_commit_request::TxnOffsetCommitRequestTopic::default().with_name(topic_name("t"));
+        TxnOffsetCommitRequest::default()
+            .with_transactional_id(id("x"))
+            .with_group_id(GroupId(StrBytes::from_static_str("g")))
+            .with_producer_id(ProducerId(who.0))
+            .with_producer_epoch(who.1)
+            .with_generation_id(-1)
+            .with_topics(vec![topic.with_partitions(partitions.iter().map(partition).collect())])
+    };
+    let codes = async |client: &mut Client, request: TxnOffsetCommitRequest| {
+        let topics = client.ask(5, &request).await.topics;
+        topics[0].partitions.iter().map(|row| row.error_code).collect::<Vec<_>>()
+    };
+    let nobody = (who.0 + 1000, 0);
+    let told = codes(&mut client, commit(nobody, &[9, 0])).await;
+    assert_eq!(told, [UNKNOWN_TOPIC_OR_PARTITION, INVALID_PRODUCER_ID_MAPPING]);
+    let describe = DescribeTransactionsRequest::default().with_transactional_ids(vec![id("x"), id("")]);
+    assert_eq!(codes(&mut client, commit(who, &[9])).await, [UNKNOWN_TOPIC_OR_PARTITION]);
+    let states = client.ask(0, &describe).await.transaction_states;
+    assert_eq!(&*states[0].transaction_state, "Empty", "nothing to commit is no reason to begin a transaction");
+    assert_eq!((states[0].error_code, states[1].error_code), (NONE, INVALID_REQUEST));
+    assert_eq!(codes(&mut client, commit(who, &[9, 0])).await, [UNKNOWN_TOPIC_OR_PARTITION, NONE]);
+    assert_eq!(&*client.ask(0, &describe).await.transaction_states[0].transaction_state, "Ongoing");
+
+    let topic = |name: &str| {
+        let topic = describe_producers_request::TopicRequest::default().with_name(topic_name(name));
+        topic.with_partition_indexes(vec![0])
+    };
+    let describe = DescribeProducersRequest::default().with_topics(["t", "none", "no topic", ""].map(topic).to_vec());
+    let topics = client.ask(0, &describe).await.topics;
+    let codes: Vec<_> = topics.iter().map(|topic| topic.partitions[0].error_code).collect();
+    assert_eq!(codes, [NONE, UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC, INVALID_TOPIC]);
     server.stop().await;
 }

@@ -70,8 +70,9 @@ pub trait Log: Send + Sync + 'static {
     /// calls; the future resolves when the batch is as durable as its topic asks for.
     fn append(&self, to: &TopicPartition, batch: Bytes, how: Append) -> BoxFuture<'static, Result<Appended>>;
 
-    /// Resolves once fewer bytes wait to be written than the log's budget. Doors await it before they take more from a
-    /// socket; appends far beyond the budget are refused ([`model::error::codes::LOG_BUSY`]).
+    /// Resolves once fewer bytes wait to be written than the log's budget, for one caller after the other in the order of calls.
+    /// Doors await it before each append, and take nothing more from a socket meanwhile; appends far beyond the budget are refused
+    /// ([`model::error::codes::LOG_BUSY`]).
     fn writable(&self) -> BoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
     }

@@ -3,8 +3,9 @@
 use crate::{
     der, jwks,
     jwt::Token,
+    nobody::Nobody,
     sasl::{parse_bearer, parse_plain},
-    scram::{ClientFinal, ClientFirst, Credential, Exchange, ScramHash},
+    scram::{ClientFinal, ClientFirst, Exchange, ScramHash},
 };
 
 /// Reads the bytes as every message a client may send while it logs in; returns whether any of them was understood.
@@ -14,7 +15,7 @@ use crate::{
 pub fn login(bytes: &[u8]) -> bool {
     let first = ClientFirst::parse(bytes);
     if let Ok(first) = &first {
-        let nobody = Credential::of_nobody(ScramHash::Sha256, &first.user, b"secret");
+        let nobody = Nobody::new(b"secret".to_vec()).credential(ScramHash::Sha256, &first.user, None);
         let (exchange, _reply) = Exchange::begin(first, nobody, "nonce");
         if let Some((_, rest)) = std::str::from_utf8(bytes).ok().and_then(|text| text.split_once('\n'))
             && let Ok(last) = ClientFinal::parse(rest.as_bytes())

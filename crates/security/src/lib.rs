@@ -21,6 +21,7 @@ pub mod fuzzing;
 mod http;
 mod jwks;
 mod jwt;
+mod nobody;
 pub mod oauth;
 mod principal;
 pub mod sasl;

@@ -108,14 +108,6 @@ impl Credential {
         Self { hash, iterations, salt, stored_key, server_key }
     }
 
-    /// A credential no password fits, always the same for a name and a secret: who does not exist looks like somebody whose
-    /// tool chose the usual number of iterations.
-    pub fn of_nobody(hash: ScramHash, name: &str, secret: &[u8]) -> Self {
-        let salt = hash.hmac(secret, name.as_bytes())[..24].to_vec();
-        let key = hash.hmac(secret, &salt);
-        Self { hash, iterations: *ITERATIONS.start(), salt, stored_key: key.clone(), server_key: key }
-    }
-
     /// Slow on purpose; not for threads that serve others.
     pub fn fits(&self, password: &str) -> bool {
         let salted = self.hash.salted(password, &self.salt, self.iterations);
@@ -271,7 +263,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::scram_client::ScramClient;
+    use crate::{nobody::Nobody, scram_client::ScramClient};
 
     fn credential(hash: ScramHash, salt: &str, iterations: u32) -> Credential {
         Credential::from_password(hash, "pencil", BASE64.decode(salt).expect("base64"), iterations)
@@ -305,8 +297,7 @@ mod tests {
             assert_eq!(first.user, "a,b=c");
             let right = Credential::from_password(hash, "right", vec![7; 16], 4096);
             assert!(right.fits("right") && !right.fits("wrong"));
-            let nobody = Credential::of_nobody(hash, "a,b=c", b"secret");
-            assert_eq!(nobody, Credential::of_nobody(hash, "a,b=c", b"secret"));
+            let nobody = Nobody::new(b"secret".to_vec()).credential(hash, "a,b=c", None);
             for (credential, password, opens) in
                 [(&right, "right", true), (&right, "wrong", false), (&nobody, "", false)]
             {

@@ -111,7 +111,7 @@ impl Security {
         Ok(security)
     }
 
-    /// Whether this is the user's password. Unknown users take as long as those with the usual number of iterations.
+    /// Whether this is the user's password. Unknown users take as long as known ones.
     pub(crate) async fn password_fits(&self, user: &str, password: &str) -> bool {
         let credential = self.users.find_any_or_nobody(user);
         let password = password.to_owned();
@@ -254,6 +254,11 @@ impl Security {
         self.store.write(&[(Key::OneWriter { topic: topic.to_owned() }, None::<Made>)]).await?;
         self.rules.write().set_writer(topic, None);
         Ok(Some(writer))
+    }
+
+    /// The only one who may write to the topic now: without an authorizer no rule is obeyed, and this one waits for it.
+    pub fn writer_in_force(&self, topic: &str) -> Option<Principal> {
+        self.exclusive_writer(topic).filter(|_| self.settings.authorizer)
     }
 
     /// The only one who may write to the topic, if there is one.

@@ -11,13 +11,14 @@ use tokio::sync::Mutex as Turn;
 use world::World;
 
 use crate::{
+    nobody::{Look, Nobody, SALT_BYTES_OURS, Tally},
     scram::{Credential, ITERATIONS, SALT_BYTES_MAX, ScramHash, USER_BYTES_MAX, unpredictable},
     store::Store,
 };
 
 /// Most credentials that are kept.
 const CREDENTIALS_MAX: usize = 100_000;
-/// What [`Credential::of_nobody`] is made with.
+/// What [`Nobody`] makes credentials with.
 const SECRET_BYTES: usize = 32;
 /// Iterations of credentials we salt ourselves.
 pub const ITERATIONS_OURS: u32 = 8192;
@@ -69,23 +70,65 @@ pub enum Change {
 /// All credentials. Reading them waits for nothing.
 pub struct Users {
     store: Store,
-    known: RwLock<BTreeMap<UserKey, Arc<Credential>>>,
+    known: RwLock<Known>,
     /// Changes take turns, so that what is in memory is what the topic says.
     turn: Turn<()>,
-    /// Makes credentials of those who do not exist ([`Credential::of_nobody`]). Kept, so that their salts stay over restarts: those
-    /// of users do, and one that changes would tell who is none.
-    secret: Vec<u8>,
+    /// Makes credentials of those who do not exist. Its secret is kept, so that their salts stay over restarts: those of users do,
+    /// and one that changes would tell who is none.
+    nobody: Nobody,
+}
+
+/// Credentials, and what of them strangers can find out.
+#[derive(Default)]
+struct Known {
+    credentials: BTreeMap<UserKey, Arc<Credential>>,
+    looks: BTreeMap<ScramHash, Tally<Look>>,
+    /// Mechanism and iterations that users' passwords in the clear are checked with.
+    costs: Tally<(ScramHash, u32)>,
+}
+
+impl Known {
+    /// The credential a password in the clear is checked against.
+    fn any(&self, user: &str) -> Option<&Arc<Credential>> {
+        let key = |mechanism| UserKey { user: user.to_owned(), mechanism };
+        ScramHash::ALL.into_iter().find_map(|mechanism| self.credentials.get(&key(mechanism)))
+    }
+
+    fn cost(&self, user: &str) -> Option<(ScramHash, u32)> {
+        self.any(user).map(|credential| (credential.hash, credential.iterations))
+    }
+
+    fn set(&mut self, key: UserKey, credential: Option<Credential>) {
+        if let Some(cost) = self.cost(&key.user) {
+            self.costs.remove(cost);
+        }
+        let user = key.user.clone();
+        let looks = self.looks.entry(key.mechanism).or_default();
+        if let Some(credential) = &credential {
+            looks.add(Look::of(credential));
+        }
+        let before = match credential {
+            Some(credential) => self.credentials.insert(key, Arc::new(credential)),
+            None => self.credentials.remove(&key),
+        };
+        if let Some(before) = before {
+            looks.remove(Look::of(&before));
+        }
+        if let Some(cost) = self.cost(&user) {
+            self.costs.add(cost);
+        }
+    }
 }
 
 impl Users {
     /// Replays what is kept. `shows_salts`: strangers get to see those of users, so the secret behind all others must last.
     pub async fn open(log: Arc<dyn Log>, world: World, shows_salts: bool) -> Result<Self> {
         let (store, kept) = Store::open::<Key, Value>(log, world, USERS_TOPIC).await?;
-        let (mut known, mut secret) = (BTreeMap::new(), None);
+        let (mut known, mut secret) = (Known::default(), None);
         for (key, value) in kept {
             match (key, value) {
                 (Key::User(key), Value::Credential(stored)) => match stored.credential(key.mechanism) {
-                    Some(credential) => drop(known.insert(key, Arc::new(credential))),
+                    Some(credential) => known.set(key, Some(credential)),
                     None => tracing::warn!(user = key.user, "a credential is damaged and cannot be used"),
                 },
                 (Key::Secret { secret: Purpose::Nobody }, Value::Secret { bytes }) => {
@@ -105,28 +148,30 @@ impl Users {
                 fresh
             }
         };
-        Ok(Self { store, known: RwLock::new(known), turn: Turn::new(()), secret })
+        Ok(Self { store, known: RwLock::new(known), turn: Turn::new(()), nobody: Nobody::new(secret) })
     }
 
     pub fn find(&self, user: &str, mechanism: ScramHash) -> Option<Arc<Credential>> {
-        self.known.read().get(&UserKey { user: user.to_owned(), mechanism }).cloned()
+        self.known.read().credentials.get(&UserKey { user: user.to_owned(), mechanism }).cloned()
     }
 
     /// The credential, or one that no password fits.
     pub fn find_or_nobody(&self, user: &str, mechanism: ScramHash) -> Arc<Credential> {
-        self.find(user, mechanism).unwrap_or_else(|| Arc::new(Credential::of_nobody(mechanism, user, &self.secret)))
+        let known = self.known.read();
+        let found = known.credentials.get(&UserKey { user: user.to_owned(), mechanism }).cloned();
+        found.unwrap_or_else(|| Arc::new(self.nobody.credential(mechanism, user, known.looks.get(&mechanism))))
     }
 
-    /// The credential a password in the clear is checked against.
+    /// The credential a password in the clear is checked against, or one that no password fits.
     pub(crate) fn find_any_or_nobody(&self, user: &str) -> Arc<Credential> {
-        let found = ScramHash::ALL.into_iter().find_map(|hash| self.find(user, hash));
-        found.unwrap_or_else(|| self.find_or_nobody(user, ScramHash::Sha256))
+        let known = self.known.read();
+        known.any(user).cloned().unwrap_or_else(|| Arc::new(self.nobody.by_password(user, &known.costs)))
     }
 
     /// Mechanisms and iterations of all users, by name.
     pub fn list(&self) -> BTreeMap<String, Vec<(ScramHash, u32)>> {
         let mut users: BTreeMap<String, Vec<_>> = BTreeMap::new();
-        for (key, credential) in self.known.read().iter() {
+        for (key, credential) in self.known.read().credentials.iter() {
             users.entry(key.user.clone()).or_default().push((key.mechanism, credential.iterations));
         }
         users
@@ -141,7 +186,7 @@ impl Users {
         });
         let records: Vec<_> = records.collect();
         let added = records.iter().filter(|(_, value)| value.is_some()).count();
-        if self.known.read().len() + added > CREDENTIALS_MAX {
+        if self.known.read().credentials.len() + added > CREDENTIALS_MAX {
             return Err(Error::new(codes::SECURITY_LIMIT, "there are too many users")
                 .detail(format!("{CREDENTIALS_MAX} credentials are kept at most")));
         }
@@ -149,8 +194,8 @@ impl Users {
         let mut known = self.known.write();
         for change in changes {
             match change {
-                Change::Upsert(key, credential) => drop(known.insert(key, Arc::new(credential))),
-                Change::Delete(key) => drop(known.remove(&key)),
+                Change::Upsert(key, credential) => known.set(key, Some(credential)),
+                Change::Delete(key) => known.set(key, None),
             }
         }
         Ok(())
@@ -166,7 +211,8 @@ impl Users {
             return Err(Error::new(codes::CREDENTIAL_INVALID, "the first user's password is empty"));
         }
         let upsert = |mechanism: ScramHash| {
-            let credential = Credential::from_password(mechanism, password, unpredictable(24), ITERATIONS_OURS);
+            let credential =
+                Credential::from_password(mechanism, password, unpredictable(SALT_BYTES_OURS), ITERATIONS_OURS);
             Change::Upsert(UserKey { user: user.to_owned(), mechanism }, credential)
         };
         tracing::info!(user, "the first user is made");
@@ -211,5 +257,32 @@ impl Stored {
         };
         let keys = [&credential.stored_key, &credential.server_key];
         keys.iter().all(|key| key.len() == hash.bytes()).then_some(credential)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_can_find_out_follows_every_change() {
+        let key = |user: &str, mechanism| UserKey { user: user.to_owned(), mechanism };
+        let made = |hash, iterations| Some(Credential::from_salted(hash, b"", vec![7; 24], iterations));
+        let (small, large) = (ScramHash::Sha256, ScramHash::Sha512);
+        let mut known = Known::default();
+        let mut after = |user: &str, mechanism, credential| {
+            known.set(key(user, mechanism), credential);
+            let looks = |hash| known.looks.get(&hash).map(|looks: &Tally<Look>| looks.list()).unwrap_or_default();
+            (looks(small).len(), looks(large).len(), known.costs.list())
+        };
+        assert_eq!(after("ann", large, made(large, 4096)), (0, 1, vec![((large, 4096), 1)]));
+        assert_eq!(after("ben", large, made(large, 4096)), (0, 1, vec![((large, 4096), 2)]));
+        assert_eq!(after("ann", small, made(small, 8192)), (1, 1, vec![((small, 8192), 1), ((large, 4096), 1)]));
+        assert_eq!(after("ann", small, made(small, 4096)), (1, 1, vec![((small, 4096), 1), ((large, 4096), 1)]));
+        assert_eq!(after("ben", large, made(large, 8192)), (1, 2, vec![((small, 4096), 1), ((large, 8192), 1)]));
+        assert_eq!(after("ann", small, None), (0, 2, vec![((large, 4096), 1), ((large, 8192), 1)]));
+        assert_eq!(after("ann", small, None), (0, 2, vec![((large, 4096), 1), ((large, 8192), 1)]), "again");
+        assert_eq!(after("ann", large, None), (0, 1, vec![((large, 8192), 1)]));
+        assert_eq!(after("ben", large, None), (0, 0, vec![]));
     }
 }

@@ -162,6 +162,7 @@ impl Fetch<'_> {
     }
 
     async fn read_moved(&self, all: &mut [Found], bytes_max: usize) {
+        let mut bytes: usize = all.iter().map(|found| found.records.len()).sum();
         for (at, want) in self.plan.wants.iter().enumerate() {
             let Some((place, _)) = &all[at].place else { continue };
             let moved = match self.log().bounds(place) {
@@ -172,8 +173,9 @@ impl Fetch<'_> {
                 Err(_) => true,
             };
             if moved {
-                let others: usize = all.iter().map(|f| f.records.len()).sum::<usize>() - all[at].records.len();
+                let others = bytes - all[at].records.len();
                 all[at] = self.read(want, bytes_max.saturating_sub(others), others == 0).await;
+                bytes = others + all[at].records.len();
             }
         }
     }

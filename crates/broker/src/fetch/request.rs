@@ -1,6 +1,9 @@
 //! The Fetch request, read by hand: it is the hottest of all, and its tagged fields are not checked by the codec.
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use commitlog::Isolation;
@@ -97,8 +100,38 @@ impl FetchRequest {
             reader.skip_text(compact)?; // rack id: there is one place
         }
         tags(&mut reader)?;
+        let wants = if may_repeat(&wants) { last_of_each(wants) } else { wants };
         Ok(Self { max_wait_ms, min_bytes, max_bytes, isolation, session, epoch, by_id, wants, forgotten })
     }
+}
+
+/// Whether a partition may be named more than once. Hardly ever, and that is seen without looking each of them up.
+fn may_repeat(wants: &[Want]) -> bool {
+    let mut topics = HashSet::new();
+    let mut numbers = Vec::new();
+    wants.chunk_by(|a, b| a.topic == b.topic).any(|of_topic| {
+        numbers.clear();
+        numbers.extend(of_topic.iter().map(|want| want.partition));
+        numbers.sort_unstable();
+        !topics.insert(&of_topic[0].topic) || numbers.windows(2).any(|pair| pair[0] == pair[1])
+    })
+}
+
+/// A partition that is named more than once is read once, as it was named last (Kafka's `FetchRequest.fetchData`): else a small
+/// request could have one partition read, and waited for, any number of times.
+fn last_of_each(wants: Vec<Want>) -> Vec<Want> {
+    let mut places = HashMap::new();
+    let mut once: Vec<Want> = Vec::new();
+    for want in wants {
+        match places.entry((want.topic.clone(), want.partition)) {
+            Entry::Occupied(place) => once[*place.get()] = want,
+            Entry::Vacant(place) => {
+                place.insert(once.len());
+                once.push(want);
+            }
+        }
+    }
+    once
 }
 
 #[cfg(test)]
@@ -168,6 +201,34 @@ mod tests {
             if version >= 7 {
                 assert_eq!((read.session, read.epoch, read.forgotten), (11, 12, vec![(key, 5)]));
             }
+        }
+    }
+
+    #[test]
+    fn a_partition_named_twice_is_wanted_as_it_was_named_last() {
+        let want = |topic: &str, partition, offset| Want {
+            topic: TopicKey::Name(topic.into()),
+            partition,
+            offset,
+            bytes_max: 1,
+            leader_epoch: -1,
+        };
+        for (named, wanted) in [
+            (vec![("t", 2, 1), ("t", 0, 2), ("u", 2, 3)], vec![("t", 2, 1), ("t", 0, 2), ("u", 2, 3)]),
+            (vec![("t", 2, 1), ("t", 0, 2), ("t", 2, 3)], vec![("t", 2, 3), ("t", 0, 2)]),
+            (vec![("t", 0, 1), ("u", 0, 2), ("t", 0, 3), ("t", 1, 4)], vec![("t", 0, 3), ("u", 0, 2), ("t", 1, 4)]),
+        ] {
+            let all = |rows: &[(&str, i32, i64)]| -> Vec<Want> { rows.iter().map(|r| want(r.0, r.1, r.2)).collect() };
+            let mut request = Encoded::default();
+            for &(topic, partition, offset) in &named {
+                let partition = FetchPartition::default().with_partition(partition).with_fetch_offset(offset);
+                let topic = FetchTopic::default().with_topic(TopicName(StrBytes::from_string(topic.to_owned())));
+                request.topics.push(topic.with_partitions(vec![partition.with_partition_max_bytes(1)]));
+            }
+            let mut body = BytesMut::new();
+            request.encode(&mut body, 12).expect("encode");
+            let read = FetchRequest::parse(&body.freeze(), 12).expect("parse");
+            assert_eq!(read.wants, all(&wanted));
         }
     }
 

@@ -63,7 +63,7 @@ pub(crate) async fn elect_leaders(context: &Context, request: ElectLeadersReques
                 Some(_) => errors::ELECTION_NOT_NEEDED,
                 None => errors::UNKNOWN_TOPIC_OR_PARTITION,
             };
-            PartitionResult::default().with_partition_id(index).with_error_code(code)
+            PartitionResult::default().with_partition_id(index).with_error_code(code).with_error_message(None)
         };
         let partitions = topic.partitions.iter().copied().map(partition).collect();
         ReplicaElectionResult::default().with_topic(topic.topic).with_partition_result(partitions)

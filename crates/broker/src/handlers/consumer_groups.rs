@@ -15,7 +15,7 @@ use kafka_protocol::{
 };
 use model::{PartitionId, TopicId};
 
-use super::{errors, wire_topic};
+use super::{errors, groups::once, wire_topic};
 use crate::{
     access::{self, Operation},
     dispatch::Context,
@@ -29,9 +29,6 @@ pub(crate) async fn heartbeat(
     request: ConsumerGroupHeartbeatRequest,
 ) -> ConsumerGroupHeartbeatResponse {
     let owned = |text: Option<StrBytes>| text.map(|text| text.to_string());
-    if context.version >= MEMBER_ID_FROM_CLIENT && request.member_id.is_empty() {
-        return refused(GroupError::InvalidRequest("the member id is empty"));
-    }
     let subscribed =
         request.subscribed_topic_names.iter().flatten().map(|name| (Operation::Describe, access::topic(name)));
     let needs = std::iter::once((Operation::Read, access::group(&request.group_id))).chain(subscribed);
@@ -42,6 +39,9 @@ pub(crate) async fn heartbeat(
                 .with_error_code(code)
                 .with_error_message(Some(why.into()));
         }
+    }
+    if context.version >= MEMBER_ID_FROM_CLIENT && request.member_id.is_empty() {
+        return refused(GroupError::InvalidRequest("the member id is empty"));
     }
     let partitions = request.topic_partitions.map(|topics| {
         topics.into_iter().flat_map(|t| t.partitions.into_iter().map(move |p| (t.topic_id, p))).collect()
@@ -110,7 +110,7 @@ pub(crate) async fn describe(
     request: ConsumerGroupDescribeRequest,
 ) -> ConsumerGroupDescribeResponse {
     let tells_rights = request.include_authorized_operations;
-    let groups = request.group_ids.into_iter().map(|id| describe_one(context, id, tells_rights));
+    let groups = once(request.group_ids).map(|id| describe_one(context, id, tells_rights));
     ConsumerGroupDescribeResponse::default().with_groups(groups.collect())
 }
 
@@ -118,6 +118,9 @@ fn describe_one(context: &Context, id: GroupId, tells_rights: bool) -> described
     let row = described::DescribedGroup::default();
     if let Err(code) = context.authorize(Operation::Describe, access::group(&id)) {
         return row.with_error_code(code).with_group_id(id);
+    }
+    if id.is_empty() {
+        return row.with_error_code(errors::INVALID_GROUP_ID).with_error_message(Some("the group id is empty".into()));
     }
     let groups = &context.shared.groups;
     let Some(group) = groups.describe_consumer(&id) else {

@@ -15,19 +15,28 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{errors, partition_of};
+use super::{
+    errors,
+    groups::{once, result_code},
+    partition_of,
+};
 use crate::{
     access::{self, CLUSTER, Operation, group},
     dispatch::Context,
 };
 
 pub(crate) async fn list(context: &Context, request: ListGroupsRequest) -> ListGroupsResponse {
-    let wanted =
-        |filter: &[StrBytes], value: &str| filter.is_empty() || filter.iter().any(|f| f.eq_ignore_ascii_case(value));
-    let groups = context.shared.groups.list().into_iter().filter(|group| {
-        wanted(&request.states_filter, group.state.name())
-            && wanted(&request.types_filter, group.state.group_type().name())
-    });
+    let lowercase = |filter: &[StrBytes]| filter.iter().map(|name| name.to_ascii_lowercase()).collect::<HashSet<_>>();
+    let (states, types) = (lowercase(&request.states_filter), lowercase(&request.types_filter));
+    let wanted = |filter: &HashSet<String>, value: &str| {
+        filter.is_empty() || filter.contains(value.to_ascii_lowercase().as_str())
+    };
+    let groups = context
+        .shared
+        .groups
+        .list()
+        .into_iter()
+        .filter(|group| wanted(&states, group.state.name()) && wanted(&types, group.state.group_type().name()));
     let sees_all = context.may(Operation::Describe, CLUSTER);
     let groups = groups.filter(|found| sees_all || context.may(Operation::Describe, group(&found.group)));
     let row = |group: commitlog::groups::GroupSummary| {
@@ -50,7 +59,7 @@ pub(crate) async fn describe(context: &Context, request: DescribeGroupsRequest) 
             .with_member_metadata(m.metadata)
             .with_member_assignment(m.assignment)
     };
-    let groups = request.groups.into_iter().map(|id| {
+    let groups = once(request.groups).map(|id| {
         let row = DescribedGroup::default();
         if let Err(code) = context.authorize(Operation::Describe, group(&id)) {
             return row.with_error_code(code).with_group_id(id);
@@ -84,7 +93,7 @@ pub(crate) async fn describe(context: &Context, request: DescribeGroupsRequest) 
 
 pub(crate) async fn delete(context: &Context, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
     let mut results = Vec::with_capacity(request.groups_names.len());
-    for id in request.groups_names {
+    for id in once(request.groups_names) {
         let code = match context.authorize(Operation::Delete, group(&id)) {
             Ok(()) => context.shared.groups.delete(&id).await.err().map_or(0, GroupError::kafka_code),
             Err(code) => code,
@@ -98,31 +107,34 @@ pub(crate) async fn delete_offsets(context: &Context, request: OffsetDeleteReque
     if let Err(code) = context.authorize(Operation::Delete, group(&request.group_id)) {
         return OffsetDeleteResponse::default().with_error_code(code);
     }
+    if request.group_id.is_empty() {
+        return OffsetDeleteResponse::default().with_error_code(errors::INVALID_GROUP_ID);
+    }
     let mut partitions = Vec::new();
-    let mut denied = HashSet::new();
+    // Partitions that do not exist or may not be read are refused here; the others get the group's answers in their order.
+    let mut refused = Vec::new();
     for topic in &request.topics {
         let name: Arc<str> = topic.name.as_str().into();
-        if context.authorize(Operation::Read, access::topic(&name)).is_err() {
-            denied.insert(name);
-            continue;
+        let may = context.authorize(Operation::Read, access::topic(&name));
+        for index in topic.partitions.iter().map(|p| p.partition_index) {
+            let exists = partition_of(context, &name, index).is_some();
+            let why = may.err().or((!exists).then_some(errors::UNKNOWN_TOPIC_OR_PARTITION));
+            refused.push(why);
+            if why.is_none() {
+                partitions.push((name.clone(), index));
+            }
         }
-        let known =
-            topic.partitions.iter().map(|p| p.partition_index).filter(|p| partition_of(context, &name, *p).is_some());
-        partitions.extend(known.map(|p| (name.clone(), p)));
     }
     let results = match context.shared.groups.delete_offsets(&request.group_id, partitions).await {
         Ok(results) => results,
         Err(error) => return OffsetDeleteResponse::default().with_error_code(error.kafka_code()),
     };
-    let mut results = results.into_iter();
+    let (mut results, mut refused) = (results.into_iter(), refused.into_iter());
     let topics = request.topics.into_iter().map(|topic| {
         let row = |index: i32| {
-            let code = match partition_of(context, &topic.name, index) {
-                _ if denied.contains(topic.name.as_str()) => errors::TOPIC_AUTHORIZATION_FAILED,
-                None => errors::UNKNOWN_TOPIC_OR_PARTITION,
-                Some(_) => {
-                    results.next().map_or(errors::UNKNOWN_SERVER_ERROR, |r| r.err().map_or(0, GroupError::kafka_code))
-                }
+            let code = match refused.next().flatten() {
+                Some(code) => code,
+                None => results.next().map_or(errors::UNKNOWN_SERVER_ERROR, result_code),
             };
             OffsetDeleteResponsePartition::default().with_partition_index(index).with_error_code(code)
         };

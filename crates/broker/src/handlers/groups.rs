@@ -1,6 +1,11 @@
 //! What members of consumer groups ask: from the wire to [`commitlog::groups`] and back.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    sync::Arc,
+    time::Duration,
+};
 
 use commitlog::groups::{
     CommitRequest, CommittedOffset, GroupError, JoinRequest, Leaver, MemberRef, OffsetToCommit, SyncRequest,
@@ -28,6 +33,13 @@ use crate::{
     access::{self, Operation, group, transactional_id},
     dispatch::Context,
 };
+
+/// Each name once, in order. What a name stands for may be any number of times as long as the name, so a short request could have an
+/// answer of any length, and the second telling says nothing new.
+pub(super) fn once<T: Clone + Eq + Hash>(names: Vec<T>) -> impl Iterator<Item = T> {
+    let mut seen = HashSet::with_capacity(names.len());
+    names.into_iter().filter(move |name| seen.insert(name.clone()))
+}
 
 fn error_code(error: Option<GroupError>) -> i16 {
     error.map_or(0, GroupError::kafka_code)
@@ -92,7 +104,7 @@ fn timeout(ms: i32) -> Duration {
 
 pub(crate) async fn join(context: &Context, request: JoinGroupRequest) -> JoinGroupResponse {
     if let Err(code) = context.authorize(Operation::Read, group(&request.group_id)) {
-        return refused_join(context.version, request.member_id, code);
+        return refused_join(context.version, code);
     }
     let version = context.version;
     let session_timeout = timeout(request.session_timeout_ms);
@@ -138,12 +150,12 @@ pub(crate) async fn join(context: &Context, request: JoinGroupRequest) -> JoinGr
 }
 
 /// Null is allowed for the protocol only from version 7 on.
-fn refused_join(version: i16, member: StrBytes, code: i16) -> JoinGroupResponse {
-    JoinGroupResponse::default()
-        .with_error_code(code)
-        .with_generation_id(-1)
-        .with_protocol_name(if version >= 7 { None } else { Some(StrBytes::default()) })
-        .with_member_id(member)
+fn refused_join(version: i16, code: i16) -> JoinGroupResponse {
+    JoinGroupResponse::default().with_error_code(code).with_generation_id(-1).with_protocol_name(if version >= 7 {
+        None
+    } else {
+        Some(StrBytes::default())
+    })
 }
 
 pub(crate) async fn sync(context: &Context, request: SyncGroupRequest) -> SyncGroupResponse {
@@ -191,6 +203,9 @@ pub(crate) async fn heartbeat(context: &Context, request: HeartbeatRequest) -> H
 pub(crate) async fn leave(context: &Context, request: LeaveGroupRequest) -> LeaveGroupResponse {
     if let Err(code) = context.authorize(Operation::Read, group(&request.group_id)) {
         return LeaveGroupResponse::default().with_error_code(code);
+    }
+    if request.group_id.is_empty() {
+        return LeaveGroupResponse::default().with_error_code(errors::INVALID_GROUP_ID);
     }
     let groups = &context.shared.groups;
     if context.version < 3 {
@@ -252,10 +267,10 @@ pub(crate) async fn commit(context: &Context, request: OffsetCommitRequest) -> O
     // From version 9 on, a member of a group that is not there is told so.
     let unknown = (context.version >= 9 && who.generation >= 0 && groups.group_type(&who.group).is_none())
         .then_some(errors::GROUP_ID_NOT_FOUND);
-    // Even without offsets a commit makes a group, and keeps a member in it.
-    let results = match by_group {
-        Ok(()) => groups.commit(CommitRequest { who, offsets }).await,
-        Err(_) => Vec::new(),
+    // What names nothing that exists and is allowed is answered without the group (`KafkaApis.handleOffsetCommitRequest`).
+    let results = match offsets.is_empty() {
+        true => Vec::new(),
+        false => groups.commit(CommitRequest { who, offsets }).await,
     };
     let mut results = results.into_iter();
     let mut refused = refused.into_iter();
@@ -279,6 +294,7 @@ pub(crate) async fn commit(context: &Context, request: OffsetCommitRequest) -> O
 }
 
 pub(crate) async fn fetch_offsets(context: &Context, request: OffsetFetchRequest) -> OffsetFetchResponse {
+    let mut seen = Seen::default();
     if context.version >= 8 {
         let one = |wanted: kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup| {
             if let Err(code) = context.authorize(Operation::Describe, group(&wanted.group_id)) {
@@ -291,22 +307,21 @@ pub(crate) async fn fetch_offsets(context: &Context, request: OffsetFetchRequest
             }
             let topics =
                 wanted.topics.map(|topics| topics.into_iter().map(|t| (t.name.0, t.partition_indexes)).collect());
-            let topics = committed(context, &wanted.group_id, topics, request.require_stable).into_iter().map(
-                |(name, partitions)| {
-                    let row = |(index, found): (i32, Found)| {
-                        let (code, offset, epoch, metadata) = parts(found);
-                        OffsetFetchResponsePartitions::default()
-                            .with_partition_index(index)
-                            .with_error_code(code)
-                            .with_committed_offset(offset)
-                            .with_committed_leader_epoch(epoch)
-                            .with_metadata(Some(metadata.into()))
-                    };
-                    OffsetFetchResponseTopics::default()
-                        .with_name(wire_topic(&name))
-                        .with_partitions(partitions.into_iter().map(row).collect())
-                },
-            );
+            let found = committed(context, &wanted.group_id, topics, request.require_stable, &mut seen);
+            let topics = found.into_iter().map(|(name, partitions)| {
+                let row = |(index, found): (i32, Found)| {
+                    let (code, offset, epoch, metadata) = parts(found);
+                    OffsetFetchResponsePartitions::default()
+                        .with_partition_index(index)
+                        .with_error_code(code)
+                        .with_committed_offset(offset)
+                        .with_committed_leader_epoch(epoch)
+                        .with_metadata(Some(metadata.into()))
+                };
+                OffsetFetchResponseTopics::default()
+                    .with_name(wire_topic(&name))
+                    .with_partitions(partitions.into_iter().map(row).collect())
+            });
             OffsetFetchResponseGroup::default().with_topics(topics.collect()).with_group_id(wanted.group_id.clone())
         };
         return OffsetFetchResponse::default().with_groups(request.groups.into_iter().map(one).collect());
@@ -316,21 +331,21 @@ pub(crate) async fn fetch_offsets(context: &Context, request: OffsetFetchRequest
     }
     // Version 1 has no "all topics": its empty list means none.
     let topics = request.topics.map(|topics| topics.into_iter().map(|t| (t.name.0, t.partition_indexes)).collect());
-    let topics =
-        committed(context, &request.group_id, topics, request.require_stable).into_iter().map(|(name, partitions)| {
-            let row = |(index, found): (i32, Found)| {
-                let (code, offset, epoch, metadata) = parts(found);
-                OffsetFetchResponsePartition::default()
-                    .with_partition_index(index)
-                    .with_error_code(code)
-                    .with_committed_offset(offset)
-                    .with_committed_leader_epoch(if context.version >= 5 { epoch } else { -1 })
-                    .with_metadata(Some(metadata.into()))
-            };
-            OffsetFetchResponseTopic::default()
-                .with_name(wire_topic(&name))
-                .with_partitions(partitions.into_iter().map(row).collect())
-        });
+    let found = committed(context, &request.group_id, topics, request.require_stable, &mut seen);
+    let topics = found.into_iter().map(|(name, partitions)| {
+        let row = |(index, found): (i32, Found)| {
+            let (code, offset, epoch, metadata) = parts(found);
+            OffsetFetchResponsePartition::default()
+                .with_partition_index(index)
+                .with_error_code(code)
+                .with_committed_offset(offset)
+                .with_committed_leader_epoch(if context.version >= 5 { epoch } else { -1 })
+                .with_metadata(Some(metadata.into()))
+        };
+        OffsetFetchResponseTopic::default()
+            .with_name(wire_topic(&name))
+            .with_partitions(partitions.into_iter().map(row).collect())
+    });
     OffsetFetchResponse::default().with_topics(topics.collect())
 }
 
@@ -357,13 +372,21 @@ fn refused_offsets(version: i16, request: OffsetFetchRequest, code: i16) -> Offs
 type Found = Result<Option<CommittedOffset>, i16>;
 type TopicOffsets = Vec<(String, Vec<(i32, Found)>)>;
 
-/// Offsets of the partitions asked for, or of all the group knows. `stable_only`: not of those that an open transaction may
-/// change (KIP-447).
+/// What a request has been told, for the reason of [`once`]: an offset may come with kilobytes of metadata.
+#[derive(Default)]
+struct Seen {
+    all_of: HashSet<GroupId>,
+    partitions: HashSet<(GroupId, StrBytes, i32)>,
+}
+
+/// Offsets of the partitions asked for, or of all the group knows, unless the request has been told. `stable_only`: not of those
+/// that an open transaction may change (KIP-447).
 fn committed(
     context: &Context,
     group: &GroupId,
     topics: Option<Vec<(StrBytes, Vec<i32>)>>,
     stable_only: bool,
+    seen: &mut Seen,
 ) -> TopicOffsets {
     let groups = &context.shared.groups;
     let stable = |topic: &str, partition, offset| {
@@ -377,15 +400,19 @@ fn committed(
         let one = |(topic, partitions): (StrBytes, Vec<i32>)| {
             let may = context.authorize(Operation::Describe, access::topic(&topic));
             let found = |p| (p, may.and_then(|()| stable(&topic, p, groups.offset(group, &topic, p))));
-            (topic.to_string(), partitions.into_iter().map(found).collect())
+            let fresh = partitions.into_iter().filter(|p| seen.partitions.insert((group.clone(), topic.clone(), *p)));
+            (topic.to_string(), fresh.map(found).collect())
         };
         return topics.into_iter().map(one).collect();
     }
+    if !seen.all_of.insert(group.clone()) {
+        return Vec::new();
+    }
     let mut all: TopicOffsets = Vec::new();
-    let mut seen = HashMap::new();
+    let mut visible = HashMap::new();
     for ((topic, partition), offset) in groups.offsets(group) {
         let see = || context.may(Operation::Describe, access::topic(&topic));
-        if !*seen.entry(topic.clone()).or_insert_with(see) {
+        if !*visible.entry(topic.clone()).or_insert_with(see) {
             continue;
         }
         let found = (partition, stable(&topic, partition, Some(offset)));

@@ -1,6 +1,6 @@
 //! ApiVersions, Metadata and their younger relatives: what there is, and who serves it (always us).
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use commitlog::{Topic, TopicSpec, log::Log};
 use kafka_protocol::{
@@ -90,7 +90,12 @@ pub(crate) async fn metadata(context: &Context, request: MetadataRequest) -> Met
     } else {
         // Below version 4 there is no such field, and asking for a topic is asking to make it.
         let create = context.version < 4 || request.allow_auto_topic_creation;
+        let mut told = HashSet::new();
         for wanted in request.topics.unwrap_or_default() {
+            // Once, whatever its number of partitions (`KafkaApis.handleTopicMetadataRequest` makes a set of them).
+            if !told.insert((wanted.topic_id, wanted.name.clone().filter(|_| wanted.topic_id.is_nil()))) {
+                continue;
+            }
             // Java's consumer asks by id with an empty name instead of none, for topics a regular expression brought it.
             let topic = match wanted.name.as_ref().filter(|_| wanted.topic_id.is_nil()) {
                 Some(name) => match find_or_create(context, name, create).await {

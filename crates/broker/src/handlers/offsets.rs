@@ -1,8 +1,10 @@
 //! ListOffsets and OffsetForLeaderEpoch: finding offsets by time and by epoch.
 
+use std::collections::HashSet;
+
 use commitlog::{Bounds, Isolation, TimeQuery};
 use kafka_protocol::messages::{
-    ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
+    ListOffsetsRequest, ListOffsetsResponse, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, TopicName,
     list_offsets_request::ListOffsetsPartition,
     list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse},
     offset_for_leader_epoch_request::OffsetForLeaderPartition,
@@ -12,7 +14,7 @@ use model::TopicPartition;
 
 use super::{code, errors, isolation, partition_of};
 use crate::{
-    access::{self, Operation},
+    access::{self, CLUSTER, Operation},
     dispatch::Context,
 };
 
@@ -28,12 +30,25 @@ pub(crate) fn check_epoch(theirs: i32, bounds: &Bounds) -> Result<(), i16> {
 
 pub(crate) async fn list_offsets(context: &Context, request: ListOffsetsRequest) -> ListOffsetsResponse {
     let isolation = isolation(request.isolation_level);
+    let repeated = repeated(&request);
+    let mut told = HashSet::new();
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
+        let may = context.authorize(Operation::Describe, access::topic(&topic.name));
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for wanted in topic.partitions {
-            let row = ListOffsetsPartitionResponse::default().with_partition_index(wanted.partition_index);
-            partitions.push(match find_offset(context, &topic.name, &wanted, isolation).await {
+            let index = wanted.partition_index;
+            let is_repeated = !repeated.is_empty() && repeated.contains(&(topic.name.clone(), index));
+            if may.is_ok() && is_repeated && !told.insert((topic.name.clone(), index)) {
+                continue;
+            }
+            let found = match may {
+                Err(code) => Err(code),
+                Ok(()) if is_repeated => Err(errors::INVALID_REQUEST),
+                Ok(()) => find_offset(context, &topic.name, &wanted, isolation).await,
+            };
+            let row = ListOffsetsPartitionResponse::default().with_partition_index(index);
+            partitions.push(match found {
                 Ok((offset, timestamp, epoch)) => {
                     let epoch = if context.version >= 4 { epoch } else { -1 };
                     row.with_offset(offset).with_timestamp(timestamp).with_leader_epoch(epoch)
@@ -44,6 +59,14 @@ pub(crate) async fn list_offsets(context: &Context, request: ListOffsetsRequest)
         topics.push(ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions));
     }
     ListOffsetsResponse::default().with_topics(topics)
+}
+
+/// Partitions that a request names more than once: which of the times is meant? None, and that is said once
+/// (`ReplicaManager.fetchOffset`).
+fn repeated(request: &ListOffsetsRequest) -> HashSet<(TopicName, i32)> {
+    let mut seen = HashSet::new();
+    let all = request.topics.iter().flat_map(|topic| topic.partitions.iter().map(|p| (&topic.name, p.partition_index)));
+    all.filter(|wanted| !seen.insert(*wanted)).map(|(topic, index)| (topic.clone(), index)).collect()
 }
 
 /// Offset, timestamp and leader epoch; all −1 if there is no such record.
@@ -59,7 +82,6 @@ async fn find_offset(
     const EARLIEST_LOCAL: i64 = -4;
     const LAST_TIERED: i64 = -5;
 
-    context.authorize(Operation::Describe, access::topic(topic))?;
     // Each of the times that are none has a first version (`ReplicaManager.isListOffsetsTimestampUnsupported`).
     let known_from = match wanted.timestamp {
         0.. | LATEST | EARLIEST => 1,
@@ -93,8 +115,12 @@ pub(crate) async fn leader_epochs(
     request: OffsetForLeaderEpochRequest,
 ) -> OffsetForLeaderEpochResponse {
     let mut topics = Vec::with_capacity(request.topics.len());
+    let sees_all = context.may(Operation::ClusterAction, CLUSTER);
     for topic in request.topics {
-        let may = context.authorize(Operation::Describe, access::topic(&topic.topic));
+        let may = match sees_all {
+            true => Ok(()),
+            false => context.authorize(Operation::Describe, access::topic(&topic.topic)),
+        };
         let row = |wanted: &OffsetForLeaderPartition| {
             let row = EpochEndOffset::default().with_partition(wanted.partition);
             let place = partition_of(context, &topic.topic, wanted.partition);

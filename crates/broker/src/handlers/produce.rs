@@ -165,6 +165,9 @@ pub(crate) async fn produce(context: Context, body: &Bytes) -> Read<Pin<Box<Answ
     } else {
         None
     };
+    // Like adding partitions this comes before the next request is read: each connection has one request that waits, and none
+    // gets in twice before another that has waited as long.
+    context.shared.log.writable().await;
     let mut appends = Vec::with_capacity(topics.len());
     for (at, (wanted, may)) in topics.into_iter().zip(may_write).enumerate() {
         let topic = topic(&context, &wanted);

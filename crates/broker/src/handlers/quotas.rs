@@ -25,7 +25,8 @@ const ANY: i8 = 2;
 
 pub(crate) async fn describe(context: &Context, request: DescribeClientQuotasRequest) -> DescribeClientQuotasResponse {
     if let Err(code) = context.authorize(Operation::DescribeConfigs, CLUSTER) {
-        return DescribeClientQuotasResponse::default().with_error_code(code).with_entries(None);
+        let response = DescribeClientQuotasResponse::default().with_error_code(code).with_error_message(None);
+        return response.with_entries(None);
     }
     let filter = match filter(&request) {
         Ok(filter) => filter,
@@ -56,6 +57,9 @@ fn filter(request: &DescribeClientQuotasRequest) -> Result<Filter, (i16, Reason)
     let mut parts = BTreeMap::new();
     for component in &request.components {
         let kind = component.entity_type.to_string();
+        if kind.is_empty() {
+            return Err((errors::INVALID_REQUEST, "a kind of entity is empty".to_owned()));
+        }
         if ![USER, CLIENT, IP].contains(&kind.as_str()) {
             let why = format!("`{kind}` is no kind of entity: user, client-id and ip are");
             return Err((errors::UNSUPPORTED_VERSION, why));
@@ -72,6 +76,9 @@ fn filter(request: &DescribeClientQuotasRequest) -> Result<Filter, (i16, Reason)
         if parts.insert(kind.clone(), wanted).is_some() {
             return Err((errors::INVALID_REQUEST, format!("the filter names `{kind}` more than once")));
         }
+    }
+    if parts.contains_key(IP) && parts.len() > 1 {
+        return Err((errors::INVALID_REQUEST, "an address cannot be combined with a user or client id".to_owned()));
     }
     Ok(Filter { parts, strict: request.strict })
 }

@@ -24,7 +24,8 @@ pub(crate) async fn alter(
     request: AlterPartitionReassignmentsRequest,
 ) -> AlterPartitionReassignmentsResponse {
     let response = AlterPartitionReassignmentsResponse::default()
-        .with_allow_replication_factor_change(request.allow_replication_factor_change);
+        .with_allow_replication_factor_change(request.allow_replication_factor_change)
+        .with_error_message(None); // as Kafka: an empty one would be all that a refused client tells its user
     if let Err(code) = context.authorize(Operation::Alter, CLUSTER) {
         return response.with_error_code(code);
     }
@@ -53,9 +54,10 @@ pub(crate) async fn list(
     context: &Context,
     _: ListPartitionReassignmentsRequest,
 ) -> ListPartitionReassignmentsResponse {
+    let response = ListPartitionReassignmentsResponse::default().with_error_message(None);
     match context.authorize(Operation::Describe, CLUSTER) {
-        Ok(()) => ListPartitionReassignmentsResponse::default(),
-        Err(code) => ListPartitionReassignmentsResponse::default().with_error_code(code),
+        Ok(()) => response,
+        Err(code) => response.with_error_code(code),
     }
 }
 

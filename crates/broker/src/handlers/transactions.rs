@@ -1,6 +1,9 @@
 //! What transactional producers ask, and admins of them: from the wire to [`commitlog::transactions`] and back.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use commitlog::{
     ActiveProducer,
@@ -22,9 +25,14 @@ use kafka_protocol::{
     },
     protocol::StrBytes,
 };
+use model::TopicName;
 use regex::{Regex, RegexBuilder};
 
-use super::{code, errors, groups::result_code, partition_of, text, wire_topic};
+use super::{
+    code, errors,
+    groups::{once, result_code},
+    partition_of, text, wire_topic,
+};
 use crate::{
     access::{self, CLUSTER, Operation, group, transactional_id},
     dispatch::Context,
@@ -41,6 +49,9 @@ const STATES: [&str; 8] = [
     "Dead",
     "PrepareEpochFence",
 ];
+
+/// Who a producer is that has not been told.
+const NOBODY: Identity = Identity { producer: -1, epoch: -1 };
 
 /// Memory of a compiled pattern.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
@@ -68,13 +79,17 @@ pub(crate) async fn init_producer_id(context: &Context, request: InitProducerIdR
     };
     let identity = match &request.transactional_id {
         _ if may.is_err() => Err(may.expect_err("is an error")),
+        // Half an identity is none (`KafkaApis.handleInitProducerIdRequest`).
+        _ if (*request.producer_id == NOBODY.producer) != (request.producer_epoch == NOBODY.epoch) => {
+            Err(errors::INVALID_REQUEST)
+        }
         None => {
             let id = context.shared.log.new_producer_id().await;
             id.map(|producer| Identity { producer, epoch: 0 }).map_err(|error| code(&error))
         }
         Some(id) => {
             let claims = Identity { producer: *request.producer_id, epoch: request.producer_epoch };
-            let claims = (claims.producer >= 0).then_some(claims);
+            let claims = (claims != NOBODY).then_some(claims);
             let init = context.shared.transactions.init(id, request.transaction_timeout_ms, claims).await;
             init.map_err(|error| refusal(error, context.version, 4))
         }
@@ -97,14 +112,18 @@ pub(crate) async fn add_partitions(
     let by_id = context.authorize(Operation::Write, transactional_id(&request.v3_and_below_transactional_id));
     let topics = &request.v3_and_below_topics;
     let wanted = topics.iter().flat_map(|topic| {
-        let may = by_id.and_then(|()| context.authorize(Operation::Write, access::topic(&topic.name)));
+        // What we keep ourselves is nobody's to write to, whatever rules say, there or not (`Topic.isInternal`).
+        let is_ours = TopicName::new(&topic.name).is_ok_and(|name| name.is_protected());
+        let may = by_id.and_then(|()| match is_ours {
+            true => Err(errors::TOPIC_AUTHORIZATION_FAILED),
+            false => context.authorize(Operation::Write, access::topic(&topic.name)),
+        });
         topic.partitions.iter().map(move |number| (may, &topic.name, *number))
     });
     let checked: Vec<_> = wanted
         .map(|(may, topic, number)| match partition_of(context, topic, number) {
             _ if may.is_err() => Err(may.expect_err("is an error")),
             None => Err(errors::UNKNOWN_TOPIC_OR_PARTITION),
-            Some((topic, _)) if topic.name.is_protected() => Err(errors::INVALID_TOPIC),
             Some((_, place)) => Ok(place),
         })
         .collect();
@@ -195,9 +214,11 @@ pub(crate) async fn commit_offsets(context: &Context, request: TxnOffsetCommitRe
     let commit = CommitRequest { who: member, offsets };
     let (id, protocol) = (&request.transactional_id, protocol(context.version));
     let results = match by_group {
-        Ok(()) => context.shared.transactions.commit_offsets(id, who, commit, protocol).await,
-        // Nothing that is allowed is left.
-        Err(_) => Ok(Vec::new()),
+        Ok(()) if !commit.offsets.is_empty() => {
+            context.shared.transactions.commit_offsets(id, who, commit, protocol).await
+        }
+        // Nothing is left that exists and is allowed.
+        _ => Ok(Vec::new()),
     };
     let (mut results, refused) = match results {
         Ok(results) => (results.into_iter(), None),
@@ -209,10 +230,8 @@ pub(crate) async fn commit_offsets(context: &Context, request: TxnOffsetCommitRe
     };
     let mut known = known.into_iter();
     let mut next_code = || match (refused, known.next()) {
-        (_, Some(Err(code))) if code != errors::UNKNOWN_TOPIC_OR_PARTITION => code,
-        (Some(code), _) => code,
-        (None, Some(Ok(()))) => results.next().map_or(errors::UNKNOWN_SERVER_ERROR, result_code),
-        (None, _) => errors::UNKNOWN_TOPIC_OR_PARTITION,
+        (_, Some(Err(code))) | (Some(code), _) => code,
+        (None, _) => results.next().map_or(errors::UNKNOWN_SERVER_ERROR, result_code),
     };
     let topics = request.topics.into_iter().map(|topic| {
         let partition = |number| {
@@ -226,10 +245,13 @@ pub(crate) async fn commit_offsets(context: &Context, request: TxnOffsetCommitRe
 
 pub(crate) async fn describe(context: &Context, request: DescribeTransactionsRequest) -> DescribeTransactionsResponse {
     let may = |id: &str| context.authorize(Operation::Describe, transactional_id(id)).is_ok();
-    let states = request.transactional_ids.into_iter().map(|id| match context.shared.transactions.describe(&id) {
+    let states = once(request.transactional_ids).map(|id| match context.shared.transactions.describe(&id) {
         _ if !may(&id) => TransactionState::default()
             .with_transactional_id(id)
             .with_error_code(errors::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+        _ if id.is_empty() => TransactionState::default()
+            .with_transactional_id(id)
+            .with_error_code(TransactionError::IdInvalid.kafka_code()),
         Some(found) => described(context, id, &found),
         None => TransactionState::default()
             .with_transactional_id(id)
@@ -261,8 +283,12 @@ pub(crate) async fn describe_producers(
     context: &Context,
     request: DescribeProducersRequest,
 ) -> DescribeProducersResponse {
+    let mut seen = HashSet::new();
     let topics = request.topics.into_iter().map(|topic| {
-        let may = context.authorize_producers_of(&topic.name);
+        let may = match TopicName::new(&topic.name) {
+            Ok(_) => context.authorize_producers_of(&topic.name),
+            Err(_) => Err(errors::INVALID_TOPIC),
+        };
         let one = |number: &i32| {
             let row = PartitionResponse::default().with_partition_index(*number);
             if let Err(code) = may {
@@ -276,7 +302,9 @@ pub(crate) async fn describe_producers(
                 Err(error) => row.with_error_code(code(&error)),
             }
         };
-        let partitions = topic.partition_indexes.iter().map(one).collect();
+        // For the reason of `once`.
+        let fresh = topic.partition_indexes.iter().filter(|number| seen.insert((topic.name.clone(), **number)));
+        let partitions = fresh.map(one).collect();
         TopicResponse::default().with_name(topic.name).with_partitions(partitions)
     });
     DescribeProducersResponse::default().with_topics(topics.collect())
@@ -299,11 +327,11 @@ pub(crate) async fn list(context: &Context, request: ListTransactionsRequest) ->
     };
     let unknown = request.state_filters.iter().filter(|state| !STATES.contains(&state.as_str())).cloned().collect();
     let now = context.shared.world.clock.now_ms();
+    let states: HashSet<&str> = request.state_filters.iter().map(|state| state.as_str()).collect();
+    let producers: HashSet<i64> = request.producer_id_filters.iter().map(|id| **id).collect();
     let is_wanted = |found: &TransactionSummary| {
-        let of_state = request.state_filters.is_empty()
-            || request.state_filters.iter().any(|state| state.as_str() == found.state.name());
-        let of_producer = request.producer_id_filters.is_empty()
-            || request.producer_id_filters.iter().any(|id| **id == found.identity.producer);
+        let of_state = states.is_empty() || states.contains(found.state.name());
+        let of_producer = producers.is_empty() || producers.contains(&found.identity.producer);
         let runs_long = request.duration_filter < 0
             || (found.started_ms >= 0 && now.saturating_sub(found.started_ms) > request.duration_filter);
         let is_like = pattern.as_ref().is_none_or(|pattern| pattern.is_match(&found.id));

@@ -1,6 +1,6 @@
 //! Users and their salted passwords (KIP-554): listed without their secrets, made, changed and taken away.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use kafka_protocol::{
     messages::{
@@ -28,7 +28,7 @@ pub(crate) async fn describe(
     request: DescribeUserScramCredentialsRequest,
 ) -> DescribeUserScramCredentialsResponse {
     if let Err(code) = context.authorize(Operation::Describe, CLUSTER) {
-        return DescribeUserScramCredentialsResponse::default().with_error_code(code);
+        return DescribeUserScramCredentialsResponse::default().with_error_code(code).with_error_message(None);
     }
     let known = context.shared.security.users.list();
     let mut asked: BTreeMap<StrBytes, usize> = BTreeMap::new();
@@ -63,17 +63,20 @@ pub(crate) async fn alter(
     context: &Context,
     request: AlterUserScramCredentialsRequest,
 ) -> AlterUserScramCredentialsResponse {
-    let names = request.deletions.iter().map(|d| &d.name).chain(request.upsertions.iter().map(|u| &u.name));
-    let users: BTreeSet<StrBytes> = names.cloned().collect();
+    let mut users: BTreeMap<StrBytes, Asked<'_>> = BTreeMap::new();
+    for deletion in &request.deletions {
+        users.entry(deletion.name.clone()).or_default().deletions.push(deletion);
+    }
+    for upsertion in &request.upsertions {
+        users.entry(upsertion.name.clone()).or_default().upsertions.push(upsertion);
+    }
     let mut results: HashMap<StrBytes, (i16, Option<StrBytes>)> = HashMap::new();
     let mut changes = Vec::new();
     if let Err(code) = context.authorize(Operation::Alter, CLUSTER) {
-        results.extend(users.iter().map(|user| (user.clone(), (code, None))));
+        results.extend(users.keys().map(|user| (user.clone(), (code, None))));
     } else {
-        for user in &users {
-            let deletions = request.deletions.iter().filter(|deletion| deletion.name == *user);
-            let upsertions = request.upsertions.iter().filter(|upsertion| upsertion.name == *user);
-            match changes_of(context, deletions, upsertions) {
+        for (user, asked) in &users {
+            match changes_of(context, asked) {
                 Ok(of_user) => changes.extend(of_user),
                 Err((code, why)) => drop(results.insert(user.clone(), (code, Some(why.into())))),
             }
@@ -81,7 +84,7 @@ pub(crate) async fn alter(
     }
     // Whatever is left is written together, and so fails together.
     if let Err(error) = context.shared.security.users.apply(changes).await {
-        for user in &users {
+        for user in users.keys() {
             results.entry(user.clone()).or_insert_with(|| told(&error));
         }
     }
@@ -92,14 +95,17 @@ pub(crate) async fn alter(
         }
         AlterUserScramCredentialsResult::default().with_user(user).with_error_code(code).with_error_message(why)
     };
-    AlterUserScramCredentialsResponse::default().with_results(users.into_iter().map(row).collect())
+    AlterUserScramCredentialsResponse::default().with_results(users.into_keys().map(row).collect())
 }
 
-fn changes_of<'a>(
-    context: &Context,
-    deletions: impl Iterator<Item = &'a ScramCredentialDeletion>,
-    upsertions: impl Iterator<Item = &'a ScramCredentialUpsertion>,
-) -> Result<Vec<Change>, (i16, &'static str)> {
+/// What is asked for of one user.
+#[derive(Default)]
+struct Asked<'a> {
+    deletions: Vec<&'a ScramCredentialDeletion>,
+    upsertions: Vec<&'a ScramCredentialUpsertion>,
+}
+
+fn changes_of(context: &Context, asked: &Asked<'_>) -> Result<Vec<Change>, (i16, &'static str)> {
     let mechanism =
         |number| ScramHash::from_wire(number).ok_or((errors::UNSUPPORTED_SASL_MECHANISM, "no such mechanism"));
     let mut changes: BTreeMap<UserKey, Change> = BTreeMap::new();
@@ -107,7 +113,7 @@ fn changes_of<'a>(
         None => Ok(()),
         Some(_) => Err((errors::DUPLICATE_RESOURCE, "the request names this credential more than once")),
     };
-    for deletion in deletions {
+    for deletion in &asked.deletions {
         let key = UserKey { user: deletion.name.to_string(), mechanism: mechanism(deletion.mechanism)? };
         if key.user.is_empty() {
             return Err((errors::UNACCEPTABLE_CREDENTIAL, "a user's name has 1 to 256 bytes"));
@@ -117,7 +123,7 @@ fn changes_of<'a>(
         }
         add(key.clone(), Change::Delete(key))?;
     }
-    for upsertion in upsertions {
+    for upsertion in &asked.upsertions {
         let key = UserKey { user: upsertion.name.to_string(), mechanism: mechanism(upsertion.mechanism)? };
         let iterations = u32::try_from(upsertion.iterations).unwrap_or(0);
         let fits = users::check(&key.user, iterations, upsertion.salt.len()).is_ok();

@@ -53,7 +53,7 @@ pub async fn serve_by_hand(dir: &Path, settings: BrokerSettings) -> (Server, Arc
     (serve_in(world, dir, settings).await, clock)
 }
 
-async fn serve_in(world: World, dir: &Path, settings: BrokerSettings) -> Server {
+pub async fn serve_in(world: World, dir: &Path, settings: BrokerSettings) -> Server {
     let log = EmbeddedLog::open(dir, LogSettings::default(), world.clone()).await.expect("log opens");
     let groups = Groups::open(log.clone(), world.clone()).await.expect("groups open");
     let transactions = Transactions::open(log.clone(), groups.clone(), world.clone()).await.expect("transactions open");

@@ -1,5 +1,5 @@
 //! The thread that makes batches durable: while one fsync runs the next group gathers, and one fsync of the write-ahead log
-//! makes the batches of all partitions durable. What goes to few segments in large pieces is synced there instead.
+//! makes the batches of all partitions durable. What goes to segments in large pieces is synced there instead.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -9,10 +9,10 @@ use std::{
 use model::{Error, Offset};
 
 use super::{
-    core::{SHARE_BYTES_MIN, Share, synced_in_place},
+    core::{Device, SHARE_BYTES_MIN, Share, synced_in_place},
     partition::{Partition, uncertain},
     queue::{Item, Pending},
-    shared::{Shared, apply_log_start, wake},
+    shared::{Shared, WITHOUT_LOG, apply_log_start, wake},
     wal::{Failed, Wal, Write},
 };
 
@@ -20,33 +20,51 @@ use super::{
 const WAL_GROWTH_MAX: u64 = 4;
 
 /// Runs until the queue is closed and empty.
-pub(crate) fn run(shared: &Shared, mut wal: Wal) {
+pub(crate) fn run(shared: &Shared, mut committer: Committer) {
     let mut items = Vec::new();
     while shared.written.take(&mut items) {
         if shared.abandoned.load(Ordering::Acquire) {
             return;
         }
-        commit(shared, &mut wal, &mut items);
+        committer.commit(shared, &mut items);
     }
 }
 
-/// Makes a group durable: large shares of few segments in place, the rest by logging it, file by file. Leaves `items` empty.
-pub(crate) fn commit(shared: &Shared, wal: &mut Wal, items: &mut Vec<Item>) {
-    let mut group: VecDeque<_> = items.drain(..).collect();
-    let mut moved = Vec::new();
-    drop_dead(shared, &mut group);
-    // After a failure of the log, what it may hold must be declared void before anything else takes its place.
-    if wal.is_sure() {
-        sync_in_place(shared, &mut group, &mut moved);
-        wake(&mut moved);
+/// The write-ahead log, and what is known of the disk it shares with the segments.
+pub(crate) struct Committer {
+    wal: Wal,
+    device: Device,
+}
+
+impl Committer {
+    pub(crate) fn new(wal: Wal) -> Self {
+        Self { wal, device: Device::default() }
     }
-    while !group.is_empty() {
-        if shared.wal.full_bytes() > WAL_GROWTH_MAX * shared.settings.checkpoint_bytes
-            && let Err(error) = super::checkpoint::checkpoint(shared)
-        {
-            fail_all(shared, &mut group, &Failed { error, is_gone: true });
-            break;
+
+    /// Makes a group durable: large shares of segments in place, the rest by logging it, file by file. Leaves `items` empty.
+    pub(crate) fn commit(&mut self, shared: &Shared, items: &mut Vec<Item>) {
+        let mut group: VecDeque<_> = items.drain(..).collect();
+        let mut moved = Vec::new();
+        drop_dead(shared, &mut group);
+        // After a failure of the log, what it may hold must be declared void before anything else takes its place.
+        if self.wal.is_sure() {
+            sync_in_place(shared, &mut self.device, &mut group, &mut moved);
+            wake(&mut moved);
         }
+        while !group.is_empty() {
+            if shared.wal.full_bytes() > WAL_GROWTH_MAX * shared.settings.checkpoint_bytes
+                && let Err(error) = super::checkpoint::checkpoint(shared)
+            {
+                fail_all(shared, &mut group, &Failed { error, is_gone: true });
+                break;
+            }
+            self.log(shared, &mut group, &mut moved);
+            wake(&mut moved);
+        }
+    }
+
+    /// Logs as many of a group as go into the file in use, and takes them out of it; all of them if that fails.
+    fn log(&mut self, shared: &Shared, group: &mut VecDeque<Item>, moved: &mut Vec<Arc<Partition>>) {
         let writes: Vec<_> = group
             .iter()
             .map(|item| match item {
@@ -58,27 +76,29 @@ pub(crate) fn commit(shared: &Shared, wal: &mut Wal, items: &mut Vec<Item>) {
                 }
             })
             .collect();
-        let file = wal.file_number();
-        match wal.log(&writes) {
+        let (file, began) = (self.wal.file_number(), shared.world.clock.monotonic());
+        let logged = self.wal.log(&writes);
+        drop(writes);
+        match logged {
             Ok(count) => {
-                drop(writes);
-                if wal.file_number() != file {
+                if self.wal.file_number() != file {
                     // It prepares the next one.
                     shared.keeper.nudge();
                 }
+                let bytes = group.iter().take(count).map(Item::bytes).sum();
+                shared.owe(bytes);
+                self.device.logged(bytes, shared.world.clock.monotonic() - began);
                 for item in group.drain(..count) {
-                    complete(shared, item, &mut moved);
+                    complete(shared, item, moved);
                 }
-                wal.took_effect();
+                self.wal.took_effect();
             }
             Err(failed) => {
-                drop(writes);
                 let error = &failed.error;
                 tracing::error!(%error, "the write-ahead log failed: appends are refused until it works again");
-                fail_all(shared, &mut group, &failed);
+                fail_all(shared, group, &failed);
             }
         }
-        wake(&mut moved);
     }
 }
 
@@ -92,7 +112,7 @@ struct Held {
 }
 
 /// Syncs segments that hold much of the group, and takes their batches out of it. What fails here stays in it.
-fn sync_in_place(shared: &Shared, group: &mut VecDeque<Item>, moved: &mut Vec<Arc<Partition>>) {
+fn sync_in_place(shared: &Shared, device: &mut Device, group: &mut VecDeque<Item>, moved: &mut Vec<Arc<Partition>>) {
     let mut held: BTreeMap<u64, Held> = BTreeMap::new();
     for item in &*group {
         let Item::Batch(batch) = item else { continue };
@@ -116,10 +136,16 @@ fn sync_in_place(shared: &Shared, group: &mut VecDeque<Item>, moved: &mut Vec<Ar
         })
         .collect();
     let mut synced = BTreeSet::new();
-    for ((slot, segment), is_chosen) in held.keys().zip(segments).zip(synced_in_place(&shares)) {
+    let chosen = synced_in_place(&shares, device);
+    for (((slot, segment), share), is_chosen) in held.keys().zip(segments).zip(&shares).zip(chosen) {
         let Some(segment) = segment.filter(|_| is_chosen) else { continue };
+        let began = shared.world.clock.monotonic();
         match segment.sync_now(&shared.open_files) {
-            Ok(()) => _ = synced.insert(*slot),
+            Ok(()) => {
+                shared.owe(share.bytes / WITHOUT_LOG);
+                device.synced(share.unsynced.unwrap_or(share.bytes), shared.world.clock.monotonic() - began);
+                synced.insert(*slot);
+            }
             Err(error) => tracing::error!(%error, "the write-ahead log takes what a segment did not"),
         }
     }

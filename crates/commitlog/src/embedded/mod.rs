@@ -62,6 +62,7 @@ pub use settings::LogSettings;
 pub use steps::Steps;
 
 use self::{
+    committer::Committer,
     core::{Admission, check_batch},
     partition::{Partition, Stored, uncertain},
     queue::{Item, Pending},
@@ -122,7 +123,7 @@ impl EmbeddedLog {
         let wal = opened.wal;
         let threads = vec![
             thread("log-writer", Box::new(writer::run)),
-            thread("log-wal", Box::new(move |shared| committer::run(shared, wal))),
+            thread("log-wal", Box::new(move |shared| committer::run(shared, Committer::new(wal)))),
             thread("log-keeper", Box::new(keeper::run)),
             thread("log-compactor", Box::new(compactor::run)),
         ];
@@ -257,6 +258,8 @@ impl Drop for OnPanic {
             tracing::error!("a thread of the log has panicked: appends are refused until the node is started again");
             self.0.appends.abandon();
             self.0.written.abandon();
+            // Whoever waits for room is told at its append.
+            self.0.room.notify_waiters();
         }
     }
 }
@@ -344,15 +347,12 @@ impl Log for EmbeddedLog {
 
     fn writable(&self) -> BoxFuture<'static, ()> {
         let shared = self.shared.clone();
-        let has_room =
-            |shared: &Shared| shared.in_flight_bytes.load(Ordering::Acquire) < shared.settings.queue_bytes_max;
-        if has_room(&shared) {
-            return Box::pin(std::future::ready(()));
-        }
         Box::pin(async move {
+            // In turn: whoever has just been let in waits behind all others.
+            let _turn = shared.turn.lock().await;
             loop {
                 let room = shared.room.notified();
-                if has_room(&shared) {
+                if shared.has_room() {
                     return;
                 }
                 room.await;

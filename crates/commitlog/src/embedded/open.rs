@@ -77,6 +77,7 @@ pub(super) fn open(dir: &Path, settings: LogSettings, world: World) -> Result<Op
         wal,
         in_flight_bytes: AtomicUsize::new(0),
         room: Notify::new(),
+        turn: tokio::sync::Mutex::default(),
         keeper: Nudge::default(),
         compactor: Nudge::default(),
         compacting: Mutex::default(),

@@ -23,6 +23,16 @@ pub(crate) enum Item {
     },
 }
 
+impl Item {
+    /// What it takes on the disk, about.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Item::Batch(batch) => batch.stored.size() as u64,
+            Item::LogStart { .. } => 0,
+        }
+    }
+}
+
 /// An admitted batch on its way.
 pub(crate) struct Pending {
     pub(crate) partition: Arc<Partition>,
@@ -135,6 +145,10 @@ impl<T> Queue<T> {
             std::mem::take(&mut state.items)
         };
         drop(items);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().closed
     }
 
     pub(crate) fn close(&self) {

@@ -14,7 +14,8 @@ pub struct LogSettings {
     pub queue_bytes_max: usize,
     /// Size of one file of the write-ahead log.
     pub wal_file_bytes: u64,
-    /// A checkpoint begins when this much was written since the last one.
+    /// A checkpoint begins when this much was written since the last one; what needs nothing of the write-ahead log counts an
+    /// eighth.
     pub checkpoint_bytes: u64,
     /// … or this long after the first write since.
     pub checkpoint_interval: Duration,

@@ -25,6 +25,10 @@ use super::{
 };
 use crate::topic::{Topic, TopicConfig};
 
+/// Of what keeps nothing of the write-ahead log so many bytes count as one towards the next checkpoint: it only makes the next start
+/// longer, and each checkpoint is a time in which everybody's writes stumble over it.
+pub(crate) const WITHOUT_LOG: u64 = 8;
+
 pub(crate) struct Shared {
     pub(crate) layout: Layout,
     pub(crate) settings: LogSettings,
@@ -45,6 +49,8 @@ pub(crate) struct Shared {
     /// Bytes of batches in flight.
     pub(crate) in_flight_bytes: AtomicUsize,
     pub(crate) room: Notify,
+    /// Held by the one who is next when there is room.
+    pub(crate) turn: tokio::sync::Mutex<()>,
     pub(crate) keeper: Nudge,
     pub(crate) compactor: Nudge,
     /// Held while segments are compacted.
@@ -54,7 +60,8 @@ pub(crate) struct Shared {
     pub(crate) checkpointing: Mutex<()>,
     /// The clean mark is on disk and must go before anything is written.
     pub(crate) clean_mark: AtomicBool,
-    /// Bytes written to segments since the log was opened, and how many of them the last checkpoint covers.
+    /// Bytes that have become durable since the log was opened, as they count towards a checkpoint, and how many of them the last
+    /// one covers.
     pub(crate) written_bytes: AtomicU64,
     pub(crate) checkpoint_bytes: AtomicU64,
     pub(crate) graveyard: Mutex<Vec<Buried>>,
@@ -104,6 +111,19 @@ impl Shared {
 
     pub(crate) fn changed(&self) {
         self.topics_changed.send_modify(|version| *version += 1);
+    }
+
+    /// So many bytes more are the next checkpoint's.
+    pub(crate) fn owe(&self, bytes: u64) {
+        let before = self.written_bytes.fetch_add(bytes.max(1), Ordering::Relaxed);
+        if before == 0 || self.is_checkpoint_due() {
+            self.keeper.nudge();
+        }
+    }
+
+    /// Whether more may be taken in. A log that is closed has room: it refuses what comes.
+    pub(crate) fn has_room(&self) -> bool {
+        self.in_flight_bytes.load(Ordering::Acquire) < self.settings.queue_bytes_max || self.appends.is_closed()
     }
 
     /// `bytes` are no longer in flight.

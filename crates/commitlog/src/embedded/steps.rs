@@ -6,21 +6,23 @@ use std::sync::Arc;
 use model::Result;
 use parking_lot::Mutex;
 
-use super::{checkpoint, committer, compactor, keeper, keeper::Keeper, queue::Item, shared::Shared, wal::Wal, writer};
+use super::{
+    checkpoint, committer::Committer, compactor, keeper, keeper::Keeper, queue::Item, shared::Shared, wal::Wal, writer,
+};
 
 /// One step of each of the log's threads. What a step finds under way (it was called from within another, by a disk that lets
 /// others go on while it is at work) it leaves alone.
 pub struct Steps {
     shared: Arc<Shared>,
     writer: Mutex<Vec<Item>>,
-    committer: Mutex<(Wal, Vec<Item>)>,
+    committer: Mutex<(Committer, Vec<Item>)>,
     keeper: Mutex<Keeper>,
 }
 
 impl Steps {
     pub(super) fn new(shared: Arc<Shared>, wal: Wal) -> Self {
         let keeper = Mutex::new(Keeper::new(&shared));
-        Self { shared, writer: Mutex::default(), committer: Mutex::new((wal, Vec::new())), keeper }
+        Self { shared, writer: Mutex::default(), committer: Mutex::new((Committer::new(wal), Vec::new())), keeper }
     }
 
     /// Writes what is queued to segments. False: there was nothing, or it is under way.
@@ -35,13 +37,13 @@ impl Steps {
 
     /// Makes what is written durable. False: there was nothing, or it is under way.
     pub fn commit(&self) -> bool {
-        let Some(mut committer) = self.committer.try_lock() else { return false };
-        let (wal, items) = &mut *committer;
+        let Some(mut held) = self.committer.try_lock() else { return false };
+        let (committer, items) = &mut *held;
         // It may have to wait for a checkpoint.
         if !self.may_checkpoint() || !self.shared.written.try_take(items) {
             return false;
         }
-        committer::commit(&self.shared, wal, items);
+        committer.commit(&self.shared, items);
         true
     }
 

@@ -10,7 +10,7 @@ use model::Error;
 use super::{
     partition::{Partition, Stored},
     queue::{Item, Pending},
-    shared::{Shared, no_topic, wake},
+    shared::{Shared, WITHOUT_LOG, no_topic, wake},
 };
 
 /// Runs until the queue is closed and empty.
@@ -98,15 +98,11 @@ fn write_run(shared: &Shared, run: &mut Vec<Box<Pending>>, onward: &mut Vec<Item
             fail(shared, *batch, error.clone());
         }
     }
-    let bytes: usize = alive.iter().map(|batch| batch.stored.size()).sum();
-    let before = shared.written_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
-    if before == 0 || shared.is_checkpoint_due() {
-        shared.keeper.nudge();
-    }
     for batch in alive {
         if batch.admitted.synced {
             onward.push(Item::Batch(batch));
         } else {
+            shared.owe(batch.stored.size() as u64 / WITHOUT_LOG);
             let bytes = batch.bytes();
             batch.complete();
             shared.release(bytes);

@@ -29,7 +29,7 @@ pub struct GroupSettings {
     pub consumer_heartbeat_interval: Duration,
     /// Groups of the consumer protocol that have settings of their own (KIP-848, `GroupConfig.java`).
     pub of_groups: Arc<BTreeMap<String, ConsumerTimes>>,
-    /// Most bytes of topic names a member may subscribe to.
+    /// Most bytes of topic names a member may subscribe to, and of the protocols of one that speaks the classic one.
     pub subscription_bytes_max: usize,
     /// Longest regular expression a member may subscribe to.
     pub regex_bytes_max: usize,

@@ -40,7 +40,7 @@ impl Run<'_> {
     /// An error if the topic is somebody's alone to write to.
     pub(super) fn may_write(&self, topic: &TopicName) -> Result<()> {
         errors::unless_protected(topic)?;
-        match self.engine().security().and_then(|security| security.exclusive_writer(topic)) {
+        match self.engine().security().and_then(|security| security.writer_in_force(topic)) {
             None => Ok(()),
             Some(writer) => {
                 Err(Error::new(codes::NOT_ALLOWED, format!("topic `{topic}` has one writer, and SQL is not it"))

@@ -9,7 +9,7 @@ mod transactions;
 
 pub(crate) use admission::check_batch;
 pub(crate) use epochs::Epochs;
-pub(crate) use in_place::{SHARE_BYTES_MIN, Share, synced_in_place};
+pub(crate) use in_place::{Device, SHARE_BYTES_MIN, Share, synced_in_place};
 pub(crate) use producers::{Kept, Producer, Producers, Verdict};
 pub(crate) use transactions::Transactions;
 

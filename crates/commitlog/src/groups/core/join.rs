@@ -1,6 +1,11 @@
 //! The way into a generation: joining, rebalancing, and the moment a generation begins.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use bytes::Bytes;
 
 use super::{
     Answer, GroupCoordinator, Out, ReplyId, Write,
@@ -33,6 +38,8 @@ impl GroupCoordinator {
             || request.session_timeout > settings.session_timeout_max
         {
             Some(GroupError::InvalidSessionTimeout)
+        } else if let Err(error) = check_protocols(&request, settings) {
+            Some(error)
         } else if !known && !request.member.is_empty() {
             Some(GroupError::UnknownMember)
         } else if !known && self.groups.len() >= settings.groups_max {
@@ -61,6 +68,36 @@ impl GroupCoordinator {
         }
         self.rearm(&name);
     }
+}
+
+/// Most protocols of a member. Real ones have a handful; each is compared with those of all others, while all groups wait.
+const PROTOCOLS_MAX: usize = 100;
+
+/// What a group keeps of each member has an end.
+fn check_protocols(request: &JoinRequest, settings: &GroupSettings) -> Result<(), GroupError> {
+    let bytes: usize = request.protocols.iter().map(|(name, metadata)| name.len() + metadata.len()).sum();
+    if request.protocols.len() > PROTOCOLS_MAX {
+        Err(GroupError::InvalidRequest("the member has too many protocols"))
+    } else if bytes > settings.subscription_bytes_max {
+        Err(GroupError::InvalidRequest("the protocols of the member take too many bytes"))
+    } else {
+        Ok(())
+    }
+}
+
+pub(super) fn have_a_common_one<'a>(
+    wanted: &[(String, Bytes)],
+    others: impl Iterator<Item = &'a [(String, Bytes)]>,
+) -> bool {
+    let mut common: HashSet<&str> = wanted.iter().map(|(name, _)| name.as_str()).collect();
+    for theirs in others {
+        let theirs: HashSet<&str> = theirs.iter().map(|(name, _)| name.as_str()).collect();
+        common.retain(|name| theirs.contains(name));
+        if common.is_empty() {
+            break;
+        }
+    }
+    !common.is_empty()
 }
 
 pub(super) enum Refused {
@@ -159,10 +196,7 @@ impl Group {
             return true;
         }
         self.protocol_type.as_deref() == Some(&request.protocol_type)
-            && request
-                .protocols
-                .iter()
-                .any(|(name, _)| self.members.values().all(|m| m.protocols.iter().any(|p| p.0 == *name)))
+            && have_a_common_one(&request.protocols, self.members.values().map(|m| m.protocols.as_slice()))
     }
 
     fn check_room(&self, out: &Out) -> Result<(), GroupError> {
@@ -357,19 +391,24 @@ impl Group {
     /// Of the protocols everybody knows, the one most prefer.
     pub(super) fn choose_protocol(&self) -> Option<String> {
         let members = self.members_in_order();
-        let common = |name: &str| members.iter().all(|m| m.protocols.iter().any(|p| p.0 == name));
-        let mut votes: BTreeMap<&str, usize> = BTreeMap::new();
-        let mut candidates = Vec::new();
+        let mut knowing: HashMap<&str, usize> = HashMap::new();
         for member in &members {
-            if let Some((name, _)) = member.protocols.iter().find(|(name, _)| common(name)) {
-                if !candidates.contains(&name.as_str()) {
-                    candidates.push(name);
-                }
-                *votes.entry(name).or_default() += 1;
-            }
+            let names: HashSet<&str> = member.protocols.iter().map(|(name, _)| name.as_str()).collect();
+            names.into_iter().for_each(|name| *knowing.entry(name).or_default() += 1);
         }
+        let favourites: Vec<&str> = members
+            .iter()
+            .copied()
+            .filter_map(|member| {
+                let mut names = member.protocols.iter().map(|(name, _)| name.as_str());
+                names.find(|name| knowing[name] == members.len())
+            })
+            .collect();
+        let mut votes: HashMap<&str, usize> = HashMap::new();
+        favourites.iter().for_each(|name| *votes.entry(name).or_default() += 1);
         let most = votes.values().copied().max()?;
-        candidates.into_iter().find(|name| votes[name] == most).map(str::to_owned)
+        // Among equals, that of the member that came first.
+        favourites.into_iter().find(|name| votes[name] == most).map(str::to_owned)
     }
 
     /// What `member` is told of the current generation.

@@ -264,7 +264,7 @@ impl Out {
 impl GroupCoordinator {
     pub fn new(settings: GroupSettings) -> Self {
         let out = Out { settings, now: Now::default(), effects: Vec::new(), writes: BTreeMap::new(), next_write: 0 };
-        let (groups, topics, open) = (BTreeMap::new(), TopicsSeen::new(), BTreeMap::new());
+        let (groups, topics, open) = (BTreeMap::new(), TopicsSeen::new(), transactional::Open::default());
         Self { groups, topics, open, timers: BTreeSet::new(), next_expiry: Duration::ZERO, out }
     }
 

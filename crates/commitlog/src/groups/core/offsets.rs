@@ -188,7 +188,7 @@ impl GroupCoordinator {
         is_due: bool,
         gone: impl Fn(&(Arc<str>, PartitionId), &OffsetEntry) -> bool,
     ) {
-        let is_awaited = self.open.values().any(|open| open.concerns(name));
+        let is_awaited = self.open.concerns(name);
         let Some(group) = self.groups.get_mut(name) else { return };
         let (mut lines, mut answers) = (Vec::new(), Vec::new());
         group.offsets.retain(|key, entry| {

@@ -320,6 +320,21 @@ fn the_protocol_most_prefer_wins_among_the_common_ones() {
 }
 
 #[test]
+fn what_a_member_brings_has_an_end() {
+    let mut bench = Bench::new();
+    let limit = GroupSettings::default().subscription_bytes_max;
+    for protocols in [
+        vec![("range".to_owned(), Bytes::from(vec![0; limit]))],
+        (0..101).map(|n| (n.to_string(), Bytes::new())).collect(),
+    ] {
+        let reply = bench.join(JoinRequest { protocols, ..wish("a") });
+        let refused = bench.joined(reply).expect("refused").error.map(GroupError::kafka_code);
+        assert_eq!(refused, Some(42));
+    }
+    assert!(bench.core.list().is_empty(), "refusals leave nothing behind");
+}
+
+#[test]
 fn sessions_outside_the_limits_and_empty_groups_are_refused() {
     let mut bench = Bench::new();
     for (request, error) in [
@@ -474,6 +489,23 @@ fn of_an_offset_the_last_record_counts_not_the_last_marker() {
     bench.ask(|reply| Event::DeleteOffsets { reply, group: "g".into(), partitions });
     end(&mut bench);
     assert_eq!(bench.offset(), None);
+}
+
+#[test]
+fn an_offset_is_unstable_until_the_last_transaction_that_may_change_it_is_over() {
+    let mut bench = Bench::new();
+    let is_unstable = |bench: &Bench| ["g", "f", "h"].map(|group| bench.core.is_unstable(group, "t", 0));
+    for producer in [7, 8, 7] {
+        let offsets = vec![OffsetToCommit { topic: "t".into(), offset: producer, ..OffsetToCommit::default() }];
+        let request = CommitRequest { who: outsider(), offsets };
+        let producer = Identity { producer, epoch: 0 };
+        bench.ask(|reply| Event::CommitInTransaction { reply, request, producer });
+    }
+    for (producer, marker) in [(7, Marker::Abort), (8, Marker::Commit)] {
+        assert_eq!(is_unstable(&bench), [true, false, false]);
+        bench.step(Event::TransactionEnded { producer, marker });
+    }
+    assert_eq!((is_unstable(&bench), bench.offset()), ([false; 3], Some(8)));
 }
 
 #[test]

@@ -17,27 +17,53 @@ use crate::{
     transactions::Identity,
 };
 
-/// Offsets of open transactions, by producer.
-pub(super) type Open = BTreeMap<ProducerId, OpenOffsets>;
-
-/// What a producer's open transaction will commit.
-pub(super) struct OpenOffsets {
-    epoch: i16,
-    /// And with which write each came.
-    offsets: BTreeMap<Place, (WriteId, CommittedOffset)>,
-}
-
-impl OpenOffsets {
-    /// Its commit would bring the group offsets.
-    pub(super) fn concerns(&self, group: &Arc<str>) -> bool {
-        self.offsets
-            .range((group.clone(), Arc::from(""), PartitionId::MIN)..)
-            .next()
-            .is_some_and(|(p, _)| p.0 == *group)
-    }
-}
 /// Group, topic and partition of an offset.
 pub(super) type Place = (Arc<str>, Arc<str>, PartitionId);
+
+/// Offsets of open transactions.
+#[derive(Default)]
+pub(super) struct Open {
+    by_producer: BTreeMap<ProducerId, BTreeMap<Place, (WriteId, CommittedOffset)>>,
+    /// How many of them hold an offset of each place: readers ask that for every partition they read.
+    holders: BTreeMap<Place, usize>,
+}
+
+impl Open {
+    /// With which write it came, and what it is.
+    fn hold(&mut self, producer: ProducerId, place: Place, id: WriteId, offset: CommittedOffset) {
+        if self.by_producer.entry(producer).or_default().insert(place.clone(), (id, offset)).is_none() {
+            *self.holders.entry(place).or_default() += 1;
+        }
+    }
+
+    /// What the transaction of `producer` holds, when it is over.
+    fn release(&mut self, producer: ProducerId) -> BTreeMap<Place, (WriteId, CommittedOffset)> {
+        let held = self.by_producer.remove(&producer).unwrap_or_default();
+        for place in held.keys() {
+            let Some(count) = self.holders.get_mut(place) else { continue };
+            *count -= 1;
+            if *count == 0 {
+                self.holders.remove(place);
+            }
+        }
+        held
+    }
+
+    fn forget(&mut self, is_gone: impl Fn(&Place) -> bool) {
+        self.by_producer.values_mut().for_each(|held| held.retain(|place, _| !is_gone(place)));
+        self.holders.retain(|place, _| !is_gone(place));
+    }
+
+    fn of<'a>(&'a self, group: &'a Arc<str>) -> impl Iterator<Item = &'a Place> {
+        let from = (group.clone(), Arc::from(""), PartitionId::MIN);
+        self.holders.range(from..).map(|(place, _)| place).take_while(move |place| place.0 == *group)
+    }
+
+    /// A commit would bring the group offsets.
+    pub(super) fn concerns(&self, group: &Arc<str>) -> bool {
+        self.of(group).next().is_some()
+    }
+}
 
 impl GroupCoordinator {
     pub(super) fn commit_in_transaction(&mut self, reply: ReplyId, request: CommitRequest, producer: Identity) {
@@ -81,19 +107,17 @@ impl GroupCoordinator {
     }
 
     fn keep_open(&mut self, producer: Identity, place: Place, id: WriteId, offset: CommittedOffset) {
-        let open = self
-            .open
-            .entry(producer.producer)
-            .or_insert_with(|| OpenOffsets { epoch: producer.epoch, offsets: BTreeMap::new() });
-        open.epoch = producer.epoch;
-        open.offsets.insert(place, (id, offset));
+        self.open.hold(producer.producer, place, id, offset);
     }
 
     /// The marker of a producer's transaction is durable. Of each offset the last record counts, not the last marker: so it does
     /// after compaction, and in Kafka (`CommitRecordMetadataAndOffset.olderThan`).
     pub(super) fn end_transaction(&mut self, producer: ProducerId, marker: Marker) {
-        let Some(open) = self.open.remove(&producer).filter(|_| marker == Marker::Commit) else { return };
-        for ((name, topic, partition), (id, offset)) in open.offsets {
+        let held = self.open.release(producer);
+        if marker != Marker::Commit {
+            return;
+        }
+        for ((name, topic, partition), (id, offset)) in held {
             let now_ms = offset.committed_ms;
             let group = self.groups.entry(name.clone()).or_insert_with(|| Group::new(name.clone(), now_ms));
             let entry = group.offsets.entry((topic, partition)).or_insert_with(|| OffsetEntry {
@@ -111,19 +135,18 @@ impl GroupCoordinator {
 
     /// Whether an open transaction may change the offset.
     pub fn is_unstable(&self, group: &str, topic: &str, partition: PartitionId) -> bool {
-        let place = (Arc::from(group), Arc::from(topic), partition);
-        self.open.values().any(|open| open.offsets.contains_key(&place))
+        !self.open.holders.is_empty()
+            && self.open.holders.contains_key(&(Arc::from(group), Arc::from(topic), partition))
     }
 
     /// Offsets of a group that open transactions may change.
     pub(super) fn open_of(&self, group: &Arc<str>) -> BTreeSet<(Arc<str>, PartitionId)> {
-        let places = self.open.values().flat_map(|open| open.offsets.keys()).filter(|place| place.0 == *group);
-        places.map(|(_, topic, partition)| (topic.clone(), *partition)).collect()
+        self.open.of(group).map(|(_, topic, partition)| (topic.clone(), *partition)).collect()
     }
 
     /// These offsets have been deleted, and what open transactions wrote of them before.
     pub(super) fn forget_open(&mut self, is_gone: impl Fn(&Place) -> bool) {
-        self.open.values_mut().for_each(|open| open.offsets.retain(|place, _| !is_gone(place)));
+        self.open.forget(is_gone);
     }
 
     // ── replay ──

@@ -19,7 +19,10 @@ use super::{
     reconcile::State,
 };
 use crate::groups::{
-    core::{Answer, GroupCoordinator, Out, ReplyId, join::Refused},
+    core::{
+        Answer, GroupCoordinator, Out, ReplyId,
+        join::{Refused, have_a_common_one},
+    },
     records::{
         consumer::{Line, StoredClassic, StoredSubscription},
         embedded,
@@ -121,12 +124,10 @@ impl ConsumerGroup {
 
     /// A protocol of consumers that all members of the classic kind can follow: they may be a classic group again.
     fn can_follow(&self, request: &JoinRequest) -> bool {
-        let others = || self.members.iter().filter(|(id, _)| ***id != request.member).map(|(_, member)| member);
-        let knows = |member: &Member, name: &String| {
-            member.subscription.classic.as_ref().is_none_or(|c| c.protocols.iter().any(|(other, _)| other == name))
-        };
+        let others = self.members.iter().filter(|(id, _)| ***id != request.member);
+        let classic = others.filter_map(|(_, member)| member.subscription.classic.as_ref());
         request.protocol_type == CONSUMERS
-            && request.protocols.iter().any(|(name, _)| others().all(|member| knows(member, name)))
+            && have_a_common_one(&request.protocols, classic.map(|classic| classic.protocols.as_slice()))
     }
 
     /// The member that joins; whether it is new; whether it took the place of another.
