@@ -81,6 +81,7 @@ impl Run<'_> {
         match client.stage.clone() {
             Stage::Out => self.join_as_classic(of),
             Stage::Joined(generation, members) => self.sync_as_classic(of, generation, &members),
+            Stage::Works if client.said_wish != Some(client.wish) => self.join_as_classic(of),
             Stage::Works => self.beat_as_classic(of),
         }
     }
@@ -96,6 +97,7 @@ impl Run<'_> {
         let (names, is_cooperative) = (self.topic_names(), self.consumers.is_cooperative);
         let client = &mut self.consumers.clients[of];
         client.stage = Stage::Out;
+        client.said_wish = Some(client.wish);
         if !is_cooperative {
             client.owned.clear();
         }
@@ -279,7 +281,7 @@ impl Run<'_> {
                 client.former.push(name.clone());
             }
             if error == GroupError::UnknownMember {
-                known.unknown.insert(name);
+                known.is_out(name);
             }
         }
     }
@@ -326,6 +328,6 @@ fn share_out(members: &[JoinedMember], topics: &Topics, is_cooperative: bool) ->
         }
     }
     let version = |at: usize| wants.get(at).map_or(0, |wants| wants.version);
-    let written = |(at, share)| (members[at].member.clone(), embedded::assignment(version(at), share));
-    shares.iter().enumerate().map(written).collect()
+    let all = members.iter().zip(&shares).enumerate();
+    all.map(|(at, (to, share))| (to.member.clone(), embedded::assignment(version(at), share))).collect()
 }

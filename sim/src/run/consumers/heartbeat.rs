@@ -132,6 +132,10 @@ impl Run<'_> {
                 let name = client.name.clone();
                 client.epoch = answer.epoch;
                 (client.is_full, client.is_unheard) = (false, false);
+                if answer.assignment.is_some() {
+                    // Clients say what they hold after each assignment, also when it is what they said before.
+                    client.said = None;
+                }
                 client.told = answer.assignment.or(client.told.take());
                 if client.told.as_ref().is_some_and(|told| client.owned.is_subset(told)) {
                     client.safe_until = sent + SESSION_TIMEOUT.min(client.rebalance_timeout);
@@ -153,10 +157,11 @@ impl Run<'_> {
                 | GroupError::GroupIdNotFound
                 | GroupError::FencedInstanceId,
             ) if client.epoch > 0 => {
-                if answer == Err(GroupError::UnknownMember) {
-                    known.unknown.insert(client.name.clone());
-                }
                 known.remember(of);
+                if matches!(answer, Err(GroupError::UnknownMember | GroupError::GroupIdNotFound)) {
+                    let name = known.clients[of].name.clone();
+                    known.is_out(name);
+                }
                 known.clients[of].start_over();
                 Ok(())
             }

@@ -126,11 +126,14 @@ impl Run<'_> {
             let knows = if client.is_classic {
                 matches!(client.stage, Stage::Works)
             } else {
-                !client.is_unheard
-                    && client.said.as_ref() == Some(&client.owned)
-                    && client.said_wish == Some(client.wish)
+                !client.is_unheard && client.said.as_ref() == Some(&client.owned)
             };
-            if !knows || client.is_busy || member.epoch != client.epoch || member.epoch != group.epoch {
+            if !knows
+                || client.said_wish != Some(client.wish)
+                || client.is_busy
+                || member.epoch != client.epoch
+                || member.epoch != group.epoch
+            {
                 return Err(format!("`{}` is in epoch {} of {}", client.name, client.epoch, group.epoch));
             }
             if member.assigned != member.target || member.assigned != client.owned {

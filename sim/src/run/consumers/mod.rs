@@ -225,6 +225,12 @@ impl Known {
         is_late || self.gone.contains(name) || self.unknown.contains(name)
     }
 
+    /// It was told to be no member. A group without members and offsets goes, so that the next of its name begins anew.
+    fn is_out(&mut self, name: String) {
+        self.told.remove(&name);
+        self.unknown.insert(name);
+    }
+
     /// It was told to be in, in this epoch, which is on disk.
     fn is_in(&mut self, of: usize, name: &str, epoch: i32) -> Held {
         let before = self.told.insert(name.to_owned(), epoch).unwrap_or(0);
@@ -262,9 +268,6 @@ impl Run<'_> {
                 let client = &mut self.consumers.clients[of];
                 client.wish = *self.chance.one_of(&WISHES);
                 self.story.tell(format!("consumer {of} wants {:?}", client.wish));
-                if matches!(client.stage, Stage::Works) && !client.is_busy {
-                    client.stage = Stage::Out;
-                }
             }
             3 => self.speak_as_ghost(),
             _ if self.consumers.clients[of].is_classic => self.go_on_as_classic(of),

@@ -92,7 +92,11 @@ impl ConsumerGroup {
                 self.bump(step);
             }
         }
-        let progress = &self.members[&id].progress;
+        let progress = &mut self.members.get_mut(&id).expect("enrolled just now").progress;
+        if is_behind && request.epoch > 0 {
+            // It has heard of nothing since, however many answers it missed.
+            progress.previous_epoch = request.epoch;
+        }
         // A full request is what a client sends that is not sure any more what it was told.
         let is_full = request.rebalance_timeout.is_some()
             && (request.topics.is_some() || request.regex.is_some())
@@ -205,13 +209,13 @@ impl ConsumerGroup {
     }
 }
 
-/// The member says the epoch it was given last; or the one before, if it cannot have heard of the last: then all it holds
-/// is still its own.
+/// The member says the epoch it was given last; or the last it has heard of, as long as all it holds is still its own. (Kafka
+/// fences it if what it was to give up is among that, or if it missed two answers in a row.)
 fn check_epoch(member: &Member, request: &ConsumerHeartbeat) -> Result<(), GroupError> {
     let progress = &member.progress;
     let missed_the_answer = request.epoch == progress.previous_epoch
         && request.epoch < progress.epoch
-        && request.owned.as_ref().is_some_and(|owned| owned.is_subset(&progress.assigned));
+        && request.owned.as_ref().is_some_and(|owned| owned.iter().all(|place| progress.holds(place)));
     if request.epoch == progress.epoch || missed_the_answer { Ok(()) } else { Err(GroupError::FencedMemberEpoch) }
 }
 
