@@ -114,6 +114,8 @@ impl Run<'_> {
             knows_member_id_first: true,
             ..JoinRequest::default()
         };
+        // It may have been removed and not know, and then nobody tells it: it is new, maybe in a group that begins anew.
+        self.consumers.told.remove(&request.member);
         let has = self.shown(&self.consumers.clients[of].owned);
         self.story.tell(format!("consumer {of}, `{}`, joins, has {has}", request.member));
         let groups = self.node().groups.clone();

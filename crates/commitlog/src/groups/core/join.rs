@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Answer, GroupCoordinator, Out, ReplyId, Write,
+    Answer, GroupCoordinator, Lines, Out, ReplyId, Write,
     group::{Group, Member, Phase},
 };
 use crate::groups::types::*;
@@ -278,7 +278,7 @@ impl Group {
                     answer.leader = old_leader.unwrap_or_default();
                     answer.members.clear();
                 }
-                let records = vec![self.record()];
+                let records = self.records(out);
                 out.write(records, Write::StaticMember { group: self.id.clone(), reply, answer });
             }
             GroupState::Stable | GroupState::CompletingRebalance => {
@@ -375,6 +375,12 @@ impl Group {
         }
     }
 
+    /// What a classic group is, and no longer what it was before.
+    pub(super) fn records(&mut self, out: &Out) -> Lines {
+        let record = self.record();
+        out.leftovers_of(&self.id).chain([record]).collect()
+    }
+
     fn become_empty(&mut self, out: &mut Out) {
         self.generation += 1;
         self.protocol = None;
@@ -383,8 +389,8 @@ impl Group {
         self.phase = Phase::Nothing;
         self.enter(GroupState::Empty, out);
         if self.stored || !self.offsets.is_empty() {
-            let records = vec![self.record()];
-            out.write(records, Write::Upkeep { answers: Vec::new() });
+            let records = self.records(out);
+            out.write(records, Write::Upkeep { group: None, answers: Vec::new() });
         }
     }
 

@@ -24,7 +24,10 @@ use bytes::Bytes;
 use model::{Offset, PartitionId, ProducerId, TimestampMs};
 
 use self::group::Group;
-use super::{records, types::*};
+use super::{
+    records::{self, consumer::Line},
+    types::*,
+};
 use crate::{record::Marker, transactions::Identity};
 
 /// The time of an event: one clock for timers, one for records.
@@ -183,6 +186,15 @@ struct Out {
     /// Outcomes waited for.
     writes: BTreeMap<WriteId, Write>,
     next_write: u64,
+    /// What has been taken out of groups, and may be in the log still.
+    leftovers: BTreeMap<Arc<str>, Leftovers>,
+}
+
+/// Lines that are gone once a write is durable. Until then whatever is written of the group takes them out too: or after a crash
+/// members that had gone would be back, among those that have their partitions.
+struct Leftovers {
+    write: WriteId,
+    lines: BTreeSet<Line>,
 }
 
 /// What a write was for.
@@ -218,9 +230,14 @@ enum Write {
     },
     /// Has happened in memory already: the answers that rest on it, if somebody waits for any.
     Upkeep {
+        /// Of which group it takes lines out.
+        group: Option<Arc<str>>,
         answers: Answers,
     },
 }
+
+/// Records, by key.
+type Lines = Vec<(Bytes, Option<Bytes>)>;
 
 /// What is told to whom.
 type Answers = Vec<(ReplyId, Answer)>;
@@ -253,6 +270,27 @@ impl Out {
         self.write_in(None, records, write)
     }
 
+    /// Takes lines out of a group, and writes what it has instead.
+    fn take_out(&mut self, group: &Arc<str>, mut lines: BTreeSet<Line>, others: Lines, answers: Answers) {
+        lines.extend(self.take_leftovers(group));
+        let records = lines.iter().map(|line| (records::consumer::key(group, line), None)).chain(others).collect();
+        let id = self.write(records, Write::Upkeep { group: Some(group.clone()), answers });
+        if !lines.is_empty() {
+            self.leftovers.insert(group.clone(), Leftovers { write: id, lines });
+        }
+    }
+
+    /// Whoever asks takes them out.
+    fn take_leftovers(&mut self, group: &Arc<str>) -> BTreeSet<Line> {
+        self.leftovers.remove(group).map(|left| left.lines).unwrap_or_default()
+    }
+
+    /// Takes them out with whatever else is written.
+    fn leftovers_of(&self, group: &Arc<str>) -> impl Iterator<Item = (Bytes, Option<Bytes>)> {
+        let left = self.leftovers.get(group).into_iter().flat_map(|left| &left.lines);
+        left.map(|line| (records::consumer::key(group, line), None))
+    }
+
     fn write_in(&mut self, producer: Option<Identity>, records: Vec<(Bytes, Option<Bytes>)>, write: Write) -> WriteId {
         let id = self.next_write_id();
         self.writes.insert(id, write);
@@ -263,7 +301,14 @@ impl Out {
 
 impl GroupCoordinator {
     pub fn new(settings: GroupSettings) -> Self {
-        let out = Out { settings, now: Now::default(), effects: Vec::new(), writes: BTreeMap::new(), next_write: 0 };
+        let out = Out {
+            settings,
+            now: Now::default(),
+            effects: Vec::new(),
+            writes: BTreeMap::new(),
+            next_write: 0,
+            leftovers: BTreeMap::new(),
+        };
         let (groups, topics, open) = (BTreeMap::new(), TopicsSeen::new(), transactional::Open::default());
         Self { groups, topics, open, timers: BTreeSet::new(), next_expiry: Duration::ZERO, out }
     }
@@ -389,7 +434,14 @@ impl GroupCoordinator {
                 self.out.answer(reply, Answer::Each(results));
             }
             Write::Consumer { group, answers } => self.consumer_written(&group, id, answers, durable),
-            Write::Upkeep { answers } => self.out.answer_all(answers, durable),
+            Write::Upkeep { group, answers } => {
+                if let Some(group) = group.filter(|_| durable)
+                    && self.out.leftovers.get(&group).is_some_and(|left| left.write == id)
+                {
+                    self.out.leftovers.remove(&group);
+                }
+                self.out.answer_all(answers, durable);
+            }
         }
     }
 

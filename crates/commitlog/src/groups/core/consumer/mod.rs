@@ -134,13 +134,16 @@ impl GroupCoordinator {
         heartbeat::check(request, &self.out.settings)?;
         let joins = request.epoch == 0;
         let groups = self.groups.len();
+        // The generation of the classic group that it was. What its leader had not shared out is nobody's yet.
+        let mut former = None;
         let group = match self.groups.get_mut(name) {
             Some(group) if group.consumer.is_some() => group,
             Some(group) if joins && group.members.is_empty() => {
-                group.become_consumer(&self.out);
+                group.become_consumer(&mut self.out);
                 group
             }
             Some(group) if joins => {
+                former = Some(group.generation);
                 group.upgrade(&mut self.out, &self.topics)?;
                 group
             }
@@ -149,7 +152,7 @@ impl GroupCoordinator {
             None if joins => {
                 let group = super::group::Group::new(name.clone(), self.out.now.wall_ms);
                 let group = self.groups.entry(name.clone()).or_insert(group);
-                group.become_consumer(&self.out);
+                group.become_consumer(&mut self.out);
                 group
             }
             // Kafka says GROUP_ID_NOT_FOUND also to the living, which ends their client; this lets it join again.
@@ -158,7 +161,12 @@ impl GroupCoordinator {
         };
         let consumer = group.consumer.as_mut().expect("made above if it was not there");
         let step = Step { out: &self.out, topics: &self.topics, group: name };
-        if request.epoch < 0 { consumer.leave(&step, request) } else { consumer.live(&step, request, fresh) }
+        let result =
+            if request.epoch < 0 { consumer.leave(&step, request) } else { consumer.live(&step, request, fresh) };
+        if former == Some(consumer.epoch) {
+            consumer.bump(&step);
+        }
+        result
     }
 
     /// Writes what changed in a group, and answers when it is durable, together with all before it (GRP-5).
@@ -241,15 +249,18 @@ impl GroupCoordinator {
 
 impl super::group::Group {
     /// An empty classic group takes up the consumer protocol. Its offsets stay; epochs go on where generations ended.
-    fn become_consumer(&mut self, out: &Out) {
-        let was_stored = std::mem::take(&mut self.stored);
+    fn become_consumer(&mut self, out: &mut Out) {
+        // One batch with what it becomes: after a crash it is the one or the other.
+        let mut touched = out.take_leftovers(&self.id);
+        if std::mem::take(&mut self.stored) {
+            touched.insert(Line::Classic);
+        }
         self.pending.clear();
         self.protocol_type = None;
         self.consumer = Some(Box::new(ConsumerGroup {
             epoch: self.generation,
             since_ms: out.now.wall_ms,
-            // One batch with what it becomes: after a crash it is the one or the other.
-            touched: was_stored.then_some(Line::Classic).into_iter().collect(),
+            touched,
             ..ConsumerGroup::default()
         }));
     }
@@ -260,7 +271,7 @@ impl super::group::Group {
         self.generation = consumer.epoch;
         self.state_since_ms = consumer.since_ms;
         let answers = consumer.take_waiting();
-        out.write(consumer.tombstones(&self.id), Write::Upkeep { answers });
+        out.take_out(&self.id, consumer.all_lines(), Vec::new(), answers);
     }
 }
 
