@@ -8,8 +8,8 @@ use broker::BrokerSettings;
 use common::*;
 use kafka_protocol::messages::ProduceRequest;
 use testkit::MemoryDisk;
-use tokio::{io::AsyncWriteExt, net::TcpStream, time::timeout};
-use world::{ManualClock, World};
+use tokio::{io::AsyncWriteExt, net::TcpStream, sync::oneshot, time::timeout};
+use world::{ManualClock, TaskKind, World};
 
 const VERSION: i16 = 9;
 const BATCH_BYTES: usize = 900 << 10;
@@ -28,15 +28,18 @@ async fn more_than_the_disk_takes_waits_in_turn_and_is_not_refused() {
     // As librdkafka does it: no limit to requests on their way.
     let (read, mut write) = TcpStream::connect(server.handle.addr).await.expect("connects").into_split();
     let mut greedy = Client::on(tokio::io::join(read, tokio::io::sink()));
-    let mut sending = tokio::spawn(async move {
+    let (sent, mut all_sent) = oneshot::channel();
+    server.world.tasks.spawn(TaskKind::Background, async move {
         let large = produce("t", batch(&[&"x".repeat(BATCH_BYTES)]), -1);
         for n in 0..REQUESTS {
             write.write_all(&frame(VERSION, n, &large)).await.expect("sends");
         }
-        write
+        drop(sent.send(write));
     });
-    let sent = timeout(Duration::from_secs(1), &mut sending).await;
-    assert!(sent.is_err(), "the broker takes in what it has no room for");
+    assert!(
+        timeout(Duration::from_secs(1), &mut all_sent).await.is_err(),
+        "the broker takes in what it has no room for"
+    );
 
     let before = server.handle.stats().bytes_in;
     let mut polite = server.client().await;
@@ -57,6 +60,6 @@ async fn more_than_the_disk_takes_waits_in_turn_and_is_not_refused() {
         let offset = n + i64::from(n >= turn);
         assert_eq!((partition.error_code, partition.base_offset), (0, offset), "{:?}", partition.error_message);
     }
-    drop(sending.await.expect("sent"));
+    drop(all_sent.await.expect("sent"));
     server.stop().await;
 }

@@ -531,7 +531,15 @@ async fn a_topic_with_one_writer_takes_nothing_from_others_over_restarts_until_t
     drop((root, rules));
     server.stop().await;
 
+    // Without an authorizer the rule is kept, and waits.
+    let server = serve(dir.path()).await;
+    let rules = server.handle.security();
+    assert_eq!((rules.exclusive_writer("t"), rules.writer_in_force("t")), (Some(loader.clone()), None));
+    drop(rules);
+    server.stop().await;
+
     let server = serve_guarded(dir.path(), guarded()).await;
+    assert_eq!(server.handle.security().writer_in_force("t"), Some(loader));
     let mut root = server.root().await;
     let mut loader = server.client_of("loader", "l").await;
     let mut alice = server.client_of("alice", "a").await;

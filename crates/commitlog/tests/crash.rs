@@ -1,8 +1,9 @@
 //! What is left after the worst moment: torn tails, lost power, stale files, failing disks.
 
+mod common;
+
 use std::{path::Path, sync::Arc};
 
-use bytes::Bytes;
 use commitlog::{Append, EmbeddedLog, Isolation, Log, LogSettings, record::Marker};
 use futures::future::join_all;
 use model::ErrorKind;
@@ -12,28 +13,9 @@ use testkit::{
         append, assert_dense, batch, create, end, read_all, read_committed, sequenced, tp, transactional,
     },
 };
-use world::{TaskKind, Tasks, World};
+use world::{ManualClock, TaskKind, Tasks, World};
 
-fn settings() -> LogSettings {
-    LogSettings { wal_file_bytes: 16 << 10, checkpoint_bytes: 48 << 10, ..LogSettings::default() }
-}
-
-async fn open_with(disk: &MemoryDisk, settings: LogSettings) -> Arc<EmbeddedLog> {
-    let world = World { disk: Arc::new(disk.clone()), ..World::real() };
-    EmbeddedLog::open(Path::new("/log"), settings, world).await.expect("open")
-}
-
-async fn open(disk: &MemoryDisk) -> Arc<EmbeddedLog> {
-    open_with(disk, settings()).await
-}
-
-fn numbered(n: usize) -> Bytes {
-    sized(n, n % 300)
-}
-
-fn sized(n: usize, bytes: usize) -> Bytes {
-    batch(1, &[&format!("record {n} {}", "x".repeat(bytes))])
-}
+use common::{DIR, first_segment, header_at, numbered, on, open, open_with, settings, sized, try_open};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn power_cuts_lose_nothing_acknowledged() {
@@ -162,7 +144,7 @@ async fn a_torn_tail_is_cut_and_nothing_else() {
     let last = numbered(5).len();
     append(&*log, &tp("t", 0), numbered(5)).await.expect("append");
     let whole = disk.process_kill();
-    let segment = whole.files().into_iter().find(|path| path.extension() == Some("log".as_ref())).expect("a segment");
+    let segment = first_segment(&whole);
     for torn in 1..=last {
         let disk = whole.process_kill();
         disk.tamper(&segment, |bytes| bytes.truncate(bytes.len() - torn));
@@ -197,7 +179,7 @@ async fn the_write_ahead_log_mends_torn_segments() {
         append(&*log, &tp("t", 0), numbered(n)).await.expect("append");
     }
     let whole = disk.process_kill();
-    let segment = whole.files().into_iter().find(|path| path.extension() == Some("log".as_ref())).expect("a segment");
+    let segment = first_segment(&whole);
     let length = whole.clone();
     let mut len = 0;
     length.tamper(&segment, |bytes| len = bytes.len());
@@ -347,7 +329,10 @@ const LARGE: usize = 80 << 10;
 
 /// A log with a topic `t` whose partition 0 is synced in place from here on, and how many records it holds.
 async fn in_place(disk: &MemoryDisk) -> (Arc<EmbeddedLog>, usize) {
-    let log = open_with(disk, LogSettings { wal_file_bytes: 128 << 10, ..LogSettings::default() }).await;
+    // By this clock the disk takes no time, however busy the machine is: a sync is cheap.
+    let world = World { clock: Arc::new(ManualClock::at(1)), ..on(disk) };
+    let settings = LogSettings { wal_file_bytes: 128 << 10, ..LogSettings::default() };
+    let log = EmbeddedLog::open(Path::new(DIR), settings, world).await.expect("open");
     create(&*log, "t", 2, &[]).await;
     append(&*log, &tp("t", 0), sized(0, LARGE)).await.expect("append");
     log.checkpoint().await.expect("checkpoint");
@@ -435,7 +420,7 @@ async fn damage_before_the_synced_point_is_reported_not_cut() {
     log.checkpoint().await.expect("checkpoint");
     append(&*log, &tp("t", 0), numbered(50)).await.expect("append");
     let disk = disk.process_kill();
-    let segment = disk.files().into_iter().find(|path| path.extension() == Some("log".as_ref())).expect("a segment");
+    let segment = first_segment(&disk);
     // Cut in the middle of what was synced.
     disk.tamper(&segment, |bytes| bytes.truncate(2000));
     let log = open(&disk).await;
@@ -470,8 +455,7 @@ async fn a_lost_or_wrong_index_changes_nothing() {
         }
         let log = open(&disk).await;
         for offset in (0..400).rev().step_by(13) {
-            let slice = log.read(&tp("t", 0), offset, 1, Isolation::Uncommitted).await.expect("read");
-            let header = commitlog::record::Header::parse(&slice.records).expect("header");
+            let header = header_at(&log, offset).await.expect("read");
             assert_eq!(header.base_offset, offset);
         }
         assert_eq!(read_all(&*log, &tp("t", 0)).await.len(), 400);
@@ -540,7 +524,6 @@ async fn one_fsync_serves_all_partitions() {
 async fn a_directory_has_one_node() {
     let disk = MemoryDisk::new();
     let _log = open(&disk).await;
-    let world = World { disk: Arc::new(disk.clone()), ..World::real() };
-    let Err(error) = EmbeddedLog::open(Path::new("/log"), settings(), world).await else { panic!("two nodes") };
+    let Err(error) = try_open(&disk).await else { panic!("two nodes") };
     assert_eq!(error.code().name, "LH0009");
 }

@@ -1,32 +1,53 @@
 //! What the simulator found (docs/simulator.md), each as the shortest story that shows it.
 
+mod common;
+
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use commitlog::{Append, EmbeddedLog, Log, LogSettings, Steps};
-use model::ErrorKind;
+use commitlog::{Append, Appended, EmbeddedLog, Log, Steps};
+use model::{Error, ErrorKind};
 use testkit::{
     Fault, MemoryDisk,
     log_conformance::{append, assert_dense, batch, create, keyed, read_all, sequenced, tp},
 };
 use world::{Disk, OpenMode, Tasks, World};
 
-fn settings() -> LogSettings {
-    LogSettings { wal_file_bytes: 16 << 10, checkpoint_bytes: 48 << 10, ..LogSettings::default() }
-}
-
-async fn open(disk: &MemoryDisk) -> Arc<EmbeddedLog> {
-    let world = World { disk: Arc::new(disk.clone()), ..World::real() };
-    EmbeddedLog::open(Path::new("/log"), settings(), world).await.expect("open")
-}
+use common::{first_segment, header_at, open, settings, try_open};
 
 /// A log whose threads do nothing of themselves.
 async fn stepped(disk: &MemoryDisk) -> (Arc<EmbeddedLog>, Arc<Steps>) {
-    let world = World { disk: Arc::new(disk.clone()), tasks: Tasks::stepped(), ..World::real() };
-    EmbeddedLog::open_stepped(Path::new("/log"), settings(), world).await.expect("open")
+    let world = World { tasks: Tasks::stepped(), ..common::on(disk) };
+    EmbeddedLog::open_stepped(Path::new(common::DIR), settings(), world).await.expect("open")
 }
+
+/// Appends a record to `t`, partition 0, all the way.
+async fn stepped_append(log: &EmbeddedLog, steps: &Steps, value: &str) -> model::Result<Appended> {
+    let appended = log.append(&tp("t", 0), batch(1, &[value]), Append::default());
+    assert!(steps.write() && steps.commit());
+    appended.await
+}
+
+/// The same, but a checkpoint brings the record to disk before it is logged, and then logging meets `fault`.
+async fn failed_append(disk: &MemoryDisk, log: &EmbeddedLog, steps: &Steps, value: &str, fault: Fault) -> Error {
+    let appended = log.append(&tp("t", 0), batch(1, &[value]), Append::default());
+    assert!(steps.write());
+    steps.checkpoint().expect("nothing is under way").expect("checkpoint");
+    disk.set_fault(Some(fault));
+    assert!(steps.commit());
+    appended.await.expect_err("the disk does not sync")
+}
+
+/// The values of `t`, partition 0, as a start on this disk finds them.
+async fn values_on(disk: &MemoryDisk) -> Vec<String> {
+    read_all(&*open(disk).await, &tp("t", 0)).await.into_iter().map(|(_, value)| value).collect()
+}
+
+/// Settings of a topic that is compacted in small segments whenever there is something to do.
+const EAGER: [(&str, &str); 3] =
+    [("cleanup.policy", "compact"), ("segment.bytes", "1024"), ("min.cleanable.dirty.ratio", "0")];
 
 /// LOG-9: before the first topic nothing depends on the log's identity, and its file is not synced.
 #[tokio::test]
@@ -42,8 +63,7 @@ async fn a_log_whose_identity_was_torn_before_its_first_topic_opens() {
     assert_eq!(open(&later).await.cluster_id(), known);
     // From here on much depends on it.
     later.tamper(Path::new("/log/meta.json"), |bytes| bytes.fill(0));
-    let world = World { disk: Arc::new(later.process_kill()), ..World::real() };
-    let Err(error) = EmbeddedLog::open(Path::new("/log"), settings(), world).await else { panic!("damaged") };
+    let Err(error) = try_open(&later.process_kill()).await else { panic!("damaged") };
     assert_eq!(error.kind(), ErrorKind::Corrupt);
 }
 
@@ -64,15 +84,14 @@ async fn an_index_that_a_power_cut_made_up_stops_nobody() {
     let right = entry(last, last * bytes, 1);
     for entries in [vec![entry(9, 9 * bytes + 7, 1)], vec![entry(9, 9 * bytes + 7, 1), right.clone()], vec![right]] {
         let disk = disk.process_kill();
-        let path = disk.files().into_iter().find(|path| path.ends_with("0/00000000000000000000.log")).expect("there");
-        let index = disk.open(&path.with_extension("index"), OpenMode::ReadWrite).expect("open");
+        let index = first_segment(&disk).with_extension("index");
+        let index = disk.open(&index, OpenMode::ReadWrite).expect("open");
         let head = [&b"LHIX"[..], &1u32.to_be_bytes(), &0i64.to_be_bytes(), &entry(0, 0, i64::MIN)].concat();
         index.write_all_at(&[head, entries.concat()].concat(), 0).expect("write");
         let log = open(&disk).await;
         assert_eq!(read_all(&*log, &tp("t", 0)).await.len(), count);
         for offset in 0..count as i64 {
-            let slice = log.read(&tp("t", 0), offset, 1, commitlog::Isolation::Uncommitted).await.expect("read");
-            let header = commitlog::record::Header::parse(&slice.records).expect("header");
+            let header = header_at(&log, offset).await.expect("read");
             assert_eq!(header.base_offset, offset);
         }
     }
@@ -101,15 +120,10 @@ async fn what_the_write_ahead_log_failed_to_sync_does_not_come_back_after_a_kill
     let disk = MemoryDisk::new();
     let (log, steps) = stepped(&disk).await;
     create(&*log, "t", 1, &[]).await;
-    for value in ["first", "never was"] {
-        let appended = log.append(&tp("t", 0), batch(1, &[value]), Append::default());
-        disk.set_fault((value != "first").then_some(Fault::OneSyncFails));
-        assert!(steps.write() && steps.commit());
-        assert_eq!(appended.await.is_ok(), value == "first");
-    }
-    let log = open(&disk.process_kill()).await;
-    let values: Vec<_> = read_all(&*log, &tp("t", 0)).await.into_iter().map(|(_, value)| value).collect();
-    assert_eq!(values, ["first"]);
+    stepped_append(&log, &steps, "first").await.expect("append");
+    disk.set_fault(Some(Fault::OneSyncFails));
+    stepped_append(&log, &steps, "never was").await.expect_err("the disk does not sync");
+    assert_eq!(values_on(&disk.process_kill()).await, ["first"]);
 }
 
 /// LOG-1: the system takes the pages of a sync that failed for clean. A start that finds them in memory must not.
@@ -157,23 +171,10 @@ async fn what_is_cut_is_cut_on_disk() {
     let disk = MemoryDisk::new();
     let (log, steps) = stepped(&disk).await;
     create(&*log, "t", 1, &[]).await;
-    for value in ["first", "never was"] {
-        let appended = log.append(&tp("t", 0), batch(1, &[value]), Append::default());
-        assert!(steps.write());
-        if value == "first" {
-            assert!(steps.commit());
-            appended.await.expect("append");
-        } else {
-            steps.checkpoint().expect("nothing is under way").expect("checkpoint");
-            disk.set_fault(Some(Fault::OneSyncFails));
-            assert!(steps.commit());
-            appended.await.expect_err("the disk does not sync");
-        }
-    }
+    stepped_append(&log, &steps, "first").await.expect("append");
+    failed_append(&disk, &log, &steps, "never was", Fault::OneSyncFails).await;
     for cut in 0..4 {
-        let records = read_all(&*open(&disk.power_cut(cut)).await, &tp("t", 0)).await;
-        let values: Vec<_> = records.into_iter().map(|(_, value)| value).collect();
-        assert_eq!(values, ["first"], "cut {cut}");
+        assert_eq!(values_on(&disk.power_cut(cut)).await, ["first"], "cut {cut}");
     }
 }
 
@@ -188,15 +189,14 @@ async fn a_damaged_offset_is_reported_with_its_place() {
     }
     log.checkpoint().await.expect("checkpoint");
     let killed = disk.process_kill();
-    let path = killed.files().into_iter().find(|path| path.ends_with("0/00000000000000000000.log")).expect("there");
+    let path = first_segment(&killed);
     let size = batch(1, &["x"]).len();
     killed.tamper(&path, |bytes| bytes[2 * size + 7] ^= 1);
     let log = open(&killed).await;
     let mut next = 0;
     let error = loop {
-        match log.read(&tp("t", 0), next, 1, commitlog::Isolation::Uncommitted).await {
-            Ok(slice) => {
-                let header = commitlog::record::Header::parse(&slice.records).expect("a batch");
+        match header_at(&log, next).await {
+            Ok(header) => {
                 assert_eq!(header.base_offset, next, "never served");
                 next = header.next_offset();
             }
@@ -219,31 +219,24 @@ async fn a_damaged_offset_that_reaches_what_is_asked_for_is_not_served() {
     }
     log.checkpoint().await.expect("checkpoint");
     let killed = disk.process_kill();
-    let path = killed.files().into_iter().find(|path| path.ends_with("0/00000000000000000000.log")).expect("there");
+    let path = first_segment(&killed);
     let (size, damaged) = (batch(1, &records).len(), 21..28);
     for bit in 0..4 {
         let disk = killed.process_kill();
         disk.tamper(&path, |bytes| bytes[3 * size + 7] ^= 1 << bit);
         let log = open(&disk).await;
-        let read = async |at| log.read(&tp("t", 0), at, 1, commitlog::Isolation::Uncommitted).await;
         // First of all, and again by whoever has read up to there.
         for _ in 0..2 {
             for at in damaged.clone() {
-                let error = read(at).await.expect_err("never served");
+                let error = header_at(&log, at).await.expect_err("never served");
                 assert_eq!(error.kind(), ErrorKind::Corrupt, "bit {bit}, offset {at}: {error}");
             }
             for at in (0..21).chain(28..35) {
-                let slice = read(at).await.expect("what is whole is served");
-                let header = commitlog::record::Header::parse(&slice.records).expect("a batch");
+                let header = header_at(&log, at).await.expect("what is whole is served");
                 assert_eq!(header.base_offset, at / 7 * 7, "bit {bit}");
             }
         }
     }
-}
-
-/// The values of `t`, partition 0, as a start on this disk finds them.
-async fn values_on(disk: &MemoryDisk) -> Vec<String> {
-    read_all(&*open(disk).await, &tp("t", 0)).await.into_iter().map(|(_, value)| value).collect()
 }
 
 /// LOG-4: no room to log it, and then no sync of the cut: whether it is gone nobody knows, and its error says so.
@@ -253,23 +246,14 @@ async fn what_may_come_back_is_said_to() {
         let disk = MemoryDisk::new();
         let (log, steps) = stepped(&disk).await;
         create(&*log, "t", 1, &[]).await;
-        let first = log.append(&tp("t", 0), batch(1, &["first"]), Append::default());
-        assert!(steps.write() && steps.commit());
-        first.await.expect("append");
-        let failed = log.append(&tp("t", 0), batch(1, &["never was"]), Append::default());
-        assert!(steps.write());
-        steps.checkpoint().expect("nothing is under way").expect("checkpoint");
-        disk.set_fault(Some(fault));
-        assert!(steps.commit());
-        let kind = failed.await.expect_err("the disk does not sync").kind();
+        stepped_append(&log, &steps, "first").await.expect("append");
+        let kind = failed_append(&disk, &log, &steps, "never was", fault).await.kind();
         assert_eq!(kind, if is_certain { ErrorKind::Storage } else { ErrorKind::OutcomeUnknown });
         let after = values_on(&disk.power_cut(0)).await;
         assert_eq!(after.len(), if is_certain { 1 } else { 2 }, "LOG-4: {after:?}");
         // Once something else has its place it stays away.
         disk.set_fault(None);
-        let other = log.append(&tp("t", 0), batch(1, &["other"]), Append::default());
-        assert!(steps.write() && steps.commit());
-        other.await.expect("append");
+        stepped_append(&log, &steps, "other").await.expect("append");
         for cut in 0..4 {
             assert_eq!(values_on(&disk.power_cut(cut)).await, ["first", "other"], "cut {cut}");
         }
@@ -284,9 +268,7 @@ async fn what_a_torn_write_leaves_never_lies_behind_what_comes_next() {
         let disk = MemoryDisk::new();
         let (log, steps) = stepped(&disk).await;
         create(&*log, "t", 1, &[]).await;
-        let first = log.append(&tp("t", 0), batch(1, &["0"]), Append::default());
-        assert!(steps.write() && steps.commit());
-        first.await.expect("append");
+        stepped_append(&log, &steps, "0").await.expect("append");
         let torn = ["1", "2", "3"].map(|value| log.append(&tp("t", 0), batch(1, &[value]), Append::default()));
         disk.set_capacity(Some(disk.used() + 2 * batch(1, &["1"]).len()));
         // Each batch is written in two parts; the fifth part has no room, and then comes the cut.
@@ -300,9 +282,7 @@ async fn what_a_torn_write_leaves_never_lies_behind_what_comes_next() {
         assert_eq!(left.len(), if is_cut { 1 } else { 3 }, "LOG-4: {left:?}");
         disk.stop_after(1000);
         disk.set_capacity(None);
-        let next = log.append(&tp("t", 0), batch(1, &["4"]), Append::default());
-        assert!(steps.write() && steps.commit());
-        next.await.expect("append");
+        stepped_append(&log, &steps, "4").await.expect("append");
         assert_eq!(values_on(&disk.process_kill()).await, ["0", "4"], "LOG-4");
     }
 }
@@ -311,8 +291,7 @@ async fn what_a_torn_write_leaves_never_lies_behind_what_comes_next() {
 async fn with_holes() -> (MemoryDisk, PathBuf) {
     let disk = MemoryDisk::new();
     let log = open(&disk).await;
-    let eager = [("cleanup.policy", "compact"), ("segment.bytes", "1024"), ("min.cleanable.dirty.ratio", "0")];
-    create(&*log, "t", 1, &eager).await;
+    create(&*log, "t", 1, &EAGER).await;
     for n in 0..60 {
         let (key, value) = (if n % 3 == 0 { format!("key {n}") } else { "one".to_owned() }, "v".repeat(100));
         append(&*log, &tp("t", 0), keyed(1, &[(&key, Some(&value))])).await.expect("append");
@@ -329,8 +308,7 @@ async fn with_holes() -> (MemoryDisk, PathBuf) {
 async fn headers(log: &EmbeddedLog) -> model::Result<Vec<(i64, i32)>> {
     let (mut next, mut all) = (0, Vec::new());
     while next < log.bounds(&tp("t", 0)).expect("bounds").high_watermark {
-        let slice = log.read(&tp("t", 0), next, 1, commitlog::Isolation::Uncommitted).await?;
-        let header = commitlog::record::Header::parse(&slice.records).expect("a batch");
+        let header = header_at(log, next).await?;
         next = header.next_offset();
         all.push((header.base_offset, header.leader_epoch));
     }
@@ -386,15 +364,14 @@ async fn compaction_makes_nothing_of_a_damaged_batch() {
     for at in [60, 7] {
         let disk = MemoryDisk::new();
         let log = open(&disk).await;
-        let eager = [("cleanup.policy", "compact"), ("segment.bytes", "1024"), ("min.cleanable.dirty.ratio", "0")];
-        create(&*log, "t", 1, &eager).await;
+        create(&*log, "t", 1, &EAGER).await;
         for n in 0..40 {
             // The second one goes, so its segment is written anew.
             let key = if n == 1 { "k05".to_owned() } else { format!("k{n:02}") };
             append(&*log, &tp("t", 0), keyed(1, &[(&key, Some("value"))])).await.expect("append");
         }
         log.close().await.expect("close");
-        let path = disk.files().into_iter().find(|path| path.ends_with("0/00000000000000000000.log")).expect("there");
+        let path = first_segment(&disk);
         let size = keyed(1, &[("k00", Some("value"))]).len();
         assert!(size < 128, "several fit into a segment");
         disk.tamper(&path, |bytes| bytes[2 * size + at] ^= 1);

@@ -1,36 +1,22 @@
 //! What a start relies on: names, indexes and bytes that the node before it may not have brought to disk.
 
-use std::{path::Path, sync::Arc};
+mod common;
 
-use bytes::Bytes;
-use commitlog::{EmbeddedLog, Isolation, Log, LogSettings};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use commitlog::{Append, Log, LogSettings};
+use futures::future::try_join_all;
 use model::ErrorKind;
 use testkit::{
     Fault, MemoryDisk,
-    log_conformance::{append, assert_dense, batch, create, read_all, sequenced, tp},
+    log_conformance::{append, assert_dense, create, read_all, sequenced, tp},
 };
-use world::{Disk, OpenMode, World};
+use world::{Disk, OpenMode};
 
-fn settings() -> LogSettings {
-    LogSettings { wal_file_bytes: 16 << 10, checkpoint_bytes: 48 << 10, ..LogSettings::default() }
-}
-
-async fn open_with(disk: &MemoryDisk, settings: LogSettings) -> Arc<EmbeddedLog> {
-    let world = World { disk: Arc::new(disk.clone()), ..World::real() };
-    EmbeddedLog::open(Path::new("/log"), settings, world).await.expect("open")
-}
-
-async fn open(disk: &MemoryDisk) -> Arc<EmbeddedLog> {
-    open_with(disk, settings()).await
-}
-
-fn sized(n: usize, bytes: usize) -> Bytes {
-    batch(1, &[&format!("record {n} {}", "x".repeat(bytes))])
-}
-
-fn numbered(n: usize) -> Bytes {
-    sized(n, n % 300)
-}
+use common::{first_segment, header_at, numbered, open, open_with, settings, sized, try_open};
 
 /// The active segment's index file is that of batches which have been cut since.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -46,8 +32,7 @@ async fn an_index_of_other_batches_neither_stops_a_start_nor_misleads_a_reader()
     drop(log);
     for which in 0..2 {
         let disk = disk.process_kill();
-        let index = disk.files().into_iter().find(|path| path.ends_with("0/00000000000000000000.index"));
-        disk.tamper(&index.expect("saved"), |bytes| {
+        disk.tamper(&first_segment(&disk).with_extension("index"), |bytes| {
             let entries = (bytes.len() - 16) / 16;
             let wrong = if which == 0 { entries - 1 } else { entries / 2 };
             // Not where a batch begins, and the order holds.
@@ -56,8 +41,7 @@ async fn an_index_of_other_batches_neither_stops_a_start_nor_misleads_a_reader()
         let log = open(&disk).await;
         assert_eq!(append(&*log, &tp("t", 0), sized(400, 1000)).await.expect("append").base_offset, 400);
         for offset in (0..=400).rev().step_by(7) {
-            let slice = log.read(&tp("t", 0), offset, 1, Isolation::Uncommitted).await.expect("read");
-            let header = commitlog::record::Header::parse(&slice.records).expect("header");
+            let header = header_at(&log, offset).await.expect("read");
             assert_eq!(header.base_offset, offset);
         }
     }
@@ -72,10 +56,8 @@ async fn nothing_is_taken_or_repeated_until_a_start_after_a_crash_has_had_its_ch
     append(&*log, &tp("t", 0), sequenced(5, 0, 0, 1)).await.expect("append");
     let disk = disk.process_kill();
     disk.set_fault(Some(Fault::SyncFails));
-    let log =
-        EmbeddedLog::open(Path::new("/log"), settings(), World { disk: Arc::new(disk.clone()), ..World::real() }).await;
     // Not even names can be brought to disk: then it does not open; else it opens and takes nothing.
-    if let Ok(log) = log {
+    if let Ok(log) = try_open(&disk).await {
         let refused =
             append(&*log, &tp("t", 0), sequenced(5, 0, 0, 1)).await.expect_err("a repeat is an acknowledgement");
         assert_eq!(refused.kind(), ErrorKind::Storage, "{refused}");
@@ -184,7 +166,7 @@ async fn what_a_start_has_cut_does_not_come_back() {
     log.checkpoint().await.expect("checkpoint");
     drop(log);
     let disk = disk.process_kill();
-    let segment = disk.files().into_iter().find(|path| path.ends_with("0/00000000000000000000.log")).expect("written");
+    let segment = first_segment(&disk);
     // Room that a batch was about to be written to, on disk without it.
     let file = disk.open(&segment, OpenMode::ReadWrite).expect("open");
     file.write_all_at(&[0; 300], file.len().expect("length")).expect("write");
@@ -202,4 +184,52 @@ async fn what_a_start_has_cut_does_not_come_back() {
     assert_eq!(read_all(&*log, &tp("t", 0)).await.len(), 7);
     let length = whole.open(&segment, OpenMode::Read).and_then(|file| file.len()).expect("length");
     assert!(length < 1200, "{length} bytes: the tail is back");
+}
+
+/// What recovery finds and its checkpoint brings to disk go side by side over so many partitions: none may be left out.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_partitions_a_start_brings_all_that_it_finds_to_disk() {
+    const PARTITIONS: i32 = 200;
+    // No checkpoint is due by itself.
+    let settings = LogSettings {
+        wal_file_bytes: 1 << 20,
+        checkpoint_bytes: 64 << 20,
+        checkpoint_interval: Duration::from_secs(3600),
+        ..LogSettings::default()
+    };
+    // Some have nothing, some several segments.
+    let acknowledged = |partition: i32| (partition % 7 * 3) as usize;
+    let holds = async |disk: &MemoryDisk, more: usize| {
+        let log = open_with(disk, settings.clone()).await;
+        for partition in 0..PARTITIONS {
+            let records = read_all(&*log, &tp("t", partition)).await;
+            assert_dense(&records, 0);
+            assert_eq!(records.len(), acknowledged(partition) + more, "LOG-1, partition {partition}");
+            for (offset, value) in &records {
+                assert!(value.starts_with(&format!("record {offset} ")), "{value} at {offset} of {partition}");
+            }
+        }
+        log
+    };
+    let disk = MemoryDisk::new();
+    let log = open_with(&disk, settings.clone()).await;
+    create(&*log, "t", PARTITIONS, &[("segment.bytes", "2000")]).await;
+    for n in 0..acknowledged(6) {
+        let with_more = (0..PARTITIONS).filter(|partition| acknowledged(*partition) > n);
+        let appended = with_more.map(|partition| log.append(&tp("t", partition), sized(n, n * 20), Append::default()));
+        try_join_all(appended).await.expect("append");
+    }
+    let killed = disk.process_kill();
+    let is_segment = |path: &PathBuf| path.extension() == Some("log".as_ref());
+    assert!(!killed.power_cut(0).files().iter().any(is_segment), "the write-ahead log alone has it on disk");
+    let log = holds(&killed, 0).await;
+    let recovered = killed.power_cut(0);
+    for partition in 0..PARTITIONS {
+        let n = acknowledged(partition);
+        let appended = append(&*log, &tp("t", partition), numbered(n)).await.expect("append");
+        assert_eq!(appended.base_offset as usize, n, "partition {partition}");
+    }
+    // The start has freed the write-ahead log: what it found is in the segments or nowhere.
+    holds(&recovered, 0).await;
+    holds(&killed.power_cut(0), 1).await;
 }

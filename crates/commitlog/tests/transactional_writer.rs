@@ -16,6 +16,7 @@ use testkit::{
     Fault, MemoryDisk,
     log_conformance::{create, read_committed, tp},
 };
+use tokio::task::{JoinError, JoinSet};
 use world::World;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -442,14 +443,17 @@ proptest! {
                 let node = start(&disk).await;
                 outputs_and_offsets_agree(&node).await;
                 disk.stop_after(changes);
-                let watcher = tokio::spawn(watch(node.log.clone()));
+                let mut watchers = JoinSet::new();
+                watchers.spawn(watch(node.log.clone()));
                 let worked = tokio::time::timeout(Duration::from_secs(5), work(&node, aborts)).await;
                 if let Ok(worked) = worked {
                     assert!(worked.is_ok() || disk.has_stopped(), "{worked:?}");
                 }
                 // Ends by itself only once the disk is gone.
-                let ended = if watcher.is_finished() { watcher.await } else { Ok(watcher.abort()) };
-                assert!(ended.is_ok(), "{ended:?}");
+                watchers.abort_all();
+                while let Some(ended) = watchers.join_next().await {
+                    assert!(ended.as_ref().map_or_else(JoinError::is_cancelled, |()| true), "{ended:?}");
+                }
                 node.world.tasks.stop(Duration::from_millis(100)).await;
             }
             let node = start(&disk.power_cut(0)).await;

@@ -15,7 +15,7 @@ use kafka_protocol::{
 };
 use model::{PartitionId, TopicId};
 
-use super::{errors, groups::once, wire_topic};
+use super::{each_once, errors, wire_topic};
 use crate::{
     access::{self, Operation},
     dispatch::Context,
@@ -110,7 +110,7 @@ pub(crate) async fn describe(
     request: ConsumerGroupDescribeRequest,
 ) -> ConsumerGroupDescribeResponse {
     let tells_rights = request.include_authorized_operations;
-    let groups = once(request.group_ids).map(|id| describe_one(context, id, tells_rights));
+    let groups = each_once(request.group_ids).map(|id| describe_one(context, id, tells_rights));
     ConsumerGroupDescribeResponse::default().with_groups(groups.collect())
 }
 

@@ -15,11 +15,7 @@ use kafka_protocol::{
     protocol::StrBytes,
 };
 
-use super::{
-    errors,
-    groups::{once, result_code},
-    partition_of,
-};
+use super::{each_once, errors, groups::result_code, partition_of};
 use crate::{
     access::{self, CLUSTER, Operation, group},
     dispatch::Context,
@@ -59,7 +55,7 @@ pub(crate) async fn describe(context: &Context, request: DescribeGroupsRequest) 
             .with_member_metadata(m.metadata)
             .with_member_assignment(m.assignment)
     };
-    let groups = once(request.groups).map(|id| {
+    let groups = each_once(request.groups).map(|id| {
         let row = DescribedGroup::default();
         if let Err(code) = context.authorize(Operation::Describe, group(&id)) {
             return row.with_error_code(code).with_group_id(id);
@@ -93,7 +89,7 @@ pub(crate) async fn describe(context: &Context, request: DescribeGroupsRequest) 
 
 pub(crate) async fn delete(context: &Context, request: DeleteGroupsRequest) -> DeleteGroupsResponse {
     let mut results = Vec::with_capacity(request.groups_names.len());
-    for id in once(request.groups_names) {
+    for id in each_once(request.groups_names) {
         let code = match context.authorize(Operation::Delete, group(&id)) {
             Ok(()) => context.shared.groups.delete(&id).await.err().map_or(0, GroupError::kafka_code),
             Err(code) => code,

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    hash::Hash,
     sync::Arc,
     time::Duration,
 };
@@ -33,13 +32,6 @@ use crate::{
     access::{self, Operation, group, transactional_id},
     dispatch::Context,
 };
-
-/// Each name once, in order. What a name stands for may be any number of times as long as the name, so a short request could have an
-/// answer of any length, and the second telling says nothing new.
-pub(super) fn once<T: Clone + Eq + Hash>(names: Vec<T>) -> impl Iterator<Item = T> {
-    let mut seen = HashSet::with_capacity(names.len());
-    names.into_iter().filter(move |name| seen.insert(name.clone()))
-}
 
 fn error_code(error: Option<GroupError>) -> i16 {
     error.map_or(0, GroupError::kafka_code)
@@ -151,11 +143,8 @@ pub(crate) async fn join(context: &Context, request: JoinGroupRequest) -> JoinGr
 
 /// Null is allowed for the protocol only from version 7 on.
 fn refused_join(version: i16, code: i16) -> JoinGroupResponse {
-    JoinGroupResponse::default().with_error_code(code).with_generation_id(-1).with_protocol_name(if version >= 7 {
-        None
-    } else {
-        Some(StrBytes::default())
-    })
+    let protocol = if version >= 7 { None } else { Some(StrBytes::default()) };
+    JoinGroupResponse::default().with_error_code(code).with_generation_id(-1).with_protocol_name(protocol)
 }
 
 pub(crate) async fn sync(context: &Context, request: SyncGroupRequest) -> SyncGroupResponse {
@@ -372,7 +361,7 @@ fn refused_offsets(version: i16, request: OffsetFetchRequest, code: i16) -> Offs
 type Found = Result<Option<CommittedOffset>, i16>;
 type TopicOffsets = Vec<(String, Vec<(i32, Found)>)>;
 
-/// What a request has been told, for the reason of [`once`]: an offset may come with kilobytes of metadata.
+/// What a request has been told, for the reason of [`each_once`](super::each_once): an offset may come with kilobytes of metadata.
 #[derive(Default)]
 struct Seen {
     all_of: HashSet<GroupId>,

@@ -16,7 +16,11 @@ pub(crate) mod topics;
 pub(crate) mod transactions;
 pub(crate) mod users;
 
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    sync::Arc,
+};
 
 use commitlog::{Isolation, Topic};
 use kafka_protocol::{messages::TopicName as WireTopic, protocol::StrBytes};
@@ -116,4 +120,35 @@ pub(crate) fn check_unprotected(topic: &str) -> Result<TopicName, Error> {
 
 pub(crate) fn kept_by_us(topic: &str) -> Error {
     Error::new(codes::INTERNAL_TOPIC, format!("topic `{topic}` is kept by Lakehead itself"))
+}
+
+/// How often a request names each thing. More than once makes no sense: which of them is meant?
+pub(crate) struct Times<K>(HashMap<K, usize>);
+
+impl<K: Eq + Hash> Times<K> {
+    pub(crate) fn of(named: impl IntoIterator<Item = K>) -> Self {
+        let mut times = HashMap::new();
+        for key in named {
+            *times.entry(key).or_default() += 1;
+        }
+        Self(times)
+    }
+
+    /// An error, as responses of admin APIs carry it, if the request names `key` more than once; `what` says what that is.
+    pub(crate) fn once(&self, key: &K, what: &str) -> Result<(), (i16, Option<StrBytes>)> {
+        match self.0.get(key) {
+            Some(2..) => {
+                let why = format!("the request names this {what} more than once");
+                Err((errors::INVALID_REQUEST, Some(text(&why))))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Each name once, in order. What a name stands for may be any number of times as long as the name, so a short request could have an
+/// answer of any length, and the second telling says nothing new.
+pub(crate) fn each_once<T: Clone + Eq + Hash>(names: Vec<T>) -> impl Iterator<Item = T> {
+    let mut seen = HashSet::with_capacity(names.len());
+    names.into_iter().filter(move |name| seen.insert(name.clone()))
 }

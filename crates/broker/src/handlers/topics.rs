@@ -1,9 +1,6 @@
 //! Making, growing and deleting topics, and deleting records.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use commitlog::{Topic, TopicSpec};
 use kafka_protocol::{
@@ -22,7 +19,7 @@ use kafka_protocol::{
 use model::Error;
 use uuid::Uuid;
 
-use super::{check_unprotected, code, configs, errors, partition_of, text, told, wire_topic};
+use super::{Times, check_unprotected, code, configs, errors, partition_of, text, told, wire_topic};
 use crate::{
     NODE_ID,
     access::{self, CLUSTER, Operation},
@@ -38,18 +35,14 @@ const GROW_REFUSED_FROM: i16 = 3;
 const OVER_QUOTA: &str = "the quota `controller_mutation_rate` is used up: try again after the throttle time";
 
 pub(crate) async fn create(context: &Context, request: CreateTopicsRequest) -> CreateTopicsResponse {
-    let mut times: HashMap<_, usize> = HashMap::new();
-    for topic in &request.topics {
-        *times.entry(topic.name.clone()).or_default() += 1;
-    }
+    let times = Times::of(request.topics.iter().map(|topic| topic.name.clone()));
     let mut topics = Vec::with_capacity(request.topics.len());
     let mut wait = Duration::ZERO;
     for wanted in request.topics {
         // The protocol's default is an empty message; for a topic that was made Kafka sends none at all.
         let row = CreatableTopicResult::default().with_name(wanted.name.clone()).with_error_message(None);
-        if times[&wanted.name] > 1 {
-            let why = Some(text("the request names this topic more than once"));
-            topics.push(row.with_error_code(errors::INVALID_REQUEST).with_error_message(why));
+        if let Err((code, why)) = times.once(&wanted.name, "topic") {
+            topics.push(row.with_error_code(code).with_error_message(why));
             continue;
         }
         let made = match may_make(context, &wanted, request.validate_only, &mut wait).await {
@@ -161,23 +154,19 @@ pub(crate) async fn delete(context: &Context, request: DeleteTopicsRequest) -> D
     } else {
         request.topic_names.into_iter().map(by_name).collect()
     };
-    let mut times: HashMap<_, usize> = HashMap::new();
-    for topic in &wanted {
-        *times.entry(topic.clone()).or_default() += 1;
-    }
+    let times = Times::of(wanted.iter().cloned());
+    let nonsense = |why| Err((errors::INVALID_REQUEST, Some(StrBytes::from_static_str(why))));
     let mut responses = Vec::with_capacity(wanted.len());
     let mut wait = Duration::ZERO;
     for (name, id) in wanted {
         let row = DeletableTopicResult::default().with_topic_id(id);
-        let nonsense = match (&name, id.is_nil()) {
-            (Some(_), false) => Some("a topic is given by its name or by its id, not by both"),
-            (None, true) => Some("neither a name nor an id is given"),
-            _ if times[&(name.clone(), id)] > 1 => Some("the request names this topic more than once"),
-            _ => None,
+        let makes_sense = match (&name, id.is_nil()) {
+            (Some(_), false) => nonsense("a topic is given by its name or by its id, not by both"),
+            (None, true) => nonsense("neither a name nor an id is given"),
+            _ => times.once(&(name.clone(), id), "topic"),
         };
-        if let Some(why) = nonsense {
-            let row = row.with_name(name).with_error_code(errors::INVALID_REQUEST);
-            responses.push(row.with_error_message(Some(StrBytes::from_static_str(why))));
+        if let Err((code, why)) = makes_sense {
+            responses.push(row.with_name(name).with_error_code(code).with_error_message(why));
             continue;
         }
         let found = match &name {
@@ -228,17 +217,14 @@ pub(crate) async fn delete(context: &Context, request: DeleteTopicsRequest) -> D
 }
 
 pub(crate) async fn create_partitions(context: &Context, request: CreatePartitionsRequest) -> CreatePartitionsResponse {
-    let mut times: HashMap<_, usize> = HashMap::new();
-    for topic in &request.topics {
-        *times.entry(topic.name.clone()).or_default() += 1;
-    }
+    let times = Times::of(request.topics.iter().map(|topic| topic.name.clone()));
     let mut results = Vec::with_capacity(request.topics.len());
     let mut wait = Duration::ZERO;
     for topic in request.topics {
         let row = CreatePartitionsTopicResult::default().with_name(topic.name.clone());
-        let grown = match times[&topic.name] {
-            1 => grow(context, &topic, request.validate_only, &mut wait).await,
-            _ => Err((errors::INVALID_REQUEST, Some("the request names this topic more than once".into()))),
+        let grown = match times.once(&topic.name, "topic") {
+            Ok(()) => grow(context, &topic, request.validate_only, &mut wait).await,
+            Err(refused) => Err(refused),
         };
         results.push(match grown {
             Ok(()) => row,

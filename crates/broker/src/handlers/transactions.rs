@@ -28,11 +28,7 @@ use kafka_protocol::{
 use model::TopicName;
 use regex::{Regex, RegexBuilder};
 
-use super::{
-    code, errors,
-    groups::{once, result_code},
-    partition_of, text, wire_topic,
-};
+use super::{code, each_once, errors, groups::result_code, partition_of, text, wire_topic};
 use crate::{
     access::{self, CLUSTER, Operation, group, transactional_id},
     dispatch::Context,
@@ -245,7 +241,7 @@ pub(crate) async fn commit_offsets(context: &Context, request: TxnOffsetCommitRe
 
 pub(crate) async fn describe(context: &Context, request: DescribeTransactionsRequest) -> DescribeTransactionsResponse {
     let may = |id: &str| context.authorize(Operation::Describe, transactional_id(id)).is_ok();
-    let states = once(request.transactional_ids).map(|id| match context.shared.transactions.describe(&id) {
+    let states = each_once(request.transactional_ids).map(|id| match context.shared.transactions.describe(&id) {
         _ if !may(&id) => TransactionState::default()
             .with_transactional_id(id)
             .with_error_code(errors::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
@@ -302,7 +298,7 @@ pub(crate) async fn describe_producers(
                 Err(error) => row.with_error_code(code(&error)),
             }
         };
-        // For the reason of `once`.
+        // For the reason of `each_once`.
         let fresh = topic.partition_indexes.iter().filter(|number| seen.insert((topic.name.clone(), **number)));
         let partitions = fresh.map(one).collect();
         TopicResponse::default().with_name(topic.name).with_partitions(partitions)

@@ -211,10 +211,8 @@ fn compact_partition(shared: &Shared, partition: &Arc<Partition>, pace: &mut Pac
     sealed.retain(|(_, candidate)| candidate.base < mapped_to);
     let mut rewriting = Rewriting { shared, partition, old: Vec::new(), end: start, bytes: 0, writer: None };
     for (segment, candidate) in &sealed {
-        if !rewriting.takes(candidate, config.segment_bytes) {
-            if !rewriting.finish()? {
-                return Ok(Ran::NotDue);
-            }
+        if !rewriting.takes(candidate, config.segment_bytes) && !rewriting.finish()? {
+            return Ok(Ran::NotDue);
         }
         if !rewriting.pass(segment, candidate.end, &mut filter, pace)? {
             return Ok(Ran::Stopped);

@@ -59,7 +59,7 @@ pub(super) fn open(dir: &Path, settings: LogSettings, world: World) -> Result<Op
     let meta = Meta::open(&layout, &world)?;
     let (saved, clean) = checkpoint::load(&*disk, &layout)?;
     if !clean && !planted::is(Bug::NamesOfAKillNotSynced) {
-        sync_names(&*disk, &layout).map_err(|error| Error::io("cannot bring names of files to disk", &error))?;
+        sync_all_names(&*disk, &layout).map_err(|error| Error::io("cannot bring names of files to disk", &error))?;
     }
     let present = wal_files(&world, &layout, settings.wal_file_bytes)?;
     let wal =
@@ -106,7 +106,7 @@ pub(super) fn open(dir: &Path, settings: LogSettings, world: World) -> Result<Op
 
 /// Brings to disk the names of what is found. A node that was killed may have made or replaced files and not come to it;
 /// what is acknowledged from now on relies on them. Segments' names are the first checkpoint's.
-pub(super) fn sync_names(disk: &dyn Disk, layout: &Layout) -> io::Result<()> {
+pub(super) fn sync_all_names(disk: &dyn Disk, layout: &Layout) -> io::Result<()> {
     let topics = disk.list(&layout.topics())?.into_iter().map(|name| layout.topics().join(name));
     [layout.dir().to_owned(), layout.wal_dir(), layout.topics()]
         .into_iter()

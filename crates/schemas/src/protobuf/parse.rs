@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use base64::{Engine as _, engine::general_purpose};
 use model::{Error, Result, error::codes};
 use prost_reflect::{
-    DescriptorPool, ReflectMessage,
+    DescriptorPool, MessageDescriptor, ReflectMessage,
     prost::Message,
     prost_types::{
         DescriptorProto, EnumDescriptorProto, EnumOptions, EnumValueOptions, ExtensionRangeOptions,
@@ -51,7 +51,19 @@ impl Schema {
         let mut pool = imports.pool;
         let resolvable = FileDescriptorProto { name: Some(FILE.to_owned()), ..resolvable(&file) };
         pool.add_file_descriptor_proto(resolvable).map_err(|why| invalid(why.to_string()))?;
+        check_entries(&pool).map_err(invalid)?;
         Ok(Self { file, pool })
+    }
+}
+
+/// A message may say of itself that it is the entry of a map, which only compilers should: readers rely on its key and value.
+fn check_entries(pool: &DescriptorPool) -> Parsed<()> {
+    let has_both = |entry: &MessageDescriptor| [1, 2].iter().all(|number| entry.get_field(*number).is_some());
+    match pool.all_messages().find(|message| message.is_map_entry() && !has_both(message)) {
+        None => Ok(()),
+        Some(entry) => {
+            Err(format!("`{}` is called the entry of a map and lacks its key (1) or value (2)", entry.full_name()))
+        }
     }
 }
 

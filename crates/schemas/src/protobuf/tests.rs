@@ -189,6 +189,19 @@ fn invalid_schemas_are_refused_with_the_place() {
     assert!(refused(&"x".repeat(2 << 20)).contains("at most 1048576"));
 }
 
+/// A compiler's mark for what it makes of `map<…>`. Whoever sets it by hand must write what a compiler would.
+#[test]
+fn an_entry_of_a_map_has_a_key_and_a_value() {
+    let entry = |number: u32| {
+        format!(
+            "message A {{ repeated MEntry m = 1; \
+             message MEntry {{ option map_entry = true; optional string key = 1; optional int32 value = {number}; }} }}"
+        )
+    };
+    Schema::parse(&entry(2), &[]).expect("what a compiler makes");
+    assert_eq!(why(&entry(3), &[]), "`A.MEntry` is called the entry of a map and lacks its key (1) or value (2)");
+}
+
 #[test]
 fn custom_options_need_no_import_and_are_kept() {
     let schema =

@@ -1,6 +1,6 @@
 //! Settings changed: all of a resource at once, or one by one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use commitlog::ConfigType;
 use kafka_protocol::{
@@ -19,7 +19,7 @@ use crate::{
     access::Operation,
     dispatch::Context,
     dynamic::{Holder, Refused},
-    handlers::{errors, kept_by_us, told},
+    handlers::{Times, errors, kept_by_us, told},
 };
 
 /// Settings by name.
@@ -34,11 +34,11 @@ fn refusal(code: i16, why: impl Into<String>) -> Refusal {
 
 /// Replaces all settings of each resource.
 pub(crate) async fn alter(context: &Context, request: AlterConfigsRequest) -> AlterConfigsResponse {
-    let times = Times::of(request.resources.iter().map(|it| (it.resource_type, &it.resource_name)));
+    let times = Times::of(request.resources.iter().map(|it| (it.resource_type, it.resource_name.clone())));
     let mut responses = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
         let (kind, name) = (resource.resource_type, &resource.resource_name);
-        let (code, why) = match times.once(kind, name) {
+        let (code, why) = match times.once(&(kind, name.clone()), "resource") {
             Ok(()) => apply(context, kind, name, request.validate_only, |_| replaced(&resource.configs)).await,
             Err(refused) => refused,
         };
@@ -58,12 +58,12 @@ pub(crate) async fn alter_incrementally(
     context: &Context,
     request: IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {
-    let times = Times::of(request.resources.iter().map(|it| (it.resource_type, &it.resource_name)));
+    let times = Times::of(request.resources.iter().map(|it| (it.resource_type, it.resource_name.clone())));
     let mut responses = Vec::with_capacity(request.resources.len());
     for resource in request.resources {
         let (kind, name) = (resource.resource_type, &resource.resource_name);
         let changed = |before: &Before| changed(before, &resource.configs);
-        let (code, why) = match times.once(kind, name) {
+        let (code, why) = match times.once(&(kind, name.clone()), "resource") {
             Ok(()) => apply(context, kind, name, request.validate_only, changed).await,
             Err(refused) => refused,
         };
@@ -76,26 +76,6 @@ pub(crate) async fn alter_incrementally(
         );
     }
     IncrementalAlterConfigsResponse::default().with_responses(responses)
-}
-
-/// How often a request names each resource. More than once makes no sense: which of the changes is meant?
-struct Times(HashMap<(i8, StrBytes), usize>);
-
-impl Times {
-    fn of<'a>(resources: impl Iterator<Item = (i8, &'a StrBytes)>) -> Self {
-        let mut times = HashMap::new();
-        for (kind, name) in resources {
-            *times.entry((kind, name.clone())).or_default() += 1;
-        }
-        Self(times)
-    }
-
-    fn once(&self, kind: i8, name: &StrBytes) -> Result<(), Refusal> {
-        match self.0.get(&(kind, name.clone())) {
-            Some(2..) => Err(refusal(errors::INVALID_REQUEST, "the request names this resource more than once")),
-            _ => Ok(()),
-        }
-    }
 }
 
 /// Gives a resource the settings that `after` makes of those it has.

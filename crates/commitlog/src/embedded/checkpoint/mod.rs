@@ -17,7 +17,7 @@ use world::Disk;
 use super::{
     LogSettings,
     layout::Layout,
-    open::sync_names as sync_all_names,
+    open::sync_all_names,
     partition::{Dirt, Partition},
     shared::Shared,
     side_by_side::side_by_side,
@@ -42,6 +42,16 @@ enum Pace {
     Gentle,
     /// As fast as the device takes them: nobody else is at work.
     Alone,
+}
+
+impl Pace {
+    /// Does `work` for all of `items`. After an error no new ones are begun.
+    fn for_all<T: Sync>(self, items: &[T], work: impl Fn(&T) -> Result<()> + Sync) -> Result<()> {
+        match self {
+            Self::Gentle => items.iter().try_for_each(work),
+            Self::Alone => side_by_side(items, work),
+        }
+    }
 }
 
 /// Makes all that is complete durable in its segment files and frees the write-ahead log before it.
@@ -73,11 +83,7 @@ fn checkpoint_at(shared: &Shared, pace: Pace) -> Result<()> {
         Err(error) if !partition.is_deleted() => Err(error),
         _ => Ok(()),
     };
-    let synced = match pace {
-        Pace::Gentle => dirty.iter().try_for_each(sync),
-        Pace::Alone => side_by_side(&dirty, sync),
-    };
-    let synced = synced.and_then(|()| sync_names(shared, &dirty, pace));
+    let synced = pace.for_all(&dirty, sync).and_then(|()| sync_names(shared, &dirty, pace));
     if let Err(error) = synced.and_then(|()| write(shared, &checkpoint, false)) {
         for (partition, dirt) in dirty {
             if partition.is_deleted() {
@@ -133,10 +139,7 @@ fn sync_names(shared: &Shared, dirty: &[(Arc<Partition>, Dirt)], pace: Pace) -> 
         Err(error) if !partition.is_deleted() => Err(Error::io("cannot bring names of segment files to disk", &error)),
         _ => Ok(()),
     };
-    match pace {
-        Pace::Gentle => dirs.iter().try_for_each(sync),
-        Pace::Alone => side_by_side(&dirs, sync),
-    }
+    pace.for_all(&dirs, sync)
 }
 
 /// The partition as it is, if there is anything to say.

@@ -105,17 +105,12 @@ pub(crate) fn check_batch(bytes: &Bytes, how: Append, config: &TopicConfig, now:
 /// The records of an open block are what the header says: readers stop for good at one that is not. Compressed blocks stay
 /// closed; the checksum says that they are what the producer made.
 fn check_records(header: &Header, block: &[u8]) -> Result<()> {
-    let mut expected = header.base_offset;
-    for record in Records::new(header, block) {
+    for (number, record) in (0..).zip(Records::new(header, block)) {
         let record = record.map_err(|error| invalid(error.to_string()))?;
-        if record.offset != expected {
-            return Err(invalid(format!(
-                "record {} says it is number {}",
-                expected - header.base_offset,
-                record.offset - header.base_offset
-            )));
+        let told = record.offset - header.base_offset;
+        if told != number {
+            return Err(invalid(format!("record {number} says it is number {told}")));
         }
-        expected += 1;
     }
     Ok(())
 }

@@ -22,15 +22,15 @@ const OTHERS_SECONDS_MAX: f64 = 0.01;
 
 /// How fast the disk is, from what syncs took: their bytes and what each costs besides.
 ///
-/// Both figures are medians of what was seen lately: each step goes a little towards what was seen, however far that is, so a disk
-/// that stalls for a second says no more than one that stalls for a moment.
+/// Both figures are medians of what was seen lately: each goes up or down by a twentieth, however far away what is seen lies, so a
+/// disk that stalls for a second says no more than one that stalls for a moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Device {
     sync_seconds: f64,
     bytes_per_second: f64,
 }
 
-/// Of the way, in each step.
+/// By which a figure rises or falls with each sync that is seen.
 const STEP: f64 = 0.05;
 /// What is up to so large says what a sync costs, what is at least so large how fast bytes go.
 const SMALL_BYTES: u64 = 64 << 10;

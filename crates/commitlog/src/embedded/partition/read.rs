@@ -3,20 +3,13 @@
 use std::sync::{Arc, atomic::Ordering};
 
 use bytes::Bytes;
-use model::{Error, Offset, Result, TimestampMs, error::codes::OFFSET_OUT_OF_RANGE};
+use model::{Error, Offset, Result, error::codes::OFFSET_OUT_OF_RANGE};
 
-use super::{
-    OpenFiles, Partition, Segment,
-    index::NO_MAX,
-    scan::{Scan, corrupt},
-};
+use super::{OpenFiles, Partition, Segment, scan::corrupt};
 use crate::{
     log::{Bounds, Isolation, OffsetAt, Slice, TimeQuery},
-    record::{Batch, HEADER_BYTES, Header, NO_TIMESTAMP, Records},
+    record::{HEADER_BYTES, Header, NO_TIMESTAMP},
 };
-
-/// Largest block decoded to find a record by its time.
-const DECODED_BYTES_MAX: usize = 256 << 20;
 
 impl Partition {
     /// See [`crate::Log::read`]. `None`: only by waiting for the device, and `may_block` is false.
@@ -212,69 +205,6 @@ impl Partition {
         let segments = self.segments.read();
         let first = segments.partition_point(|segment| segment.base_offset <= log_start).saturating_sub(1);
         segments[first..].to_vec()
-    }
-}
-
-impl Segment {
-    /// A walk that misses no batch whose largest timestamp is at least `time`.
-    fn scan_time(self: &Arc<Self>, open: &OpenFiles, time: TimestampMs) -> Result<Scan<'_>> {
-        let from = self.floor(open, |entry| entry.max_before < time)?.map_or(0, |entry| u64::from(entry.position));
-        self.scan_from(open, from, self.len())
-    }
-
-    /// Largest timestamp of its batches that hold offsets in `start..end`.
-    fn max_timestamp_within(
-        self: &Arc<Self>,
-        open: &OpenFiles,
-        start: Offset,
-        end: Offset,
-    ) -> Result<Option<TimestampMs>> {
-        let (from, mut max) = if start > self.base_offset {
-            (self.locate(open, start, true)?.unwrap_or(0), NO_MAX)
-        } else {
-            let relative = u32::try_from(end - self.base_offset).unwrap_or(u32::MAX);
-            let entry = self.floor(open, |entry| entry.relative < relative)?;
-            entry.map_or((0, NO_MAX), |entry| (u64::from(entry.position), entry.max_before))
-        };
-        let mut scan = self.scan_from(open, from, self.len())?;
-        while let Some((_, header)) = scan.next()? {
-            if header.base_offset >= end {
-                break;
-            }
-            max = max.max(header.max_timestamp);
-        }
-        Ok((max >= 0).then_some(max))
-    }
-
-    /// Offset and time of the first visible record whose time is at least `time`.
-    fn record_at_or_after(
-        self: &Arc<Self>,
-        open: &OpenFiles,
-        time: TimestampMs,
-        bounds: &Bounds,
-    ) -> Result<Option<(Offset, TimestampMs)>> {
-        let mut scan = self.scan_time(open, time)?;
-        while let Some((position, header)) = scan.next()? {
-            if header.base_offset >= bounds.high_watermark {
-                break;
-            }
-            if header.max_timestamp < time || header.last_offset() < bounds.log_start {
-                continue;
-            }
-            let is_whole = header.count == header.last_offset_delta + 1;
-            if header.is_log_append_time() && is_whole {
-                return Ok(Some((header.base_offset.max(bounds.log_start), header.max_timestamp)));
-            }
-            let batch = Batch { header, bytes: self.batch(open, position, &header)? };
-            let block = batch.decompress(DECODED_BYTES_MAX)?;
-            for record in Records::new(&header, &block) {
-                let record = record?;
-                if record.timestamp >= time && record.offset >= bounds.log_start {
-                    return Ok(Some((record.offset, record.timestamp)));
-                }
-            }
-        }
-        Ok(None)
     }
 }
 
