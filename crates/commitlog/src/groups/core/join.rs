@@ -142,8 +142,8 @@ impl Group {
     ) -> Result<(), Refused> {
         let member = request.fresh_id(fresh);
         if let Some(instance) = &request.instance {
-            if let Some(old) = self.instances.get(instance).cloned() {
-                self.replace_static(out, reply, request, &old, member);
+            if let Some(old) = self.instances.get(instance).and_then(|id| self.members.remove(id)) {
+                self.replace_static(out, reply, request, old, member);
                 return Ok(());
             }
         } else if request.knows_member_id_first {
@@ -247,16 +247,15 @@ impl Group {
     }
 
     /// A static member is back under a new id (KIP-345). Its old self is fenced; the group goes on if it can.
-    fn replace_static(&mut self, out: &mut Out, reply: ReplyId, request: &JoinRequest, old: &str, new: String) {
-        let Some(mut member) = self.members.remove(old) else { return };
+    fn replace_static(&mut self, out: &mut Out, reply: ReplyId, request: &JoinRequest, mut member: Member, new: String) {
+        let old = std::mem::replace(&mut member.id, new.clone());
         let fenced = GroupError::FencedInstanceId;
         if let Some(parked) = member.awaiting_join.take() {
-            out.answer(parked, Answer::Join(JoinAnswer::refused(fenced, old.to_owned())));
+            out.answer(parked, Answer::Join(JoinAnswer::refused(fenced, old.clone())));
         }
         if let Some(parked) = member.awaiting_sync.take() {
             out.answer(parked, Answer::Sync(SyncAnswer::refused(fenced)));
         }
-        member.id.clone_from(&new);
         member.update(request);
         member.renew(out.now.monotonic);
         self.members.insert(new.clone(), member);
@@ -264,7 +263,7 @@ impl Group {
             self.instances.insert(instance.clone(), new.clone());
         }
         let old_leader = self.leader.clone();
-        let leads = old_leader.as_deref() == Some(old);
+        let leads = old_leader.as_ref() == Some(&old);
         if leads {
             self.leader = Some(new.clone());
         }

@@ -251,9 +251,7 @@ impl GroupCoordinator {
         let name: Arc<str> = group.into();
         let Some(value) = value else {
             if let Some(group) = self.groups.get_mut(&name) {
-                group.stored = false;
-                group.members.clear();
-                group.state = GroupState::Empty;
+                group.forget_classic();
                 self.rearm(&name);
             }
             return true;

@@ -134,17 +134,6 @@ impl Group {
         Ok(consumer)
     }
 
-    /// Nothing is left but what groups of both protocols have.
-    fn forget_classic(&mut self) {
-        self.state = GroupState::Empty;
-        self.phase = Phase::Nothing;
-        (self.protocol_type, self.protocol, self.leader) = (None, None, None);
-        self.members.clear();
-        self.instances.clear();
-        self.pending.clear();
-        self.stored = false;
-    }
-
     /// A group of the consumer protocol, all of whose members speak the classic one, becomes classic. The answers rest on that.
     fn downgrade(&mut self, out: &mut Out, topics: &TopicsSeen, mut answers: Answers) {
         let Some(mut consumer) = self.consumer.take() else { return };

@@ -324,6 +324,25 @@ fn a_static_member_changes_over_in_place() {
     assert_eq!(bench.core.describe(GROUP).expect("classic").members.len(), 1);
 }
 
+/// Or its join is that of one who comes back, in the place of nobody, and never answered.
+#[test]
+fn a_classic_group_that_changed_over_is_forgotten_whole() {
+    let mut bench = Bench::new(&[(1, 4)]);
+    let static_member = || JoinRequest { instance: Some("i".into()), ..classic("", &[1], &Partitions::new()) };
+    let (old, generation) = bench.lone_classic(static_member());
+    let who = MemberRef { group: GROUP.into(), member: old.clone(), instance: Some("i".into()), generation };
+    let offsets = vec![OffsetToCommit { topic: named(1), ..OffsetToCommit::default() }];
+    bench.put(|reply| Event::Commit { reply, request: CommitRequest { who, offsets } });
+    bench.join("new", &[1]);
+    let leavers = ["new", &old].map(|member| Leaver { member: member.into(), instance: None }).into();
+    bench.put(|reply| Event::Leave { reply, group: GROUP.into(), leavers });
+    bench.restart();
+    assert!(bench.is_consumer() && bench.group().members.is_empty());
+    let reply = bench.put_join(static_member());
+    let joined = bench.joined(reply).expect("alone");
+    assert_eq!((joined.error, joined.members.len()), (None, 1));
+}
+
 #[test]
 fn a_change_that_cannot_be_written_is_not_told() {
     let mut bench = Bench::new(&[(1, 4)]);
