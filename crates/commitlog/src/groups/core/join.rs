@@ -389,7 +389,7 @@ impl Group {
         self.enter(GroupState::Empty, out);
         if self.stored || !self.offsets.is_empty() {
             let records = self.records(out);
-            out.write(records, Write::Upkeep { group: None, answers: Vec::new() });
+            out.write(records, Write::Upkeep { group: Some(self.id.clone()), answers: Vec::new() });
         }
     }
 

@@ -230,10 +230,21 @@ enum Write {
     },
     /// Has happened in memory already: the answers that rest on it, if somebody waits for any.
     Upkeep {
-        /// Of which group it takes lines out.
+        /// The group of which it takes lines out.
         group: Option<Arc<str>>,
         answers: Answers,
     },
+}
+
+impl Write {
+    /// The group whose leftovers it takes out.
+    fn takes_leftovers_of(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Assignment { group, .. } | Self::StaticMember { group, .. } => Some(group),
+            Self::Upkeep { group, .. } => group.as_ref(),
+            Self::Commit { .. } | Self::TransactionalCommit { .. } | Self::Consumer { .. } => None,
+        }
+    }
 }
 
 /// Records, by key.
@@ -283,6 +294,13 @@ impl Out {
     /// Whoever asks takes them out.
     fn take_leftovers(&mut self, group: &Arc<str>) -> BTreeSet<Line> {
         self.leftovers.remove(group).map(|left| left.lines).unwrap_or_default()
+    }
+
+    /// A write is durable that takes them out: theirs, or a later one.
+    fn leftovers_taken(&mut self, group: &Arc<str>, id: WriteId) {
+        if self.leftovers.get(group).is_some_and(|left| left.write <= id) {
+            self.leftovers.remove(group);
+        }
     }
 
     /// Takes them out with whatever else is written.
@@ -405,6 +423,9 @@ impl GroupCoordinator {
 
     fn written(&mut self, id: WriteId, durable: bool) {
         let Some(write) = self.out.writes.remove(&id) else { return };
+        if durable && let Some(group) = write.takes_leftovers_of() {
+            self.out.leftovers_taken(group, id);
+        }
         match write {
             Write::Assignment { group, generation } => {
                 if let Some(found) = self.groups.get_mut(&group) {
@@ -434,14 +455,7 @@ impl GroupCoordinator {
                 self.out.answer(reply, Answer::Each(results));
             }
             Write::Consumer { group, answers } => self.consumer_written(&group, id, answers, durable),
-            Write::Upkeep { group, answers } => {
-                if let Some(group) = group.filter(|_| durable)
-                    && self.out.leftovers.get(&group).is_some_and(|left| left.write == id)
-                {
-                    self.out.leftovers.remove(&group);
-                }
-                self.out.answer_all(answers, durable);
-            }
+            Write::Upkeep { answers, .. } => self.out.answer_all(answers, durable),
         }
     }
 

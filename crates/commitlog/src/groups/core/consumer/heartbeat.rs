@@ -94,7 +94,7 @@ impl ConsumerGroup {
         }
         let progress = &mut self.members.get_mut(&id).expect("enrolled just now").progress;
         if is_behind && request.epoch > 0 {
-            // It has heard of nothing since, however many answers it missed.
+            // What it was given since, step by step, it has not heard of.
             progress.previous_epoch = request.epoch;
         }
         // A full request is what a client sends that is not sure any more what it was told.
@@ -209,14 +209,16 @@ impl ConsumerGroup {
     }
 }
 
-/// The member says the epoch it was given last; or the last it has heard of, as long as all it holds is still its own. (Kafka
-/// fences it if what it was to give up is among that, or if it missed two answers in a row.)
+/// The member says the epoch it was given last; or one since the last that it said, if all it holds is still its own: then it
+/// missed answers. (Kafka, where an answer that cannot be written changes nothing, takes this from whoever missed one answer and
+/// holds nothing that it was to give up.)
 fn check_epoch(member: &Member, request: &ConsumerHeartbeat) -> Result<(), GroupError> {
     let progress = &member.progress;
-    let missed_the_answer = request.epoch == progress.previous_epoch
-        && request.epoch < progress.epoch
+    let has_spoken = progress.previous_epoch > 0;
+    let missed_answers = has_spoken
+        && (progress.previous_epoch..progress.epoch).contains(&request.epoch)
         && request.owned.as_ref().is_some_and(|owned| owned.iter().all(|place| progress.holds(place)));
-    if request.epoch == progress.epoch || missed_the_answer { Ok(()) } else { Err(GroupError::FencedMemberEpoch) }
+    if request.epoch == progress.epoch || missed_answers { Ok(()) } else { Err(GroupError::FencedMemberEpoch) }
 }
 
 /// What a request changed of what is known of a member.

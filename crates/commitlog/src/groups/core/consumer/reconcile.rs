@@ -32,7 +32,7 @@ pub(super) enum State {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
     pub(super) epoch: i32,
-    /// What a member that missed the last answer still says.
+    /// The last epoch it said, if that is older: what it still says if it missed the answers since. 0: it said none since it joined.
     pub(super) previous_epoch: i32,
     pub(super) state: State,
     /// What it may hold.

@@ -1,6 +1,7 @@
 //! The laws of the consumer protocol, held against the core alone.
 
 mod any_order;
+mod disk;
 mod migration;
 
 use bytes::Bytes;
@@ -274,6 +275,33 @@ fn a_member_that_missed_an_answer_is_told_again_and_others_are_fenced() {
 }
 
 #[test]
+fn however_many_answers_a_member_missed_it_goes_on_with_what_is_still_its_own() {
+    let mut bench = Bench::new(&[(1, 2)]);
+    let two = bench.join("a", &[1]).assignment.expect("given");
+    let beat = |bench: &mut Bench, epoch| bench.beat("a", epoch, &two).map(|told| told.epoch);
+    assert_eq!(beat(&mut bench, 1), Ok(1));
+    for size in 3..6 {
+        bench.see(&[(1, size)]);
+        assert_eq!(beat(&mut bench, 1), Ok(size - 1), "heard of nothing");
+    }
+    // What it says may be late: it has heard more since.
+    assert_eq!(beat(&mut bench, 3), Ok(4));
+    assert_eq!(beat(&mut bench, 2), Err(GroupError::FencedMemberEpoch), "it said a later one");
+    assert_eq!(beat(&mut bench, 4), Ok(4));
+    // What it was to give up is its own until it has: it is told again.
+    bench.join("b", &[1]);
+    let kept = bench.beat("a", 4, &places(&[(1, 0), (1, 1), (1, 2), (1, 3), (1, 4)])).expect("told to give up");
+    let half = kept.assignment.expect("told to give up");
+    bench.see(&[(1, 1)]);
+    assert_eq!(bench.beat("a", 4, &half).expect("alive").epoch, 5, "and more to give up");
+    let again = bench.beat("a", 4, &half).expect("that answer was lost");
+    assert_eq!((again.epoch, again.assignment.expect("told again").len()), (5, 1));
+    // Nobody who joined anew says what was before.
+    bench.join("a", &[1]);
+    assert_eq!(bench.beat("a", 4, &Partitions::new()), Err(GroupError::FencedMemberEpoch));
+}
+
+#[test]
 fn a_static_member_that_left_for_a_while_finds_everything_as_it_was() {
     let mut bench = Bench::new(&[(1, 4)]);
     let with = |request| ConsumerHeartbeat { instance: Some("i".into()), ..request };
@@ -441,54 +469,6 @@ fn a_full_group_takes_nobody_else() {
     bench.join("a", &[1]);
     assert_eq!(bench.ask(joining("b", &[1])), Err(GroupError::GroupMaxSizeReached));
     bench.beat("a", 1, &Partitions::new()).expect("who is in stays in");
-}
-
-#[test]
-fn nothing_is_answered_before_it_is_durable() {
-    let mut bench = Bench::new(&[(1, 1)]);
-    bench.hold = true;
-    let first = bench.put(|reply| Event::ConsumerHeartbeat { reply, request: joining("a", &[1]), fresh: 0 });
-    let second = bench.put(|reply| Event::ConsumerHeartbeat { reply, request: alive("a", 1, None), fresh: 0 });
-    assert!(bench.answers.is_empty(), "neither the change nor what rests on it");
-    bench.flush(false);
-    for reply in [first, second] {
-        assert_eq!(
-            bench.answers.remove(&reply),
-            Some(Answer::ConsumerHeartbeat(Err(GroupError::NotAvailable))),
-            "what could not be written did not happen"
-        );
-    }
-    bench.hold = false;
-    bench.join("a", &[1]);
-    bench.restart();
-    assert_eq!(bench.state(), "Stable", "the failed lines came with the next write");
-    assert_eq!(bench.beat("a", 1, &places(&[(1, 0)])).expect("known").epoch, 1);
-}
-
-/// Or who was removed is back after a crash and reads on, and the group's epoch is behind its members'.
-#[test]
-fn what_could_not_be_written_is_not_left_out_of_what_is_written_next() {
-    let mut bench = Bench::new(&[(1, 2)]);
-    bench.join("a", &[1]);
-    bench.join("b", &[1]);
-    let (left, right) = (places(&[(1, 0)]), places(&[(1, 1)]));
-    bench.beat("a", 1, &places(&[(1, 0), (1, 1)])).expect("told to give up");
-    bench.beat("a", 1, &left).expect("has given up");
-    assert_eq!(bench.beat("b", 2, &Partitions::new()).expect("known").assignment, Some(right.clone()));
-    bench.pass(Duration::from_secs(40));
-    bench.beat("a", 2, &left).expect("known");
-    bench.hold = true;
-    bench.pass(Duration::from_secs(10));
-    let request = alive("a", 2, None);
-    let reply = bench.put(|reply| Event::ConsumerHeartbeat { reply, request, fresh: 0 });
-    // That `b` is out cannot be written, what `a` has instead can.
-    bench.flush_as(&[false]);
-    let Some(Answer::ConsumerHeartbeat(Ok(told))) = bench.answers.remove(&reply) else { panic!("not answered") };
-    assert_eq!((told.epoch, told.assignment), (3, Some(places(&[(1, 0), (1, 1)]))));
-    bench.hold = false;
-    bench.restart();
-    assert_eq!((bench.group().epoch, bench.state()), (3, "Stable"), "GRP-5");
-    assert_eq!(bench.beat("b", 2, &right), Err(GroupError::UnknownMember), "GRP-4: another reads it");
 }
 
 #[test]
