@@ -247,7 +247,14 @@ impl Group {
     }
 
     /// A static member is back under a new id (KIP-345). Its old self is fenced; the group goes on if it can.
-    fn replace_static(&mut self, out: &mut Out, reply: ReplyId, request: &JoinRequest, mut member: Member, new: String) {
+    fn replace_static(
+        &mut self,
+        out: &mut Out,
+        reply: ReplyId,
+        request: &JoinRequest,
+        mut member: Member,
+        new: String,
+    ) {
         let old = std::mem::replace(&mut member.id, new.clone());
         let fenced = GroupError::FencedInstanceId;
         if let Some(parked) = member.awaiting_join.take() {

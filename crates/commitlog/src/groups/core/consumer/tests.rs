@@ -133,6 +133,13 @@ impl Bench {
         self.check();
     }
 
+    /// Of each key the last record stays.
+    fn compact(&mut self) {
+        let newest: BTreeMap<_, _> = self.log.iter().enumerate().map(|(at, (key, _))| (key.clone(), at)).collect();
+        let mut at = 0..;
+        self.log.retain(|(key, _)| at.next() == newest.get(key).copied());
+    }
+
     fn put(&mut self, event: impl FnOnce(ReplyId) -> Event) -> ReplyId {
         let reply = ReplyId(self.next_reply);
         self.next_reply += 1;

@@ -108,22 +108,60 @@ fn who_could_not_be_taken_out_is_taken_out_with_the_next_write() {
     }
 }
 
+/// How a group of the consumer protocol ends that has no members.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Deleted,
+    BecomesClassic,
+    Expired,
+}
+
+const ENDS: [End; 3] = [End::Deleted, End::BecomesClassic, End::Expired];
+
+impl Bench {
+    fn end(&mut self, end: End) {
+        match end {
+            End::Deleted => {
+                self.put(|reply| Event::DeleteGroup { reply, group: GROUP.into() });
+            }
+            End::BecomesClassic => {
+                join_classic(self);
+            }
+            End::Expired => self.pass(self.settings.expiry_interval),
+        }
+    }
+}
+
 #[test]
-fn what_waits_for_a_group_that_goes_is_answered() {
-    for (is_deleted, durable) in [(true, true), (true, false), (false, true), (false, false)] {
+fn what_waits_for_a_group_that_ends_is_answered() {
+    for (end, durable) in ENDS.into_iter().flat_map(|end| [(end, true), (end, false)]) {
         let mut bench = Bench::new(&[(1, 1)]);
         bench.hold = true;
         let joined = bench.put_beat(joining("a", &[1]));
         let left = bench.put_beat(alive("a", -1, None));
-        if is_deleted {
-            bench.put(|reply| Event::DeleteGroup { reply, group: GROUP.into() });
-        } else {
-            join_classic(&mut bench);
-        }
+        bench.end(end);
         bench.flush_as(&[true, durable]);
         assert!(bench.told(joined).is_some_and(|told| told.is_ok()));
-        assert_eq!(bench.told(left).map(|told| told.is_ok()), Some(durable), "deleted: {is_deleted}");
+        assert_eq!(bench.told(left).map(|told| told.is_ok()), Some(durable), "{end:?}");
         bench.restart();
-        assert_eq!(bench.core.list().is_empty(), durable, "what was under way is taken out too");
+        assert_eq!(bench.core.list().is_empty(), durable, "{end:?}: it goes with what was under way");
+    }
+}
+
+#[test]
+fn whom_a_write_under_way_fails_to_take_out_goes_with_the_group() {
+    for end in ENDS {
+        let mut bench = Bench::new(&[(1, 1)]);
+        bench.join("a", &[1]);
+        bench.hold = true;
+        bench.put_beat(alive("a", -1, None));
+        bench.end(end);
+        bench.flush_as(&[false]);
+        bench.restart();
+        bench.hold = false;
+        bench.join("b", &[1]);
+        bench.compact();
+        bench.restart();
+        assert_eq!(bench.members(), ["b"], "{end:?}");
     }
 }

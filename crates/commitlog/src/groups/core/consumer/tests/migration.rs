@@ -385,9 +385,27 @@ fn whom_a_change_could_not_take_out_is_not_back_after_the_next() {
             bench.restart();
         }
         bench.join("other", &[1]);
+        bench.compact();
         bench.restart();
         let members: Vec<_> = bench.group().members.keys().map(|id| &**id).collect();
         assert_eq!(members, [&*old, "other"], "at once: {is_at_once}");
+    }
+}
+
+#[test]
+fn what_waits_for_a_group_that_becomes_classic_is_answered() {
+    let mut bench = Bench::new(&[(1, 4), (2, 1)]);
+    bench.lone_classic(classic("", &[1], &Partitions::new()));
+    let new = bench.join("new", &[1]);
+    bench.hold = true;
+    let wants = |to: &[u8]| ConsumerHeartbeat { epoch: new.epoch, ..joining("new", to) };
+    let requests = [wants(&[2]), wants(&[1, 2]), alive("new", -1, None)];
+    let replies = requests.map(|request| bench.put(|reply| Event::ConsumerHeartbeat { reply, request, fresh: 7 }));
+    assert!(!bench.is_consumer());
+    bench.flush(true);
+    for reply in replies {
+        let answer = bench.answers.remove(&reply);
+        assert!(matches!(answer, Some(Answer::ConsumerHeartbeat(Ok(_)))), "{answer:?}");
     }
 }
 
