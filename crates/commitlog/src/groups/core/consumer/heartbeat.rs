@@ -94,7 +94,7 @@ impl ConsumerGroup {
         }
         let progress = &mut self.members.get_mut(&id).expect("enrolled just now").progress;
         if is_behind && request.epoch > 0 {
-            // What it was given since, step by step, it has not heard of.
+            // What it was given since, step by step, it has not heard of. The log may hold an older one, and takes more for lost.
             progress.previous_epoch = request.epoch;
         }
         // A full request is what a client sends that is not sure any more what it was told.
