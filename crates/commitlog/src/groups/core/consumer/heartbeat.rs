@@ -214,8 +214,8 @@ impl ConsumerGroup {
 /// holds nothing that it was to give up.)
 fn check_epoch(member: &Member, request: &ConsumerHeartbeat) -> Result<(), GroupError> {
     let progress = &member.progress;
-    let has_spoken = progress.previous_epoch > 0;
-    let missed_answers = has_spoken
+    let was_in_another = progress.previous_epoch > 0;
+    let missed_answers = was_in_another
         && (progress.previous_epoch..progress.epoch).contains(&request.epoch)
         && request.owned.as_ref().is_some_and(|owned| owned.iter().all(|place| progress.holds(place)));
     if request.epoch == progress.epoch || missed_answers { Ok(()) } else { Err(GroupError::FencedMemberEpoch) }
