@@ -1,12 +1,15 @@
 //! Clients of a log: what they want next, and what they make of answers. Each asks one thing at a time, except idempotent
 //! producers, who have up to five batches on their way.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use commitlog::{
     Appended, Slice,
-    groups::{GroupError, JoinAnswer, SyncAnswer},
+    groups::{ConsumerHeartbeatAnswer, GroupError, JoinAnswer, SyncAnswer},
     record::{BatchBuilder, Codec, Marker},
     transactions::{Identity, Protocol, TransactionError},
 };
@@ -15,6 +18,7 @@ use model::{PartitionId, TopicId};
 use crate::{
     chance::Chance,
     model::{Batch, MARK, Model, Record},
+    run::HeardOfClassic,
 };
 
 /// A topic and one of its partitions, as the model numbers them.
@@ -33,6 +37,10 @@ pub enum Told {
     SyncedGroup { of: usize, life: u32, generation: i32, answer: SyncAnswer },
     Beaten { of: usize, life: u32, is_over: bool, result: Result<(), GroupError> },
     LeftGroup { of: usize, life: u32, name: String, result: Result<(), GroupError> },
+    Alive { of: usize, life: u32, sent: Duration, answer: Result<ConsumerHeartbeatAnswer, GroupError> },
+    OfClassic { of: usize, life: u32, heard: HeardOfClassic },
+    LeftAsConsumer { name: String, result: Result<(), GroupError> },
+    GhostBeaten { name: String, epoch: i32, result: Result<(), GroupError> },
     Made { topic: usize, result: Result<TopicId, String> },
     Deleted { topic: usize, result: Result<(), String> },
     Grown { topic: usize, total: i32, result: Result<(), String> },

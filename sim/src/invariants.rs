@@ -33,10 +33,20 @@ pub enum Invariant {
     Txn3,
     /// A committed offset is there after any crash; one committed in a transaction counts with it (`commitlog::groups`).
     Grp1,
-    /// Nothing is taken from a member of an older generation, or from one that has left (`commitlog::groups`).
+    /// Nothing is taken from a member of an older generation or epoch, or from one that has left (`commitlog::groups`).
     Grp2,
     /// Generations only rise, and every member of one has its assignment from the same leader (`commitlog::groups`).
     Grp3,
+    /// A partition is read by one member of a group at most, of those that the group has not given up (`commitlog::groups`).
+    Grp4,
+    /// Epochs of a group and of its members that were told never go back, and what has left stays away, over any crash
+    /// (`commitlog::groups`).
+    Grp5,
+    /// Once everybody is heard again every partition is read by one of those who want it, and all have what they shall have
+    /// (`commitlog::groups`).
+    Grp6,
+    /// A member that speaks in time, and gives up what it has to, stays one (`commitlog::groups`).
+    Grp7,
     /// Once the disk works again everything that was asked is answered.
     Live,
     /// Nothing panics.
@@ -62,6 +72,10 @@ impl Invariant {
             Self::Grp1 => "GRP-1",
             Self::Grp2 => "GRP-2",
             Self::Grp3 => "GRP-3",
+            Self::Grp4 => "GRP-4",
+            Self::Grp5 => "GRP-5",
+            Self::Grp6 => "GRP-6",
+            Self::Grp7 => "GRP-7",
             Self::Live => "LIVE",
             Self::Panic => "PANIC",
         }

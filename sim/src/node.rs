@@ -38,6 +38,9 @@ pub struct Parts {
 /// Of whoever waits for the node and for nothing else.
 const PATIENCE: Duration = Duration::from_secs(24 * 3600);
 
+/// How long a member of the consumer protocol may be silent.
+pub const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
+
 const FOR_EVER: Duration = Duration::from_secs(1_000_000_000);
 
 impl Node {
@@ -58,7 +61,11 @@ impl Node {
             };
             let (log, steps) =
                 EmbeddedLog::open_stepped(Path::new("/log"), parts.settings.clone(), world.clone()).await?;
-            let groups = GroupSettings { offsets_retention: FOR_EVER, ..GroupSettings::default() };
+            let groups = GroupSettings {
+                offsets_retention: FOR_EVER,
+                consumer_session_timeout: SESSION_TIMEOUT,
+                ..GroupSettings::default()
+            };
             let groups = Groups::open_with(log.clone(), groups, world.clone()).await?;
             let settings = TransactionSettings { id_retention: FOR_EVER, ..TransactionSettings::default() };
             let transactions = Transactions::open_with(log.clone(), groups.clone(), settings, world).await?;

@@ -52,9 +52,13 @@ fn planted_mistakes_are_found() {
         (Bug::ProducersForgotten, 60),
         (Bug::AbortedForgotten, 100),
         (Bug::OldEpochTaken, 200),
-        (Bug::CompactionDropsLast, 40),
+        (Bug::CompactionDropsLast, 100),
         (Bug::FailedNotVoid, 300),
         (Bug::NamesOfAKillNotSynced, 1000),
+        (Bug::GrantedBeforeLetGo, 60),
+        (Bug::EpochToldBeforeWritten, 20),
+        (Bug::StaleEpochTaken, 20),
+        (Bug::TopicsNotLookedAt, 200),
     ] {
         let found = found_after(seeds, &Plan::default(), Some(bug));
         eprintln!("{bug:?}: {found:?}");

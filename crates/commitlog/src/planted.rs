@@ -17,6 +17,14 @@ pub enum Bug {
     OldEpochTaken,
     /// Compaction takes the last value of a key along.
     CompactionDropsLast,
+    /// What a member of a consumer group shall give up is another's before it has.
+    GrantedBeforeLetGo,
+    /// A member of a consumer group is told its epoch before that is on disk.
+    EpochToldBeforeWritten,
+    /// A commit in an epoch that is over is taken.
+    StaleEpochTaken,
+    /// A consumer group does not look at topics that were made, grew or went.
+    TopicsNotLookedAt,
 }
 
 #[cfg(feature = "planted")]

@@ -93,6 +93,13 @@ impl Run<'_> {
                 self.left_group(of, life, name, result);
                 Ok(())
             }
+            Told::Alive { of, life, sent, answer } => self.told_alive(of, life, sent, answer, is_lost),
+            Told::OfClassic { of, life, heard } => self.told_as_classic(of, life, heard, is_lost),
+            Told::GhostBeaten { name, epoch, result } => self.ghost_beaten(&name, epoch, result),
+            Told::LeftAsConsumer { name, result } => {
+                self.left_as_consumer(name, result);
+                Ok(())
+            }
             Told::Committed { of, offset, is_over, result } => {
                 self.story.tell(format!("group {of} committed {offset}: {result:?}{}", lost(is_lost)));
                 let client = &mut self.committers[of];

@@ -43,6 +43,7 @@ impl Run<'_> {
             self.model.check_whole(spot.0, spot.1, &bounds, &all, &committed)?;
         }
         self.check_offsets()?;
+        self.check_consumers()?;
         if is_quiet {
             let node = self.node.as_ref().expect("it lives");
             let places: Vec<_> = self.spots().into_iter().map(|spot| (spot, self.place(spot))).collect();

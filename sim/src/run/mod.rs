@@ -2,6 +2,7 @@
 
 mod answers;
 mod check;
+mod consumers;
 mod members;
 mod requests;
 mod restart;
@@ -16,6 +17,7 @@ use commitlog::{LogSettings, transactions::Protocol};
 use parking_lot::Mutex;
 use testkit::MemoryDisk;
 
+pub use self::consumers::HeardOfClassic;
 use crate::{
     Failure, Plan, Report,
     chance::{Chance, SimRandom},
@@ -44,6 +46,7 @@ pub(crate) struct Run<'a> {
     transactional: Vec<Transactional>,
     committers: Vec<Committer>,
     group: members::Known,
+    consumers: consumers::Known,
     cluster_id: Option<String>,
     /// The disk has no room until this step.
     full_until: Option<usize>,
@@ -136,6 +139,7 @@ impl<'a> Run<'a> {
             may_be: vec![None],
             asked: None,
         };
+        let consumers = consumers::Known::new(&mut chance);
         let mut story = Story { is_told: plan.is_told, ..Story::default() };
         story.tell(format!("seed {seed}: {:?}", parts.settings));
         Self {
@@ -150,8 +154,9 @@ impl<'a> Run<'a> {
             asked: 0,
             idempotent: Vec::new(),
             transactional,
-            committers: vec![committer("a"), committer("b"), committer(members::GROUP)],
+            committers: vec![committer("a"), committer("b"), committer(members::GROUP), committer(consumers::GROUP)],
             group: members::Known::new(),
+            consumers,
             cluster_id: None,
             full_until: None,
             topics_made: 0,
@@ -165,6 +170,7 @@ impl<'a> Run<'a> {
         self.start()?;
         for _ in 0..self.plan.steps {
             self.story.step += 1;
+            self.go_on_as_consumer()?;
             self.step()?;
             let rounds = self.chance.below(4);
             self.go_on(rounds)?;
@@ -300,7 +306,7 @@ impl<'a> Run<'a> {
             self.work(2)?;
             self.go_on(4)?;
             if self.asked == 0 && !self.end_all()? {
-                return Ok(());
+                return self.settle_consumers();
             }
             self.work(3)?;
             let clock = self.parts.clock.clone();

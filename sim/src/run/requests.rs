@@ -12,7 +12,7 @@ use commitlog::{
 use futures::future::BoxFuture;
 use model::TopicName;
 
-use super::{Run, members};
+use super::{Run, consumers, members};
 use crate::{
     clients::{Idempotent, Refusal, Spot, Told, Writer, make_batch},
     invariants::Held,
@@ -359,6 +359,9 @@ impl Run<'_> {
             let Some(member) = self.some_member() else { return };
             is_over = self.group.is_over(&member.member, member.generation);
             who = member;
+        } else if self.committers[of].group == consumers::GROUP {
+            let Some(consumer) = self.some_consumer() else { return };
+            (who, is_over) = consumer;
         }
         let client = &mut self.committers[of];
         who.group.clone_from(&client.group);

@@ -110,6 +110,7 @@ impl Run<'_> {
             }
         }
         self.group.stopped();
+        self.consumers.stopped();
         for client in &mut self.committers {
             client.is_busy = false;
             if let Some(asked) = client.asked.take() {

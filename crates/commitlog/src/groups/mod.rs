@@ -14,7 +14,7 @@
 //! * GRP-1: a committed offset is shown, and its commit answered, only once it is durable.
 //! * GRP-2: a commit of an older generation or of a member that was removed is refused.
 //! * GRP-3: generations only rise; every member of a generation got the same protocol, and its assignment from one leader.
-//! * GRP-4 to GRP-6, of the consumer protocol: see `core::consumer`.
+//! * GRP-4 to GRP-7, of the consumer protocol: see `core::consumer`.
 
 mod core;
 mod driver;

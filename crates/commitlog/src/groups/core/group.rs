@@ -271,6 +271,17 @@ impl Group {
         self.protocol = if self.members.is_empty() { None } else { stored.protocol };
     }
 
+    /// Nothing is left but what groups of both protocols have.
+    pub(super) fn forget_classic(&mut self) {
+        self.state = GroupState::Empty;
+        self.phase = Phase::Nothing;
+        (self.protocol_type, self.protocol, self.leader) = (None, None, None);
+        self.members.clear();
+        self.instances.clear();
+        self.pending.clear();
+        self.stored = false;
+    }
+
     /// After a replay: time starts anew.
     pub(super) fn resume(&mut self, out: &Out, topics: &TopicsSeen) {
         if let Some(consumer) = &mut self.consumer {

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Answer, GroupCoordinator, Out, ReplyId, Write,
+    Answer, GroupCoordinator, Lines, Out, ReplyId, Write,
     group::{Group, Member, Phase},
 };
 use crate::groups::types::*;
@@ -142,8 +142,8 @@ impl Group {
     ) -> Result<(), Refused> {
         let member = request.fresh_id(fresh);
         if let Some(instance) = &request.instance {
-            if let Some(old) = self.instances.get(instance).cloned() {
-                self.replace_static(out, reply, request, &old, member);
+            if let Some(old) = self.instances.get(instance).and_then(|id| self.members.remove(id)) {
+                self.replace_static(out, reply, request, old, member);
                 return Ok(());
             }
         } else if request.knows_member_id_first {
@@ -247,16 +247,22 @@ impl Group {
     }
 
     /// A static member is back under a new id (KIP-345). Its old self is fenced; the group goes on if it can.
-    fn replace_static(&mut self, out: &mut Out, reply: ReplyId, request: &JoinRequest, old: &str, new: String) {
-        let Some(mut member) = self.members.remove(old) else { return };
+    fn replace_static(
+        &mut self,
+        out: &mut Out,
+        reply: ReplyId,
+        request: &JoinRequest,
+        mut member: Member,
+        new: String,
+    ) {
+        let old = std::mem::replace(&mut member.id, new.clone());
         let fenced = GroupError::FencedInstanceId;
         if let Some(parked) = member.awaiting_join.take() {
-            out.answer(parked, Answer::Join(JoinAnswer::refused(fenced, old.to_owned())));
+            out.answer(parked, Answer::Join(JoinAnswer::refused(fenced, old.clone())));
         }
         if let Some(parked) = member.awaiting_sync.take() {
             out.answer(parked, Answer::Sync(SyncAnswer::refused(fenced)));
         }
-        member.id.clone_from(&new);
         member.update(request);
         member.renew(out.now.monotonic);
         self.members.insert(new.clone(), member);
@@ -264,7 +270,7 @@ impl Group {
             self.instances.insert(instance.clone(), new.clone());
         }
         let old_leader = self.leader.clone();
-        let leads = old_leader.as_deref() == Some(old);
+        let leads = old_leader.as_ref() == Some(&old);
         if leads {
             self.leader = Some(new.clone());
         }
@@ -278,7 +284,7 @@ impl Group {
                     answer.leader = old_leader.unwrap_or_default();
                     answer.members.clear();
                 }
-                let records = vec![self.record()];
+                let records = self.records(out);
                 out.write(records, Write::StaticMember { group: self.id.clone(), reply, answer });
             }
             GroupState::Stable | GroupState::CompletingRebalance => {
@@ -375,6 +381,12 @@ impl Group {
         }
     }
 
+    /// What a classic group is, and no longer what it was before.
+    pub(super) fn records(&mut self, out: &Out) -> Lines {
+        let record = self.record();
+        out.leftovers_of(&self.id).chain([record]).collect()
+    }
+
     fn become_empty(&mut self, out: &mut Out) {
         self.generation += 1;
         self.protocol = None;
@@ -383,8 +395,8 @@ impl Group {
         self.phase = Phase::Nothing;
         self.enter(GroupState::Empty, out);
         if self.stored || !self.offsets.is_empty() {
-            let records = vec![self.record()];
-            out.write(records, Write::Upkeep);
+            let records = self.records(out);
+            out.write(records, Write::Upkeep { group: Some(self.id.clone()), answers: Vec::new() });
         }
     }
 

@@ -24,7 +24,10 @@ use bytes::Bytes;
 use model::{Offset, PartitionId, ProducerId, TimestampMs};
 
 use self::group::Group;
-use super::{records, types::*};
+use super::{
+    records::{self, consumer::Line},
+    types::*,
+};
 use crate::{record::Marker, transactions::Identity};
 
 /// The time of an event: one clock for timers, one for records.
@@ -183,6 +186,15 @@ struct Out {
     /// Outcomes waited for.
     writes: BTreeMap<WriteId, Write>,
     next_write: u64,
+    /// What has been taken out of groups, and may be in the log still.
+    leftovers: BTreeMap<Arc<str>, Leftovers>,
+}
+
+/// Lines that are gone once a write is durable. Until then whatever is written of the group takes them out too: or after a crash
+/// members that had gone would be back, among those that have their partitions.
+struct Leftovers {
+    write: WriteId,
+    lines: BTreeSet<Line>,
 }
 
 /// What a write was for.
@@ -211,24 +223,35 @@ enum Write {
         offsets: Vec<Committed>,
         producer: Identity,
     },
-    /// Deleted in memory already.
-    Deletion {
-        reply: ReplyId,
-        answer: Answer,
-    },
     /// Lines of a group of the consumer protocol, and the answers that rest on them.
     Consumer {
         group: Arc<str>,
-        lines: Vec<records::consumer::Line>,
-        answers: Vec<(ReplyId, Answer)>,
+        answers: Answers,
     },
-    /// The group has become a classic one: the answer that rests on that.
-    Downgrade {
-        answer: Option<(ReplyId, Answer)>,
+    /// Has happened in memory already: the answers that rest on it, if somebody waits for any.
+    Upkeep {
+        /// The group of which it takes lines out.
+        group: Option<Arc<str>>,
+        answers: Answers,
     },
-    /// Bookkeeping nobody waits for.
-    Upkeep,
 }
+
+impl Write {
+    /// The group whose leftovers it takes out.
+    fn takes_leftovers_of(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Assignment { group, .. } | Self::StaticMember { group, .. } => Some(group),
+            Self::Upkeep { group, .. } => group.as_ref(),
+            Self::Commit { .. } | Self::TransactionalCommit { .. } | Self::Consumer { .. } => None,
+        }
+    }
+}
+
+/// Records, by key.
+type Lines = Vec<(Bytes, Option<Bytes>)>;
+
+/// What is told to whom.
+type Answers = Vec<(ReplyId, Answer)>;
 
 struct Committed {
     topic: Arc<str>,
@@ -241,6 +264,13 @@ impl Out {
         self.effects.push(Effect::Answer { reply, answer });
     }
 
+    /// Says what rests on a write, if that is durable.
+    fn answer_all(&mut self, answers: Answers, durable: bool) {
+        for (reply, answer) in answers {
+            self.answer(reply, if durable { answer } else { answer.unavailable() });
+        }
+    }
+
     /// Numbers rise in the order of the records they stand for, replayed ones included.
     fn next_write_id(&mut self) -> WriteId {
         self.next_write += 1;
@@ -249,6 +279,34 @@ impl Out {
 
     fn write(&mut self, records: Vec<(Bytes, Option<Bytes>)>, write: Write) -> WriteId {
         self.write_in(None, records, write)
+    }
+
+    /// Takes lines out of a group, and writes what it has instead.
+    fn take_out(&mut self, group: &Arc<str>, mut lines: BTreeSet<Line>, others: Lines, answers: Answers) {
+        lines.extend(self.take_leftovers(group));
+        let records = lines.iter().map(|line| (records::consumer::key(group, line), None)).chain(others).collect();
+        let id = self.write(records, Write::Upkeep { group: Some(group.clone()), answers });
+        if !lines.is_empty() {
+            self.leftovers.insert(group.clone(), Leftovers { write: id, lines });
+        }
+    }
+
+    /// Whoever asks takes them out.
+    fn take_leftovers(&mut self, group: &Arc<str>) -> BTreeSet<Line> {
+        self.leftovers.remove(group).map(|left| left.lines).unwrap_or_default()
+    }
+
+    /// A write is durable that takes them out: theirs, or a later one.
+    fn leftovers_taken(&mut self, group: &Arc<str>, id: WriteId) {
+        if self.leftovers.get(group).is_some_and(|left| left.write <= id) {
+            self.leftovers.remove(group);
+        }
+    }
+
+    /// Takes them out with whatever else is written.
+    fn leftovers_of(&self, group: &Arc<str>) -> impl Iterator<Item = (Bytes, Option<Bytes>)> {
+        let left = self.leftovers.get(group).into_iter().flat_map(|left| &left.lines);
+        left.map(|line| (records::consumer::key(group, line), None))
     }
 
     fn write_in(&mut self, producer: Option<Identity>, records: Vec<(Bytes, Option<Bytes>)>, write: Write) -> WriteId {
@@ -261,7 +319,14 @@ impl Out {
 
 impl GroupCoordinator {
     pub fn new(settings: GroupSettings) -> Self {
-        let out = Out { settings, now: Now::default(), effects: Vec::new(), writes: BTreeMap::new(), next_write: 0 };
+        let out = Out {
+            settings,
+            now: Now::default(),
+            effects: Vec::new(),
+            writes: BTreeMap::new(),
+            next_write: 0,
+            leftovers: BTreeMap::new(),
+        };
         let (groups, topics, open) = (BTreeMap::new(), TopicsSeen::new(), transactional::Open::default());
         Self { groups, topics, open, timers: BTreeSet::new(), next_expiry: Duration::ZERO, out }
     }
@@ -358,6 +423,9 @@ impl GroupCoordinator {
 
     fn written(&mut self, id: WriteId, durable: bool) {
         let Some(write) = self.out.writes.remove(&id) else { return };
+        if durable && let Some(group) = write.takes_leftovers_of() {
+            self.out.leftovers_taken(group, id);
+        }
         match write {
             Write::Assignment { group, generation } => {
                 if let Some(found) = self.groups.get_mut(&group) {
@@ -386,22 +454,8 @@ impl GroupCoordinator {
                 }
                 self.out.answer(reply, Answer::Each(results));
             }
-            Write::Deletion { reply, answer } => {
-                let answer = match (durable, answer) {
-                    (true, answer) => answer,
-                    (false, Answer::Each(results)) => {
-                        Answer::Each(results.iter().map(|_| Err(GroupError::NotAvailable)).collect())
-                    }
-                    (false, _) => Answer::Done(Err(GroupError::NotAvailable)),
-                };
-                self.out.answer(reply, answer);
-            }
-            Write::Consumer { group, lines, answers } => self.consumer_written(&group, lines, answers, durable),
-            Write::Downgrade { answer: Some((reply, answer)) } => {
-                self.out.answer(reply, if durable { answer } else { answer.unavailable() });
-            }
-            Write::Downgrade { answer: None } => {}
-            Write::Upkeep => {}
+            Write::Consumer { group, answers } => self.consumer_written(&group, id, answers, durable),
+            Write::Upkeep { answers, .. } => self.out.answer_all(answers, durable),
         }
     }
 

@@ -2,17 +2,18 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use bytes::Bytes;
 use model::PartitionId;
 
 use super::{
-    Answer, Committed, GroupCoordinator, ReplyId, Write, WriteId,
+    Answer, Committed, GroupCoordinator, Lines, ReplyId, Write, WriteId,
     group::{Group, OffsetEntry},
 };
-use crate::groups::{records, types::*};
+use crate::groups::{
+    records::{self, consumer::Line},
+    types::*,
+};
 
 type Results = Vec<Result<(), GroupError>>;
-type Lines = Vec<(Bytes, Option<Bytes>)>;
 
 impl GroupCoordinator {
     pub(super) fn commit(&mut self, reply: ReplyId, request: CommitRequest) {
@@ -105,9 +106,11 @@ impl GroupCoordinator {
         if let Some(error) = refusal {
             return self.out.answer(reply, Answer::Done(Err(error)));
         }
-        let group = self.remove_group(&name.into()).expect("found above");
+        let mut group = self.remove_group(&name.into()).expect("found above");
         self.forget_open(|place| *place.0 == *name);
-        self.out.write(group.tombstones(), Write::Deletion { reply, answer: Answer::Done(Ok(())) });
+        let mut answers = group.consumer.as_mut().map(|consumer| consumer.take_waiting()).unwrap_or_default();
+        answers.push((reply, Answer::Done(Ok(()))));
+        self.out.take_out(&group.id, group.lines(), group.offset_tombstones(), answers);
     }
 
     pub(super) fn delete_offsets(&mut self, reply: ReplyId, name: &str, partitions: Vec<(Arc<str>, PartitionId)>) {
@@ -137,7 +140,7 @@ impl GroupCoordinator {
         if lines.is_empty() {
             self.out.answer(reply, Answer::Each(results));
         } else {
-            self.out.write(lines, Write::Deletion { reply, answer: Answer::Each(results) });
+            self.out.write(lines, Write::Upkeep { group: None, answers: vec![(reply, Answer::Each(results))] });
         }
         self.rearm(&name);
     }
@@ -188,7 +191,7 @@ impl GroupCoordinator {
     ) {
         let is_awaited = self.open.concerns(name);
         let Some(group) = self.groups.get_mut(name) else { return };
-        let mut lines = Vec::new();
+        let (mut lines, mut of_group, mut answers) = (Vec::new(), BTreeSet::new(), Vec::new());
         group.offsets.retain(|key, entry| {
             let remove = gone(key, entry);
             if remove {
@@ -202,16 +205,18 @@ impl GroupCoordinator {
             && group.pending.is_empty()
             && !is_awaited;
         if is_over && (is_due || !lines.is_empty()) {
-            if group.stored {
-                lines.push((records::group_key(name), None));
-                group.stored = false;
+            if std::mem::take(&mut group.stored) {
+                of_group.insert(Line::Classic);
             }
-            if let Some(consumer) = group.consumer.take() {
-                lines.extend(consumer.tombstones(name));
+            if let Some(mut consumer) = group.consumer.take() {
+                of_group.extend(consumer.all_lines());
+                answers = consumer.take_waiting();
             }
         }
-        if !lines.is_empty() {
-            self.out.write(lines, Write::Upkeep);
+        if !of_group.is_empty() {
+            self.out.take_out(name, of_group, lines, answers);
+        } else if !lines.is_empty() {
+            self.out.write(lines, Write::Upkeep { group: None, answers });
         }
         self.rearm(&name.clone());
     }
@@ -246,9 +251,7 @@ impl GroupCoordinator {
         let name: Arc<str> = group.into();
         let Some(value) = value else {
             if let Some(group) = self.groups.get_mut(&name) {
-                group.stored = false;
-                group.members.clear();
-                group.state = GroupState::Empty;
+                group.forget_classic();
                 self.rearm(&name);
             }
             return true;
@@ -279,10 +282,14 @@ impl Group {
         }
     }
 
-    fn tombstones(&self) -> Vec<(Bytes, Option<Bytes>)> {
-        let offsets =
-            self.offsets.keys().map(|(topic, partition)| (records::offset_key(&self.id, topic, *partition), None));
-        let consumer = self.consumer.as_ref().map(|c| c.tombstones(&self.id)).unwrap_or_default();
-        offsets.chain([(records::group_key(&self.id), None)]).chain(consumer).collect()
+    fn offset_tombstones(&self) -> Lines {
+        let places = self.offsets.keys();
+        places.map(|(topic, partition)| (records::offset_key(&self.id, topic, *partition), None)).collect()
+    }
+
+    /// All there may be of the group, but its offsets.
+    fn lines(&self) -> BTreeSet<Line> {
+        let consumer = self.consumer.iter().flat_map(|consumer| consumer.all_lines());
+        consumer.chain([Line::Classic]).collect()
     }
 }

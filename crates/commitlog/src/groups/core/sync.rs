@@ -76,7 +76,7 @@ impl Group {
             // Copied: the bytes would otherwise keep the whole request alive.
             member.assignment = assignments.remove(&member.id).map(|a| Bytes::copy_from_slice(&a)).unwrap_or_default();
         }
-        let records = vec![self.record()];
+        let records = self.records(out);
         out.write(records, Write::Assignment { group: self.id.clone(), generation: self.generation });
     }
 

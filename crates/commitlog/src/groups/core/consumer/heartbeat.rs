@@ -92,7 +92,11 @@ impl ConsumerGroup {
                 self.bump(step);
             }
         }
-        let progress = &self.members[&id].progress;
+        let progress = &mut self.members.get_mut(&id).expect("enrolled just now").progress;
+        if is_behind && request.epoch > 0 {
+            // What it was given since, step by step, it has not heard of. The log may hold an older one, and takes more for lost.
+            progress.previous_epoch = request.epoch;
+        }
         // A full request is what a client sends that is not sure any more what it was told.
         let is_full = request.rebalance_timeout.is_some()
             && (request.topics.is_some() || request.regex.is_some())
@@ -205,14 +209,16 @@ impl ConsumerGroup {
     }
 }
 
-/// The member says the epoch it was given last; or the one before, if it cannot have heard of the last: then all it holds
-/// is still its own.
+/// The member says the epoch it was given last; or one since the last that it said, if all it holds is still its own: then it
+/// missed answers. (Kafka, where an answer that cannot be written changes nothing, takes this from whoever missed one answer and
+/// holds nothing that it was to give up.)
 fn check_epoch(member: &Member, request: &ConsumerHeartbeat) -> Result<(), GroupError> {
     let progress = &member.progress;
-    let missed_the_answer = request.epoch == progress.previous_epoch
-        && request.epoch < progress.epoch
-        && request.owned.as_ref().is_some_and(|owned| owned.is_subset(&progress.assigned));
-    if request.epoch == progress.epoch || missed_the_answer { Ok(()) } else { Err(GroupError::FencedMemberEpoch) }
+    let was_in_another = progress.previous_epoch > 0;
+    let missed_answers = was_in_another
+        && (progress.previous_epoch..progress.epoch).contains(&request.epoch)
+        && request.owned.as_ref().is_some_and(|owned| owned.iter().all(|place| progress.holds(place)));
+    if request.epoch == progress.epoch || missed_answers { Ok(()) } else { Err(GroupError::FencedMemberEpoch) }
 }
 
 /// What a request changed of what is known of a member.

@@ -22,7 +22,7 @@ use model::{PartitionId, TopicId};
 use super::{ConsumerGroup, Member, Progress};
 use crate::groups::{
     core::{
-        Answer, GroupCoordinator, Out, ReplyId, Write,
+        Answer, Answers, GroupCoordinator, Out, ReplyId,
         group::{Group, Member as ClassicMember, Phase},
     },
     records::{
@@ -56,7 +56,8 @@ impl Group {
         if !is_handed_out {
             return Err(GroupError::NotAvailable);
         }
-        let consumer = self.as_consumer_group(out, topics)?;
+        let mut consumer = self.as_consumer_group(out, topics)?;
+        consumer.touched.extend(out.take_leftovers(&self.id));
         tracing::info!(group = %self.id, members = self.members.len(), "becomes a group of the consumer protocol");
         let again = GroupError::RebalanceInProgress;
         for member in self.members.values_mut() {
@@ -133,22 +134,12 @@ impl Group {
         Ok(consumer)
     }
 
-    /// Nothing is left but what groups of both protocols have.
-    fn forget_classic(&mut self) {
-        self.state = GroupState::Empty;
-        self.phase = Phase::Nothing;
-        (self.protocol_type, self.protocol, self.leader) = (None, None, None);
-        self.members.clear();
-        self.instances.clear();
-        self.pending.clear();
-        self.stored = false;
-    }
-
-    /// A group of the consumer protocol, all of whose members speak the classic one, becomes classic. Returns its records.
-    fn downgrade(&mut self, out: &Out, topics: &TopicsSeen) -> Vec<(Bytes, Option<Bytes>)> {
-        let Some(consumer) = self.consumer.take() else { return Vec::new() };
+    /// A group of the consumer protocol, all of whose members speak the classic one, becomes classic. The answers rest on that.
+    fn downgrade(&mut self, out: &mut Out, topics: &TopicsSeen, mut answers: Answers) {
+        let Some(mut consumer) = self.consumer.take() else { return };
         tracing::info!(group = %self.id, members = consumer.members.len(), "becomes a classic group");
-        let mut records = consumer.tombstones(&self.id);
+        answers.extend(consumer.take_waiting());
+        let lines = consumer.all_lines();
         let names: HashMap<TopicId, &Arc<str>> = topics.iter().map(|(name, (id, _))| (*id, name)).collect();
         self.generation = consumer.epoch;
         self.protocol_type = Some("consumer".to_owned());
@@ -187,8 +178,8 @@ impl Group {
         }
         self.phase = Phase::Nothing;
         self.enter(GroupState::Stable, out);
-        records.push(self.record());
-        records
+        let record = self.record();
+        out.take_out(&self.id, lines, vec![record], answers);
     }
 }
 
@@ -197,8 +188,7 @@ impl GroupCoordinator {
     /// its like.
     pub(super) fn downgrade(&mut self, name: &Arc<str>, answer: Option<(ReplyId, Answer)>, rebalances: bool) {
         let Some(group) = self.groups.get_mut(name) else { return };
-        let records = group.downgrade(&self.out, &self.topics);
-        self.out.write(records, Write::Downgrade { answer });
+        group.downgrade(&mut self.out, &self.topics, answer.into_iter().collect());
         if rebalances {
             group.rebalance(&mut self.out);
         }

@@ -11,8 +11,10 @@
 //!
 //! What holds at any time:
 //! * GRP-4: a partition is held (assigned, or still to be given up) by one member at most, also after a restart.
-//! * GRP-5: a member is told of an epoch or an assignment only once it is durable.
+//! * GRP-5: a member is told of an epoch or an assignment only once it is durable, so neither goes back. A group's writes come one
+//!   after the other, each with all that is not durable yet.
 //! * GRP-6: a member whose epoch is the group's, and who waits for nothing, holds its target and nothing else.
+//! * GRP-7: a member that speaks in time, and gives up in time what it has to, is not removed, also over a restart.
 
 pub(in crate::groups) mod assign;
 mod classic;
@@ -37,10 +39,13 @@ use self::{
     reconcile::Progress,
     subscription::Resolved,
 };
-use super::{Answer, GroupCoordinator, Out, ReplyId, Write, WriteId};
-use crate::groups::{
-    records::consumer::{Line, StoredSubscription},
-    types::*,
+use super::{Answer, Answers, GroupCoordinator, Out, ReplyId, Write, WriteId};
+use crate::{
+    groups::{
+        records::consumer::{Line, StoredSubscription},
+        types::*,
+    },
+    planted::{self, Bug},
 };
 
 /// Epoch of a static member that left for a while (KIP-848).
@@ -65,7 +70,16 @@ pub(super) struct ConsumerGroup {
     resolved: BTreeMap<String, BTreeMap<Option<Arc<str>>, Resolved>>,
     /// What is not written as it is now.
     touched: BTreeSet<Line>,
-    last_write: Option<WriteId>,
+    writing: Option<Writing>,
+    /// Answers that rest on what is touched, or on all that is being written.
+    waiting: Answers,
+}
+
+/// A group's write that is under way. The next one waits for it: so one that fails leaves nothing out of what is written after
+/// it, and after a crash a group is as it was at one time.
+struct Writing {
+    id: WriteId,
+    lines: Vec<Line>,
 }
 
 #[derive(Default)]
@@ -120,6 +134,8 @@ impl GroupCoordinator {
         heartbeat::check(request, &self.out.settings)?;
         let joins = request.epoch == 0;
         let groups = self.groups.len();
+        // The generation of the classic group that it was. What its leader had not shared out is nobody's yet.
+        let mut former = None;
         let group = match self.groups.get_mut(name) {
             Some(group) if group.consumer.is_some() => group,
             Some(group) if joins && group.members.is_empty() => {
@@ -127,6 +143,7 @@ impl GroupCoordinator {
                 group
             }
             Some(group) if joins => {
+                former = Some(group.generation);
                 group.upgrade(&mut self.out, &self.topics)?;
                 group
             }
@@ -144,11 +161,16 @@ impl GroupCoordinator {
         };
         let consumer = group.consumer.as_mut().expect("made above if it was not there");
         let step = Step { out: &self.out, topics: &self.topics, group: name };
-        if request.epoch < 0 { consumer.leave(&step, request) } else { consumer.live(&step, request, fresh) }
+        let result =
+            if request.epoch < 0 { consumer.leave(&step, request) } else { consumer.live(&step, request, fresh) };
+        if former == Some(consumer.epoch) {
+            consumer.bump(&step);
+        }
+        result
     }
 
     /// Writes what changed in a group, and answers when it is durable, together with all before it (GRP-5).
-    pub(super) fn settle(&mut self, name: &Arc<str>, answer: Option<(ReplyId, Answer)>) {
+    pub(super) fn settle(&mut self, name: &Arc<str>, mut answer: Option<(ReplyId, Answer)>) {
         let consumer = self.groups.get_mut(name).and_then(|g| g.consumer.as_mut());
         if consumer.as_ref().is_some_and(|consumer| consumer.is_all_classic()) {
             return self.downgrade(name, answer, true);
@@ -160,37 +182,53 @@ impl GroupCoordinator {
             }
             return self.rearm(name);
         };
-        if consumer.touched.is_empty() {
-            let Some((reply, answer)) = answer else { return };
-            match consumer.last_write.and_then(|id| self.out.writes.get_mut(&id)) {
-                Some(Write::Consumer { answers, .. }) => answers.push((reply, answer)),
-                _ => self.out.answer(reply, answer),
-            }
-            return;
+        if planted::is(Bug::EpochToldBeforeWritten)
+            && let Some((reply, answer)) = answer.take()
+        {
+            self.out.answer(reply, answer);
         }
-        let lines: Vec<_> = std::mem::take(&mut consumer.touched).into_iter().collect();
-        let records = lines.iter().map(|line| consumer.record(name, line)).collect();
-        let write = Write::Consumer { group: name.clone(), lines, answers: answer.into_iter().collect() };
-        let id = self.out.write(records, write);
-        if let Some(consumer) = self.groups.get_mut(name).and_then(|g| g.consumer.as_mut()) {
-            consumer.last_write = Some(id);
-        }
+        consumer.waiting.extend(answer);
+        self.write_touched(name);
         self.rearm(name);
     }
 
-    /// A write of [`Self::settle`] is durable, or failed: then it is due again with the next.
-    pub(super) fn consumer_written(
-        &mut self,
-        name: &Arc<str>,
-        lines: Vec<Line>,
-        answers: Vec<(ReplyId, Answer)>,
-        durable: bool,
-    ) {
-        if !durable && let Some(consumer) = self.groups.get_mut(name).and_then(|g| g.consumer.as_mut()) {
-            consumer.touched.extend(lines);
+    /// Writes what changed in a group, and what waits for that is answered then; unless a write is under way: that comes first.
+    fn write_touched(&mut self, name: &Arc<str>) {
+        let Some(consumer) = self.groups.get_mut(name).and_then(|g| g.consumer.as_mut()) else { return };
+        if let Some(writing) = &consumer.writing {
+            // What rests on nothing newer need not wait longer.
+            if consumer.touched.is_empty()
+                && let Some(Write::Consumer { answers, .. }) = self.out.writes.get_mut(&writing.id)
+            {
+                answers.append(&mut consumer.waiting);
+            }
+            return;
         }
-        for (reply, answer) in answers {
-            self.out.answer(reply, if durable { answer } else { answer.unavailable() });
+        let answers = consumer.take_waiting();
+        if consumer.touched.is_empty() {
+            return self.out.answer_all(answers, true);
+        }
+        let lines: Vec<_> = std::mem::take(&mut consumer.touched).into_iter().collect();
+        let records = lines.iter().map(|line| consumer.record(name, line)).collect();
+        let id = self.out.write(records, Write::Consumer { group: name.clone(), answers });
+        consumer.writing = Some(Writing { id, lines });
+    }
+
+    /// A write of [`Self::write_touched`] is durable, or failed: then its lines are due again with the next.
+    pub(super) fn consumer_written(&mut self, name: &Arc<str>, id: WriteId, answers: Answers, durable: bool) {
+        self.out.answer_all(answers, durable);
+        // Not of a group that took the place of the one that was written.
+        let consumer = self.groups.get_mut(name).and_then(|g| g.consumer.as_mut());
+        let Some(consumer) = consumer.filter(|c| c.writing.as_ref().is_some_and(|writing| writing.id == id)) else {
+            return;
+        };
+        let lines = consumer.writing.take().map(|writing| writing.lines);
+        if !durable {
+            consumer.touched.extend(lines.into_iter().flatten());
+        }
+        // After a failure only for those who wait: otherwise a disk that fails would be asked again and again.
+        if durable || !consumer.waiting.is_empty() {
+            self.write_touched(name);
         }
     }
 
@@ -212,29 +250,28 @@ impl GroupCoordinator {
 impl super::group::Group {
     /// An empty classic group takes up the consumer protocol. Its offsets stay; epochs go on where generations ended.
     fn become_consumer(&mut self, out: &mut Out) {
-        if self.stored {
-            self.stored = false;
-            let tombstone = (crate::groups::records::group_key(&self.id), None);
-            out.write(vec![tombstone], Write::Upkeep);
+        // One batch with what it becomes: after a crash it is the one or the other.
+        let mut touched = out.take_leftovers(&self.id);
+        if std::mem::take(&mut self.stored) {
+            touched.insert(Line::Classic);
         }
         self.pending.clear();
         self.protocol_type = None;
         self.consumer = Some(Box::new(ConsumerGroup {
             epoch: self.generation,
             since_ms: out.now.wall_ms,
+            touched,
             ..ConsumerGroup::default()
         }));
     }
 
     /// An empty group of the consumer protocol takes up the classic one.
     pub(super) fn become_classic(&mut self, out: &mut Out) {
-        let Some(consumer) = self.consumer.take() else { return };
+        let Some(mut consumer) = self.consumer.take() else { return };
         self.generation = consumer.epoch;
         self.state_since_ms = consumer.since_ms;
-        let tombstones = consumer.tombstones(&self.id);
-        if !tombstones.is_empty() {
-            out.write(tombstones, Write::Upkeep);
-        }
+        let answers = consumer.take_waiting();
+        out.take_out(&self.id, consumer.all_lines(), Vec::new(), answers);
     }
 }
 
@@ -253,6 +290,11 @@ impl Step<'_> {
 }
 
 impl ConsumerGroup {
+    /// Answers that wait, for the write that takes over what they rest on.
+    pub(super) fn take_waiting(&mut self) -> Answers {
+        std::mem::take(&mut self.waiting)
+    }
+
     // ── members ──
 
     /// Takes members out; the others share what they had.
@@ -299,6 +341,7 @@ impl ConsumerGroup {
         match self.members.get(member) {
             None => Err(GroupError::UnknownMember),
             Some(member) if member.progress.epoch == epoch => Ok(()),
+            Some(_) if planted::is(Bug::StaleEpochTaken) => Ok(()),
             Some(member) if member.is_classic() => Err(GroupError::IllegalGeneration),
             Some(_) => Err(GroupError::StaleMemberEpoch),
         }

@@ -12,7 +12,10 @@
 
 use model::{PartitionId, TopicId};
 
-use crate::groups::types::Partitions;
+use crate::{
+    groups::types::Partitions,
+    planted::{self, Bug},
+};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum State {
@@ -29,7 +32,8 @@ pub(super) enum State {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
     pub(super) epoch: i32,
-    /// What a member that missed the last answer still says.
+    /// The last epoch it said, if that is older: so may it say all those since, whose answers it missed. 0: since it joined it was
+    /// in no other.
     pub(super) previous_epoch: i32,
     pub(super) state: State,
     /// What it may hold.
@@ -49,7 +53,9 @@ impl Progress {
         owned: Option<&Partitions>,
         free: impl Fn(&Place) -> bool,
     ) -> Self {
-        let still_owns = |places: &Partitions| owned.is_none_or(|owned| !owned.is_disjoint(places));
+        let still_owns = |places: &Partitions| {
+            owned.is_none_or(|owned| !owned.is_disjoint(places)) && !planted::is(Bug::GrantedBeforeLetGo)
+        };
         let epoch = match self.state {
             State::Stable if self.epoch == target_epoch => return self.clone(),
             State::Unrevoked if still_owns(&self.revoking) => return self.clone(),

@@ -69,10 +69,11 @@ impl ConsumerGroup {
         all.filter_map(|(key, value)| Some((key, value?))).collect()
     }
 
-    pub(in crate::groups::core) fn tombstones(&self, group: &str) -> Vec<(Bytes, Option<Bytes>)> {
-        // Also of what was to become one, had the write not failed.
-        let lines: BTreeSet<_> = self.lines().into_iter().chain(self.touched.iter().cloned()).collect();
-        lines.iter().map(|line| (stored::key(group, line), None)).collect()
+    /// All there may be in the log.
+    pub(in crate::groups::core) fn all_lines(&self) -> BTreeSet<Line> {
+        // Also of what was to become one, had the write not failed, and of what the write under way may fail to take out.
+        let under_way = self.writing.iter().flat_map(|writing| &writing.lines);
+        self.lines().into_iter().chain(self.touched.iter().chain(under_way).cloned()).collect()
     }
 
     // ── replay ──

@@ -324,6 +324,26 @@ fn a_static_member_changes_over_in_place() {
     assert_eq!(bench.core.describe(GROUP).expect("classic").members.len(), 1);
 }
 
+/// Or its join is that of one who comes back, in the place of nobody, and never answered.
+#[test]
+fn a_classic_group_that_changed_over_is_forgotten_whole() {
+    let mut bench = Bench::new(&[(1, 4)]);
+    let static_member = || JoinRequest { instance: Some("i".into()), ..classic("", &[1], &Partitions::new()) };
+    let (old, generation) = bench.lone_classic(static_member());
+    let who = MemberRef { group: GROUP.into(), member: old.clone(), instance: Some("i".into()), generation };
+    let offsets = vec![OffsetToCommit { topic: named(1), ..OffsetToCommit::default() }];
+    bench.put(|reply| Event::Commit { reply, request: CommitRequest { who, offsets } });
+    bench.join("new", &[1]);
+    let leavers = ["new", &old].map(|member| Leaver { member: member.into(), instance: None }).into();
+    bench.put(|reply| Event::Leave { reply, group: GROUP.into(), leavers });
+    bench.restart();
+    assert!(bench.is_consumer() && bench.group().members.is_empty());
+    assert!(bench.core.groups[GROUP].instances.is_empty());
+    let reply = bench.put_join(static_member());
+    let joined = bench.joined(reply).expect("alone");
+    assert_eq!((joined.error, joined.members.len()), (None, 1));
+}
+
 #[test]
 fn a_change_that_cannot_be_written_is_not_told() {
     let mut bench = Bench::new(&[(1, 4)]);
@@ -345,6 +365,66 @@ fn a_change_that_cannot_be_written_is_not_told() {
     bench.hold = false;
     bench.restart();
     assert!(bench.is_consumer() && bench.group().epoch == new.epoch, "it is what it was");
+}
+
+/// The group goes back to the classic protocol while the disk fails, and comes again, at once or after a generation.
+#[test]
+fn whom_a_change_could_not_take_out_is_not_back_after_the_next() {
+    for is_at_once in [true, false] {
+        let mut bench = Bench::new(&[(1, 4)]);
+        let (old, _) = bench.lone_classic(classic("", &[1], &Partitions::new()));
+        bench.join("new", &[1]);
+        bench.hold = true;
+        bench.put(|reply| Event::ConsumerHeartbeat { reply, request: alive("new", -1, None), fresh: 7 });
+        bench.flush(false);
+        bench.hold = false;
+        assert!(!bench.is_consumer());
+        if !is_at_once {
+            bench.lone_classic(classic(&old, &[1], &Partitions::new()));
+            assert!(bench.core.out.leftovers.is_empty(), "that took them out");
+            bench.restart();
+        }
+        bench.join("other", &[1]);
+        bench.compact();
+        bench.restart();
+        let members: Vec<_> = bench.group().members.keys().map(|id| &**id).collect();
+        assert_eq!(members, [&*old, "other"], "at once: {is_at_once}");
+    }
+}
+
+#[test]
+fn what_waits_for_a_group_that_becomes_classic_is_answered() {
+    let mut bench = Bench::new(&[(1, 4), (2, 1)]);
+    bench.lone_classic(classic("", &[1], &Partitions::new()));
+    let new = bench.join("new", &[1]);
+    bench.hold = true;
+    let wants = |to: &[u8]| ConsumerHeartbeat { epoch: new.epoch, ..joining("new", to) };
+    let requests = [wants(&[2]), wants(&[1, 2]), alive("new", -1, None)];
+    let replies = requests.map(|request| bench.put(|reply| Event::ConsumerHeartbeat { reply, request, fresh: 7 }));
+    assert!(!bench.is_consumer());
+    bench.flush(true);
+    for reply in replies {
+        let answer = bench.answers.remove(&reply);
+        assert!(matches!(answer, Some(Answer::ConsumerHeartbeat(Ok(_)))), "{answer:?}");
+    }
+}
+
+#[test]
+fn what_a_leader_had_not_shared_out_is_when_a_group_changes_over() {
+    let mut bench = Bench::new(&[(1, 4)]);
+    let request = JoinRequest { instance: Some("i".into()), ..classic("", &[1], &Partitions::new()) };
+    let reply = bench.put_join(request);
+    let joined = bench.joined(reply).expect("joined");
+    let who =
+        MemberRef { group: GROUP.into(), member: joined.member.clone(), instance: Some("i".into()), generation: 1 };
+    let assignments = vec![(joined.member, assignment(&every(1)))];
+    let request = SyncRequest { who, assignments, ..SyncRequest::default() };
+    bench.put(|reply| Event::Sync { reply, request });
+    // It takes its own place: nobody comes or goes, and nobody wants anything else.
+    let request = ConsumerHeartbeat { instance: Some("i".into()), ..joining("new", &[1]) };
+    let new = bench.ask(request).expect("takes its place");
+    assert_eq!(new.assignment, Some(every(1)), "with what it had");
+    assert_eq!(bench.beat("new", new.epoch, &every(1)).expect("alive").assignment, Some(every(4)), "GRP-6");
 }
 
 // ── any order ──
