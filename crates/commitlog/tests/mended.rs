@@ -492,3 +492,21 @@ async fn a_topic_that_a_kill_left_half_made_after_a_clean_close_stays_once_it_wa
         assert!(is_there || !is_seen, "LOG-10, stopped after {changes} changes");
     }
 }
+
+/// LOG-3: retention moved the start, and the disk did not take it; who then asks for less to be deleted is told of that start.
+#[tokio::test]
+async fn a_start_that_somebody_was_told_stays() {
+    let disk = MemoryDisk::new();
+    let log = open(&disk).await;
+    create(&*log, "t", 1, &[("retention.bytes", "2000"), ("segment.bytes", "1024")]).await;
+    for n in 0..10 {
+        log.append(&tp("t", 0), common::sized(n, 600), Append::default()).await.expect("append");
+    }
+    disk.set_fault(Some(Fault::SyncFails));
+    log.retain().await.expect_err("the checkpoint fails");
+    disk.set_fault(None);
+    let told = log.delete_records(&tp("t", 0), 1).await.expect("delete");
+    assert!(told > 1, "retention had moved it further");
+    let after = open(&disk.power_cut(0)).await.bounds(&tp("t", 0)).expect("there");
+    assert_eq!(after.log_start, told);
+}

@@ -413,8 +413,10 @@ impl Log for EmbeddedLog {
             return Err(Error::new(OFFSET_OUT_OF_RANGE, format!("records of {of} cannot be deleted up to {before}"))
                 .detail(format!("the partition holds offsets {} to {}", bounds.log_start, bounds.high_watermark)));
         }
-        if to <= bounds.log_start {
-            return Ok(bounds.log_start);
+        // Retention may have moved the start further, and not on disk so far: whoever is told so may rely on it.
+        let to = to.max(bounds.log_start);
+        if to == 0 {
+            return Ok(to);
         }
         let (done, moved) = oneshot::channel();
         if self.shared.appends.push(Item::LogStart { partition, to, done }).is_err() {
