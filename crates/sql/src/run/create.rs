@@ -274,6 +274,7 @@ impl Run<'_> {
                 return Err(Error::new(codes::SQL_UNSUPPORTED, format!("column `{}` cannot be NOT NULL", column.name))
                     .detail("rows that are there already have no value for it"));
             }
+            check_role(column)?;
             let data_type = storable(&column.name, &column.data_type)?;
             changes.push(SchemaChange::AddColumn(Field::new(&column.name, data_type, true)));
         }
@@ -370,15 +371,27 @@ pub(super) fn exists(name: &TableName) -> Error {
 
 fn schema_of(columns: &[Declared]) -> Result<Schema> {
     let fields = columns.iter().map(|column| {
-        if let text::ColumnRole::Headers | text::ColumnRole::Header(_) = column.role {
-            return Err(Error::new(
-                codes::SQL_INVALID,
-                format!("column `{}`: HEADERS belongs to a stream", column.name),
-            ));
-        }
+        check_role(column)?;
         Ok(Field::new(&column.name, column.data_type.clone(), column.nullable))
     });
     Ok(Schema::new(fields.collect::<Result<Vec<_>>>()?))
+}
+
+/// A column of a table is a value and nothing else.
+fn check_role(column: &Declared) -> Result<()> {
+    let belongs_to_stream = |what: &str| {
+        Err(Error::new(codes::SQL_INVALID, format!("column `{}`: {what} belongs to a stream", column.name)))
+    };
+    match column.role {
+        text::ColumnRole::Value => Ok(()),
+        text::ColumnRole::PrimaryKey => {
+            Err(Error::new(codes::SQL_UNSUPPORTED, format!("column `{}`: PRIMARY KEY is not offered", column.name))
+                .detail("nothing would keep two rows with the same key apart")
+                .hint("leave it out; NOT NULL is obeyed"))
+        }
+        text::ColumnRole::Key => belongs_to_stream("KEY"),
+        text::ColumnRole::Headers | text::ColumnRole::Header(_) => belongs_to_stream("HEADERS"),
+    }
 }
 
 fn storable_names(fields: &Fields) -> Result<()> {
