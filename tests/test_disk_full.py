@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from confluent_kafka import Producer
 
-from conftest import eventually
+from conftest import SqlError, eventually
 
 
 @pytest.fixture
@@ -26,14 +26,7 @@ def test_a_full_disk_refuses_writes_and_recovers(make_node, small_disk):
     assert produce(node, b'{"id": 1}') is None
 
     # Somebody else takes all the room but a little.
-    ballast = small_disk / "ballast"
-    with open(ballast, "wb", buffering=0) as file:
-        try:
-            while file.write(b"\0" * (1 << 20)):
-                pass
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
-        file.truncate(file.tell() - (1 << 20))
+    ballast = fill(small_disk, 1 << 20)
     acknowledged, refused = 1, None
     for id in range(2, 2000):
         refused = produce(node, b'{"id": %d, "pad": "%s"}' % (id, b"x" * 500_000))
@@ -52,6 +45,37 @@ def test_a_full_disk_refuses_writes_and_recovers(make_node, small_disk):
     node.kill()
     node.start()
     assert node.value("SELECT count(*) FROM fill") >= acknowledged + 1
+
+
+def test_the_catalog_goes_on_once_there_is_room(make_node, small_disk):
+    node = make_node("--partitions", "1", data=small_disk / "data").start()
+    assert produce(node, b'{"id": 1}') is None
+    eventually(lambda: node.in_table("fill") == 1)
+    for _ in range(2):
+        ballast = fill(small_disk, 0)
+        with pytest.raises(SqlError) as refused:
+            for n in range(2000):
+                node.sql(f"CREATE VIEW v{n} AS SELECT '{'x' * 10_000}' AS a")
+                node.sql(f"DROP VIEW v{n}")
+        assert refused.value.code == "LH0003"
+        ballast.unlink()
+        node.sql("CREATE OR REPLACE VIEW v AS SELECT 1 AS a")
+        assert node.value("SELECT a FROM v") == 1
+    assert produce(node, b'{"id": 2}') is None
+    eventually(lambda: node.in_table("fill") == 2, seconds=60)
+
+
+def fill(disk, room):
+    """Takes all of a disk but a little."""
+    ballast = disk / "ballast"
+    with open(ballast, "wb", buffering=0) as file:
+        try:
+            while file.write(b"\0" * (1 << 20)):
+                pass
+        except OSError as error:
+            assert error.errno == errno.ENOSPC
+        file.truncate(file.tell() - room)
+    return ballast
 
 
 def produce(node, value):

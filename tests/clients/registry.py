@@ -6,6 +6,7 @@ pip install "confluent-kafka[avro,json,schemaregistry]"
 import json
 import os
 import time
+import urllib.error
 import urllib.request
 
 from confluent_kafka import Consumer, Producer
@@ -120,9 +121,32 @@ def records(client, kind):
     ok(f"{kind} serializers, and the topic as a table by its subject")
 
 
+def the_rest(client):
+    """What Confluent's client has no method for."""
+    def ask(path, method="GET"):
+        try:
+            with urllib.request.urlopen(urllib.request.Request(HTTP + path, method=method)) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)["error_code"]
+
+    context = f".{name('context')}"
+    client.register_schema(f":{context}:orders-value", Schema(avro(ID), "AVRO"))
+    check({".", context} <= set(ask("/contexts")), "contexts in use")
+    clusters = ask("/v1/metadata/id")["scope"]["clusters"]
+    check(clusters["kafka-cluster"] == Producer({"bootstrap.servers": ADDRESS}).list_topics().cluster_id, "cluster")
+    check(ask("/v1/metadata/version")["version"] >= "8", "version")
+    check(ask(f"/subjects/:{context}:orders-value/metadata?key=owner&value=me") == (404, 40403), "metadata")
+    for path in ["/subjects/x/y", "/schemas/nope", "/v1/nope"]:
+        check(ask(path) == (404, 404), f"{path} is not served")
+    check(ask("/subjects", "PUT") == (405, 405), "not that way")
+    ok("contexts, the server's id and version, refusals")
+
+
 if __name__ == "__main__":
     client = SchemaRegistryClient({"url": HTTP})
     subjects(client)
+    the_rest(client)
     references(client)
     records(client, "avro")
     records(client, "json")

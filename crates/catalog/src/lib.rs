@@ -64,7 +64,7 @@ impl Catalog {
         let names = Names::read(&mut connection).await?;
         Ok(Self(Arc::new(Inner {
             readers: store::readers(&path),
-            writer: Arc::new(Writer::new(connection)),
+            writer: Arc::new(Writer::new(path, connection)),
             names: RwLock::new(Arc::new(names)),
             changed: watch::Sender::new(0),
             world,

@@ -197,3 +197,37 @@ async fn names_that_are_none_are_refused() {
         assert!(f.catalog.create_namespace(bad).await.expect_err(bad).is(codes::NAME_INVALID));
     }
 }
+
+/// Lets the database grow to `pages` and no further, for the connection that writes now.
+async fn limit(catalog: &Catalog, pages: u32) {
+    if let Some(open) = &mut catalog.0.writer.connection.lock().await.open {
+        let sql = format!("PRAGMA max_page_count = {pages}");
+        sqlx::raw_sql(&sql).execute(open).await.expect("limit");
+    }
+}
+
+fn large(name: &str) -> Entry {
+    Entry::new(EntryKind::View, "public", name, serde_json::json!({"sql": "x".repeat(1 << 20)}))
+}
+
+#[tokio::test]
+async fn changes_go_on_once_a_full_disk_has_room_again() {
+    let f = fixture().await;
+    f.catalog.create_table(&t("a"), "L0").await.expect("create");
+    for name in ["b", "c", "d"] {
+        limit(&f.catalog, 1).await;
+        let beside = t(name);
+        let (full, made) = tokio::join!(f.catalog.put_entry(large("v")), f.catalog.create_table(&beside, "L0"));
+        assert!(full.expect_err("no room").is(codes::DISK_FULL));
+        let names = f.catalog.names();
+        assert_eq!(names.namespace("public").expect("zone").has_table(name), made.is_ok(), "done or not, but told");
+        limit(&f.catalog, u32::MAX - 1).await;
+    }
+    f.catalog.put_entry(large("v")).await.expect("there is room");
+    assert!(f.catalog.swap_table(&t("a"), "L0", "L1", &[]).await.expect("swap"));
+    let names = f.catalog.names();
+    let public = names.namespace("public").expect("zone");
+    assert!(public.has_table("a") && public.has_entry(EntryKind::View, "v"));
+    f.catalog.close().await;
+    assert!(f.catalog.put_entry(large("w")).await.expect_err("closed").is(codes::SHUTTING_DOWN));
+}

@@ -1,8 +1,8 @@
 //! One connection writes; changes that wait for it share a transaction.
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
-use model::{Error, Result};
+use model::{Error, Result, error::codes};
 use parking_lot::Mutex;
 use sqlx::{Acquire as _, Connection as _, SqliteConnection};
 use tokio::sync::oneshot;
@@ -11,7 +11,7 @@ use world::TaskKind;
 use crate::{
     Catalog, Names,
     change::{Change, Done},
-    store::failed,
+    store::{self, failed},
 };
 
 /// Changes in one transaction at most, so that the first of them does not wait for ever.
@@ -20,8 +20,17 @@ const BATCH_MAX: usize = 512;
 pub(crate) struct Writer {
     /// Bounded by the number of callers: each waits for its answer.
     queue: Mutex<Queue>,
-    /// `None` once closed.
-    connection: tokio::sync::Mutex<Option<SqliteConnection>>,
+    pub(crate) connection: tokio::sync::Mutex<Connection>,
+}
+
+/// The connection that writes.
+pub(crate) struct Connection {
+    path: PathBuf,
+    /// `None` if one failed and no other could be opened: the next change tries it.
+    pub(crate) open: Option<SqliteConnection>,
+    is_closed: bool,
+    /// The names in memory may not be those in the database.
+    names_are_stale: bool,
 }
 
 #[derive(Default)]
@@ -37,8 +46,9 @@ struct Job {
 }
 
 impl Writer {
-    pub(crate) fn new(connection: SqliteConnection) -> Self {
-        Self { queue: Mutex::default(), connection: tokio::sync::Mutex::new(Some(connection)) }
+    pub(crate) fn new(path: PathBuf, connection: SqliteConnection) -> Self {
+        let connection = Connection { path, open: Some(connection), is_closed: false, names_are_stale: false };
+        Self { queue: Mutex::default(), connection: tokio::sync::Mutex::new(connection) }
     }
 
     /// Queues a change. Whoever asked may go away: what was queued is done all the same, by a task of its own, so that
@@ -58,8 +68,10 @@ impl Writer {
     }
 
     pub(crate) async fn close(&self) {
-        if let Some(connection) = self.connection.lock().await.take()
-            && let Err(error) = connection.close().await
+        let mut connection = self.connection.lock().await;
+        connection.is_closed = true;
+        if let Some(open) = connection.open.take()
+            && let Err(error) = open.close().await
         {
             tracing::warn!(%error, "the catalog did not close cleanly");
         }
@@ -76,24 +88,56 @@ impl Writer {
     }
 }
 
+impl Connection {
+    async fn ready(&mut self) -> Result<&mut SqliteConnection> {
+        if self.is_closed {
+            return Err(Error::new(codes::SHUTTING_DOWN, "the catalog is closed"));
+        }
+        if self.open.is_none() {
+            self.open = Some(store::connect(&self.path).await?);
+        }
+        Ok(self.open.as_mut().expect("opened above"))
+    }
+
+    /// After a failure nobody knows how deep in transactions the connection is: SQLite ends them by itself when the disk is
+    /// full, and sqlx counts as if it had not. So another one takes its place.
+    async fn give_up(&mut self) {
+        // What was under way may have been done or not.
+        self.names_are_stale = true;
+        // First the new one: with the last one to close go files that the next could not make on a full disk.
+        let new = store::connect(&self.path).await;
+        if let Err(error) = &new {
+            tracing::warn!(%error, "could not open the catalog again; the next change tries it");
+        }
+        if let Some(old) = std::mem::replace(&mut self.open, new.ok())
+            && let Err(error) = old.close_hard().await
+        {
+            tracing::warn!(%error, "a connection to the catalog that had failed did not close cleanly");
+        }
+    }
+
+    async fn names(&mut self) -> Result<Names> {
+        Names::read(self.ready().await?).await
+    }
+}
+
 async fn drain(catalog: &Catalog) {
     let writer = &catalog.0.writer;
     let mut connection = writer.connection.lock().await;
     while let Some(jobs) = writer.next_batch() {
-        let Some(connection) = connection.as_mut() else {
-            for job in jobs {
-                let closed = Error::new(model::error::codes::SHUTTING_DOWN, "the catalog is closed");
-                let _gone = job.answer.send(Err(closed));
-            }
-            continue;
-        };
-        let touches_names = jobs.iter().any(|job| job.change.touches_names());
-        let committed = commit(connection, jobs).await;
+        connection.names_are_stale |= jobs.iter().any(|job| job.change.touches_names());
+        let committed = commit(&mut connection, jobs).await;
         // The names must be right before the caller goes on.
-        if touches_names {
-            match Names::read(connection).await {
-                Ok(names) => catalog.set_names(names),
-                Err(error) => tracing::error!(%error, "could not read the catalog's names"),
+        if connection.names_are_stale && !connection.is_closed {
+            match connection.names().await {
+                Ok(names) => {
+                    connection.names_are_stale = false;
+                    catalog.set_names(names);
+                }
+                Err(error) => {
+                    tracing::error!(%error, "could not read the catalog's names");
+                    connection.give_up().await;
+                }
             }
         }
         for (answer, result) in committed {
@@ -106,11 +150,20 @@ async fn drain(catalog: &Catalog) {
 type Answer = (oneshot::Sender<Result<Done>>, Result<Done>);
 
 /// All jobs in one transaction, each in a savepoint of its own.
-async fn commit(connection: &mut SqliteConnection, jobs: Vec<Job>) -> Vec<Answer> {
+async fn commit(connection: &mut Connection, jobs: Vec<Job>) -> Vec<Answer> {
     let (changes, answers): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.change, job.answer)).unzip();
-    let results = match try_commit(connection, &changes).await {
+    let tried = match connection.ready().await {
+        Ok(connection) => try_commit(connection, &changes).await,
+        Err(error) => Err(error),
+    };
+    let results = match tried {
         Ok(results) => results,
-        Err(error) => changes.iter().map(|_| Err(error.clone())).collect(),
+        Err(error) => {
+            if !connection.is_closed {
+                connection.give_up().await;
+            }
+            changes.iter().map(|_| Err(error.clone())).collect()
+        }
     };
     answers.into_iter().zip(results).collect()
 }
@@ -126,7 +179,10 @@ async fn try_commit(connection: &mut SqliteConnection, changes: &[Change]) -> Re
             Ok(_) => savepoint.commit().await,
             Err(_) => savepoint.rollback().await,
         };
-        ended.map_err(|e| failed("end a change of the catalog", &e))?;
+        if let Err(error) = ended {
+            // Where SQLite has undone everything by itself, the change knows why.
+            return Err(result.err().unwrap_or_else(|| failed("end a change of the catalog", &error)));
+        }
         results.push(result);
     }
     transaction.commit().await.map_err(|e| failed("commit to the catalog", &e))?;

@@ -20,8 +20,8 @@ pub mod transactions;
 
 pub use embedded::{EmbeddedLog, LogSettings, Steps};
 pub use log::{
-    Aborted, ActiveProducer, Append, Appended, Bounds, CompactionStats, EpochEnd, Isolation, Log, OffsetAt,
-    PartitionCompaction, Slice, Subscription, TimeQuery, TopicSpec, partitions, wait_beyond,
+    Aborted, ActiveProducer, Append, Appended, Bounds, CompactionStats, EpochEnd, Isolation, Log, NameClaim, OffsetAt,
+    PartitionCompaction, SharedNames, Slice, Subscription, TimeQuery, TopicSpec, partitions, wait_beyond,
 };
 pub use partitioner::partition_of;
 pub use topic::{Cleanup, ConfigEntry, ConfigType, Topic, TopicConfig};

@@ -25,6 +25,7 @@
 //! * LOG-10: a topic that was made is there after any crash, one that was deleted stays away.
 
 use std::{
+    any::Any,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
@@ -50,6 +51,8 @@ pub trait Log: Send + Sync + 'static {
     fn topic_by_id(&self, id: TopicId) -> Option<Arc<Topic>>;
     /// Changes whenever a topic is made, changed or deleted.
     fn topics_changed(&self) -> watch::Receiver<u64>;
+    /// Asks `names` before a topic is made from now on. The first who says so counts.
+    fn share_names(&self, names: Arc<dyn SharedNames>);
     /// Durable on return. Checks everything first; `validate_only` stops there.
     async fn create_topic(&self, spec: TopicSpec, validate_only: bool) -> Result<Arc<Topic>>;
     /// Waiting readers wake and find [`model::ErrorKind::TopicNotFound`].
@@ -124,6 +127,16 @@ pub trait Log: Send + Sync + 'static {
     /// Identity of this log, for ever the same (Kafka's cluster id: 22 characters of base64url).
     fn cluster_id(&self) -> &str;
 }
+
+/// Names that topics share with things the log has never heard of.
+#[async_trait]
+pub trait SharedNames: Send + Sync + 'static {
+    /// Fails if something else is called so; nothing else gets the name as long as the claim lives.
+    async fn claim(&self, topic: &TopicName) -> Result<NameClaim>;
+}
+
+/// A name kept free for somebody, until it is dropped.
+pub type NameClaim = Box<dyn Any + Send>;
 
 /// A topic to be made.
 #[derive(Clone, Debug)]

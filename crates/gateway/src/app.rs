@@ -5,8 +5,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Json, Router,
     body::{Body, Bytes},
-    extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, header},
+    extract::State,
+    http::{HeaderMap, HeaderValue, Method, Uri, header},
     middleware,
     response::{Html, IntoResponse, Response},
     routing::{get, post},
@@ -110,16 +110,15 @@ async fn openapi() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], document).into_response()
 }
 
-async fn not_found(request: Request) -> Failure {
-    let path = request.uri().path();
-    Error::new(codes::HTTP_NOT_FOUND, format!("nothing is served at `{}`", path.escape_debug()))
-        .hint("GET /openapi.json lists what is")
-        .into()
+async fn not_found(uri: Uri) -> Response {
+    let error = Error::new(codes::HTTP_NOT_FOUND, format!("nothing is served at `{}`", uri.path().escape_debug()));
+    registry::refusal(&uri, error.hint("GET /openapi.json lists what is"))
 }
 
-async fn method_not_allowed(method: Method, request: Request) -> Failure {
-    let path = request.uri().path().to_owned();
-    Error::new(codes::HTTP_METHOD_NOT_ALLOWED, format!("`{}` does not take {method}", path.escape_debug())).into()
+async fn method_not_allowed(method: Method, uri: Uri) -> Response {
+    let path = uri.path().escape_debug();
+    let error = Error::new(codes::HTTP_METHOD_NOT_ALLOWED, format!("`{path}` does not take {method}"));
+    registry::refusal(&uri, error)
 }
 
 /// The whole body of a request, within the door's limits of size and time.

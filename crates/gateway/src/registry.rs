@@ -7,7 +7,7 @@ use axum::{
     Router,
     body::Bytes,
     extract::{FromRequest, Path, Query, Request, State},
-    http::{StatusCode, header},
+    http::{StatusCode, Uri, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -15,9 +15,15 @@ use model::{Error, error::codes};
 use schemas::registry::{ConfigUpdate, SchemaRequest, VersionSpec, error_code, http_status};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::app::{Shared, read_body};
+use crate::{
+    app::{Shared, read_body},
+    error::Failure,
+};
 
 const CONTENT_TYPE: &str = "application/vnd.schemaregistry.v1+json";
+
+/// The version of Confluent's registry whose API this is.
+const CONFLUENT_VERSION: &str = "8.0.0";
 
 type Answer = Result<Response, RegistryFailure>;
 
@@ -25,6 +31,7 @@ pub(crate) fn routes() -> Router<Shared> {
     Router::new()
         .route("/subjects", get(subjects))
         .route("/subjects/{subject}", post(lookup).delete(delete_subject))
+        .route("/subjects/{subject}/metadata", get(latest_with_metadata))
         .route("/subjects/{subject}/versions", get(versions).post(register))
         .route("/subjects/{subject}/versions/{version}", get(version).delete(delete_version))
         .route("/subjects/{subject}/versions/{version}/schema", get(version_schema))
@@ -42,6 +49,20 @@ pub(crate) fn routes() -> Router<Shared> {
         .route("/mode", get(mode).put(set_mode))
         .route("/mode/{subject}", get(mode).put(set_mode).delete(delete_mode))
         .route("/contexts", get(contexts))
+        .route("/v1/metadata/id", get(server_id))
+        .route("/v1/metadata/version", get(server_version))
+}
+
+/// Where all of the above begin.
+const FAMILIES: [&str; 7] = ["subjects", "schemas", "compatibility", "config", "mode", "contexts", "v1"];
+
+/// `error`, about a path that is not served or not in this way, as whoever asks for such a path understands it.
+pub(crate) fn refusal(uri: &Uri, error: Error) -> Response {
+    let family = uri.path().split('/').nth(1).unwrap_or_default();
+    match FAMILIES.contains(&family) {
+        true => RegistryFailure(error).into_response(),
+        false => Failure(error).into_response(),
+    }
 }
 
 /// `value` as the registry's JSON.
@@ -182,6 +203,14 @@ async fn version_schema(
     Ok(text(found.schema))
 }
 
+async fn latest_with_metadata(
+    State(app): State<Shared>,
+    Path(subject): Path<String>,
+    Query(p): Query<Params>,
+) -> Answer {
+    Ok(json(&app.parts.registry.latest_with_metadata(&subject, yes(&p.deleted))?))
+}
+
 async fn referenced_by(State(app): State<Shared>, Path((subject, version)): Path<(String, String)>) -> Answer {
     Ok(json(&app.parts.registry.referenced_by(&subject, version_of(&version)?)?))
 }
@@ -314,7 +343,23 @@ async fn delete_mode(State(app): State<Shared>, Path(subject): Path<String>) -> 
     Ok(json(&app.parts.registry.delete_mode(&subject).await?))
 }
 
-/// There is one context, the default one.
-async fn contexts() -> Answer {
-    Ok(json(&["."]))
+async fn contexts(State(app): State<Shared>, Query(p): Query<Params>) -> Answer {
+    Ok(json(&page(app.parts.registry.contexts(), &p)))
+}
+
+// ── the server ──
+
+/// Which Kafka cluster and which registry on it, as Confluent's `ServerClusterId`.
+async fn server_id(State(app): State<Shared>) -> Answer {
+    let clusters = serde_json::json!({
+        "kafka-cluster": app.parts.log.cluster_id(),
+        "schema-registry-cluster": "schema-registry",
+    });
+    Ok(json(&serde_json::json!({"id": "", "scope": {"path": [], "clusters": clusters}})))
+}
+
+/// Which of Confluent's versions the API is that of.
+async fn server_version() -> Answer {
+    let ours = concat!("lakehead-", env!("CARGO_PKG_VERSION"));
+    Ok(json(&serde_json::json!({"version": CONFLUENT_VERSION, "commitId": ours})))
 }

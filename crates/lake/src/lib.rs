@@ -18,7 +18,8 @@
 //!   in the table, so whatever dies, nothing is in it twice.
 //!
 //! Names: topic `orders` is table `public.orders`. Deleting the topic drops its table and frees its files; a topic made
-//! again under the same name starts with a new table, because the table remembers the id of its topic.
+//! again under the same name starts with a new table, because the table remembers the id of its topic. No other table is
+//! dropped, and no topic is made with the name of one (`lake::names`).
 
 pub mod columns;
 mod lake;

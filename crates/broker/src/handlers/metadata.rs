@@ -166,8 +166,12 @@ async fn find_or_create_allowed(context: &Context, name: &str, create: bool) -> 
         // Somebody else was faster.
         Err(error) if error.kind() == ErrorKind::TopicExists => shared.log.topic(&name).ok_or(error),
         made => {
-            if made.is_ok() {
-                tracing::info!(topic = %name, client = context.client_id, "topic made because a client asked for it");
+            match &made {
+                Ok(_) => {
+                    tracing::info!(topic = %name, client = context.client_id, "topic made because a client asked for it")
+                }
+                // The protocol has no room for the reason.
+                Err(error) => tracing::warn!(topic = %name, client = context.client_id, %error, "topic not made"),
             }
             made
         }

@@ -42,7 +42,7 @@ mod writer;
 use std::{
     collections::BTreeMap,
     path::Path,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, OnceLock, atomic::Ordering},
     thread::JoinHandle,
     time::Duration,
 };
@@ -69,8 +69,8 @@ use self::{
     shared::{Shared, no_topic},
 };
 use crate::log::{
-    ActiveProducer, Append, Appended, Bounds, CompactionStats, EpochEnd, Isolation, Log, OffsetAt, Slice, Subscription,
-    TimeQuery, Topic, TopicSpec,
+    ActiveProducer, Append, Appended, Bounds, CompactionStats, EpochEnd, Isolation, Log, OffsetAt, SharedNames, Slice,
+    Subscription, TimeQuery, Topic, TopicSpec,
 };
 
 /// Appends are refused at this many times the budget for bytes in flight.
@@ -80,6 +80,8 @@ const REFUSED_AT_BUDGETS: usize = 4;
 /// lost, and the next start recovers.
 pub struct EmbeddedLog {
     shared: Arc<Shared>,
+    /// Who else gives names, if anybody does.
+    names: OnceLock<Arc<dyn SharedNames>>,
     /// Until it is closed.
     drivers: Mutex<Option<Drivers>>,
     /// Keeps other nodes out.
@@ -147,7 +149,8 @@ impl EmbeddedLog {
     }
 
     fn driven(shared: Arc<Shared>, drivers: Drivers, lock: DiskLock) -> Arc<Self> {
-        Arc::new(Self { shared, drivers: Mutex::new(Some(drivers)), lock: Mutex::new(Some(lock)) })
+        let (drivers, lock) = (Mutex::new(Some(drivers)), Mutex::new(Some(lock)));
+        Arc::new(Self { shared, names: OnceLock::new(), drivers, lock })
     }
 
     /// Takes no more appends, writes what is queued and leaves everything so that the next start has nothing to scan.
@@ -297,9 +300,23 @@ impl Log for EmbeddedLog {
         self.shared.topics_changed.subscribe()
     }
 
+    fn share_names(&self, names: Arc<dyn SharedNames>) {
+        let _first = self.names.set(names);
+    }
+
     async fn create_topic(&self, spec: TopicSpec, validate_only: bool) -> Result<Arc<Topic>> {
+        let claim = match self.names.get() {
+            // That a topic is there already says more than what else has its name.
+            Some(names) if self.topic(&spec.name).is_none() => Some(names.claim(&spec.name).await?),
+            _ => None,
+        };
         let shared = self.shared.clone();
-        blocking(&self.shared.world.tasks, move || topics::create(&shared, spec, validate_only)).await
+        blocking(&self.shared.world.tasks, move || {
+            // The caller may go away before this ends.
+            let _claim = claim;
+            topics::create(&shared, spec, validate_only)
+        })
+        .await
     }
 
     async fn delete_topic(&self, name: &str) -> Result<()> {

@@ -1,13 +1,14 @@
 //! The façade.
 
 mod declarations;
+mod names;
 mod parts;
 
 use std::sync::{Arc, atomic::Ordering};
 
 use arrow::array::RecordBatch;
 use catalog::Catalog;
-use commitlog::Log;
+use commitlog::{Log, NameClaim};
 use futures::Stream;
 use model::{Error, Result, TableName, TopicName, error::codes};
 use tables::Tables;
@@ -45,7 +46,7 @@ pub struct Lake {
 
 impl Lake {
     /// Cheap: reads the declarations and no topic, and drops tables that a process that died left unfinished. Before anybody
-    /// makes tables.
+    /// makes tables. From here on no topic is made with the name of something else.
     pub async fn open(parts: LakeParts) -> Result<Arc<Self>> {
         let declarations = Declarations::load(&parts.catalog).await?;
         match parts.tables.drop_unfinished().await? {
@@ -185,6 +186,8 @@ impl Lake {
             return Err(Error::new(codes::STREAM_EXISTS, format!("could not declare `{name}`: it exists already")));
         }
         let state = parts.state(&declaration.topic).ok_or_else(|| no_topic(&declaration.topic))?;
+        let _claim = parts.names.claim(&name).await;
+        self.check_free(&declaration).await?;
         declaration.is_projection = self.is_projection(&state, &declaration).await?;
         if declaration.is_projection {
             return parts.declarations.put(&parts.catalog, Arc::new(declaration)).await;
@@ -198,6 +201,26 @@ impl Lake {
         parts.declarations.put(&parts.catalog, declaration).await?;
         state.nudge.notify_one();
         Ok(())
+    }
+
+    /// Whether the stream may have its name.
+    async fn check_free(&self, declaration: &StreamDeclaration) -> Result<()> {
+        let name = &declaration.name;
+        let is_public = &*name.namespace == TableName::DEFAULT_NAMESPACE;
+        let taken = match self.parts.log.topic(&name.name) {
+            Some(topic) if is_public && topic.name != declaration.topic => Some(format!("`{name}` is a topic")),
+            _ => self.parts.names.taken(name).await?,
+        };
+        match taken {
+            None => Ok(()),
+            Some(what) => Err(Error::new(codes::STREAM_EXISTS, format!("could not declare `{name}`")).detail(what)),
+        }
+    }
+
+    /// Keeps `name` for whoever is to make or replace a table or a view, as long as the claim lives: then it is told by looking
+    /// whether it is free, and no topic takes it.
+    pub async fn claim(&self, name: &TableName) -> NameClaim {
+        Box::new(self.parts.names.claim(name).await)
     }
 
     /// Whether a stream under another name than its topic's only shows columns that the topic has anyway. Then the topic

@@ -13,7 +13,7 @@ use tables::Tables;
 use tokio::sync::Semaphore;
 use world::World;
 
-use super::{LakeParts, declarations::Declarations};
+use super::{LakeParts, declarations::Declarations, names::Names};
 use crate::{
     LakeSettings, TopicTable,
     registry::RegistryStore,
@@ -29,7 +29,8 @@ pub(crate) struct Parts {
     pub registry: Arc<RegistryStore>,
     pub world: World,
     pub settings: LakeSettings,
-    pub declarations: Declarations,
+    pub declarations: Arc<Declarations>,
+    pub names: Arc<Names>,
     pub budget: Arc<TailBudget>,
     /// Commits under way at the same time.
     pub commits: Semaphore,
@@ -42,6 +43,9 @@ pub(crate) struct Parts {
 impl Parts {
     pub(crate) fn new(parts: LakeParts, declarations: Declarations) -> Self {
         let LakeParts { log, tables, catalog, registry, world, settings } = parts;
+        let declarations = Arc::new(declarations);
+        let names = Arc::new(Names::new(tables.clone(), declarations.clone()));
+        log.share_names(names.clone());
         Self {
             log,
             tables,
@@ -49,6 +53,7 @@ impl Parts {
             registry,
             world,
             declarations,
+            names,
             budget: TailBudget::new(settings.tail_bytes_max),
             commits: Semaphore::new(settings.commits_max.max(1)),
             topics: DashMap::new(),

@@ -151,6 +151,16 @@ impl RegistryStore {
         self.state.read().lookup(subject, request, normalize, deleted)
     }
 
+    /// `GET /subjects/{subject}/metadata?key&value&deleted`
+    pub fn latest_with_metadata(&self, subject: &str, deleted: bool) -> Result<SubjectVersion> {
+        self.state.read().latest_with_metadata(subject, deleted)
+    }
+
+    /// `GET /contexts`
+    pub fn contexts(&self) -> Vec<String> {
+        self.state.read().contexts()
+    }
+
     /// `GET /subjects/{subject}/versions/{version}/referencedby`
     pub fn referenced_by(&self, subject: &str, version: VersionSpec) -> Result<Vec<i32>> {
         self.state.read().referenced_by(subject, version)

@@ -2,6 +2,7 @@
 
 mod exactly_once;
 mod formats;
+mod names;
 mod shapes;
 
 use std::{path::Path, sync::Arc, time::Duration};

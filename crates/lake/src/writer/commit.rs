@@ -199,10 +199,7 @@ async fn ready_table(parts: &Parts, state: &Arc<TopicState>) -> Result<(Arc<Tabl
         let columns = state.columns(parts).await?;
         let shape = serde_json::to_string(&columns.shape()).expect("a shape is JSON");
         let Some(table) = state.load_table(parts).await? else {
-            if parts.tables.load(&name).await?.is_some() {
-                // Of an earlier topic of this name, in this log or in one that was here before.
-                parts.tables.drop(&name, true).await?;
-            }
+            parts.names.drop_table_of_former(&state.topic.name).await?;
             let new = NewTable::new(columns.schema.clone())
                 .with_property(property::TOPIC_ID, state.topic.id.to_string())
                 .with_property(property::LOG_ID, parts.log.cluster_id())

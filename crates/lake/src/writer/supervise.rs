@@ -92,6 +92,7 @@ async fn reconcile(parts: &Arc<Parts>, followers: &mut HashMap<TopicId, Follower
 }
 
 async fn drop_table_of(parts: &Parts, state: &TopicState) -> Result<()> {
+    let _claim = parts.names.claim(&state.table_name()).await;
     // Whoever made a topic of the same name meanwhile has a table with another id.
     if state.load_table(parts).await?.is_some() {
         parts.tables.drop(&state.table_name(), true).await?;
@@ -102,6 +103,7 @@ async fn drop_table_of(parts: &Parts, state: &TopicState) -> Result<()> {
 /// Drops tables whose topics were deleted from this very log while nobody looked.
 async fn drop_orphans(parts: &Parts) -> Result<()> {
     for name in parts.catalog.tables(model::TableName::DEFAULT_NAMESPACE).await? {
+        let _claim = parts.names.claim(&name).await;
         let Some(table) = parts.tables.load(&name).await? else { continue };
         let properties = table.metadata().properties();
         let is_of_this_log = properties.get(property::LOG_ID).is_some_and(|id| id == parts.log.cluster_id());

@@ -14,6 +14,7 @@ pub fn error_code(error: &Error) -> u32 {
         (codes::VERSION_NOT_SOFT_DELETED, 40407),
         (codes::SUBJECT_CONFIG_NOT_FOUND, 40408),
         (codes::SUBJECT_MODE_NOT_FOUND, 40409),
+        (codes::HTTP_METHOD_NOT_ALLOWED, 405),
         (codes::SCHEMA_INCOMPATIBLE, 409),
         (codes::SCHEMA_INVALID, 42201),
         (codes::VERSION_INVALID, 42202),

@@ -250,6 +250,23 @@ impl Registry {
         }
     }
 
+    /// The contexts in which there are subjects, the default one first.
+    pub fn contexts(&self) -> Vec<String> {
+        let mut contexts = BTreeSet::from(["."]);
+        // `:.context:subject`
+        let named = self.subjects.iter().filter(|(_, versions)| !versions.is_empty());
+        contexts.extend(named.filter_map(|(subject, _)| Some(subject.strip_prefix(':')?.split_once(':')?.0)));
+        contexts.into_iter().filter(|context| context.starts_with('.')).map(str::to_owned).collect()
+    }
+
+    /// The newest version of `subject` with metadata (tags, owners) that are asked for. Metadata are not kept, so no version has
+    /// any.
+    pub fn latest_with_metadata(&self, subject: &str, deleted: bool) -> Result<SubjectVersion> {
+        self.versions(subject, deleted, false)?;
+        Err(Error::new(codes::REGISTERED_SCHEMA_NOT_FOUND, format!("no schema of subject '{subject}' has metadata"))
+            .hint("metadata of schemas are not kept"))
+    }
+
     /// The level for `subject`, its own or the global one.
     pub fn level(&self, subject: &str) -> Compatibility {
         self.compatibility_of(subject)

@@ -458,3 +458,28 @@ fn each_level_asks_protobuf_in_its_direction() {
     register(&mut registry, "s", &avro(A)).unwrap();
     assert_eq!(register(&mut registry, "s", &proto(one)), Err(409), "another type of schema");
 }
+
+#[test]
+fn contexts_are_those_of_the_subjects() {
+    let mut registry = Registry::default();
+    assert_eq!(registry.contexts(), ["."]);
+    for subject in ["plain", ":.:default", ":.team:orders-value", ":.team:parts-value", ":.ahead:x", ":odd", ":odd:x"] {
+        register(&mut registry, subject, &avro(A)).expect(subject);
+    }
+    assert_eq!(registry.contexts(), [".", ".ahead", ".team"]);
+    for permanent in [false, true] {
+        assert!(registry.contexts().contains(&".ahead".to_owned()), "a soft-deleted subject can come back");
+        let decision = registry.delete_subject(":.ahead:x", permanent);
+        commit(&mut registry, decision).expect("delete");
+    }
+    assert_eq!(registry.contexts(), [".", ".team"]);
+}
+
+#[test]
+fn no_version_has_metadata() {
+    let mut registry = Registry::default();
+    register(&mut registry, "s", &avro(A)).expect("register");
+    let asked = |subject, deleted| registry.latest_with_metadata(subject, deleted).map_err(|e| error_code(&e));
+    assert_eq!(asked("s", false), Err(40403));
+    assert_eq!(asked("nobody", true), Err(40401));
+}

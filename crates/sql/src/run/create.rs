@@ -33,6 +33,7 @@ const MAINTAIN_PATIENCE: Duration = Duration::from_secs(10);
 impl Run<'_> {
     pub(super) async fn create_table(&self, create: &CreateTable) -> Result<Outcome> {
         let name = self.new_name(&create.name)?;
+        let claim = self.engine().parts.lake.claim(&name).await;
         let taken = self.engine().relation(&name).await?;
         match &taken {
             Some(_) if create.if_not_exists => {
@@ -60,7 +61,11 @@ impl Run<'_> {
                 }
                 Ok(Outcome::done("CREATE TABLE"))
             }
-            Some(query) => self.create_table_as(&name, create, query, taken.is_some()).await,
+            Some(query) => {
+                // It may take long; the name is claimed again when the rows are there.
+                drop(claim);
+                self.create_table_as(&name, create, query, taken.is_some()).await
+            }
         }
     }
 
@@ -87,6 +92,11 @@ impl Run<'_> {
             let mut rows = 0;
             if create.with_data {
                 rows = self.append(&table, self.stream(plan, Vec::new()).await?).await?;
+            }
+            let _claim = self.engine().parts.lake.claim(name).await;
+            match self.engine().relation(name).await? {
+                None | Some(Relation::Table(_)) => {}
+                Some(_) => return Err(exists(name)),
             }
             match replaces {
                 true => tables.replace(&unfinished, name).await?,
@@ -118,6 +128,7 @@ impl Run<'_> {
                 .hint("name a part of the query with WITH"));
         }
         let name = self.new_name(&self.parts(&view.name)?)?;
+        let _claim = self.engine().parts.lake.claim(&name).await;
         match self.engine().relation(&name).await? {
             Some(_) if view.if_not_exists => {
                 return Ok(Outcome::done("CREATE VIEW").notice(format!("`{name}` exists already, skipped")));
@@ -207,7 +218,8 @@ impl Run<'_> {
                 let known = self.engine().names_in(&name.namespace, false);
                 return Err(errors::table_not_found(&name.name, known.iter().map(|known| &**known)));
             }
-            (Dropped::View, Some(Relation::View(_))) => {
+            // Also one that a topic hides.
+            (Dropped::View, Some(_)) if self.engine().view(&name).await?.is_some() => {
                 parts.catalog.drop_entry(EntryKind::View, &name.namespace, &name.name).await?;
             }
             (Dropped::Table, Some(Relation::Table(_))) => {
@@ -262,6 +274,7 @@ impl Run<'_> {
                 return Err(Error::new(codes::SQL_UNSUPPORTED, format!("column `{}` cannot be NOT NULL", column.name))
                     .detail("rows that are there already have no value for it"));
             }
+            check_role(column)?;
             let data_type = storable(&column.name, &column.data_type)?;
             changes.push(SchemaChange::AddColumn(Field::new(&column.name, data_type, true)));
         }
@@ -358,15 +371,27 @@ pub(super) fn exists(name: &TableName) -> Error {
 
 fn schema_of(columns: &[Declared]) -> Result<Schema> {
     let fields = columns.iter().map(|column| {
-        if let text::ColumnRole::Headers | text::ColumnRole::Header(_) = column.role {
-            return Err(Error::new(
-                codes::SQL_INVALID,
-                format!("column `{}`: HEADERS belongs to a stream", column.name),
-            ));
-        }
+        check_role(column)?;
         Ok(Field::new(&column.name, column.data_type.clone(), column.nullable))
     });
     Ok(Schema::new(fields.collect::<Result<Vec<_>>>()?))
+}
+
+/// A column of a table is a value and nothing else.
+fn check_role(column: &Declared) -> Result<()> {
+    let belongs_to_stream = |what: &str| {
+        Err(Error::new(codes::SQL_INVALID, format!("column `{}`: {what} belongs to a stream", column.name)))
+    };
+    match column.role {
+        text::ColumnRole::Value => Ok(()),
+        text::ColumnRole::PrimaryKey => {
+            Err(Error::new(codes::SQL_UNSUPPORTED, format!("column `{}`: PRIMARY KEY is not offered", column.name))
+                .detail("nothing would keep two rows with the same key apart")
+                .hint("leave it out; NOT NULL is obeyed"))
+        }
+        text::ColumnRole::Key => belongs_to_stream("KEY"),
+        text::ColumnRole::Headers | text::ColumnRole::Header(_) => belongs_to_stream("HEADERS"),
+    }
 }
 
 fn storable_names(fields: &Fields) -> Result<()> {

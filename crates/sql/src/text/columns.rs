@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::{
     tokenizer::Token,
 };
 
-use super::front::{end_of, take_word};
+use super::front::{Failure, Read, end_of, take_word, unsupported};
 
 /// A declared column.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,12 +33,13 @@ pub(crate) enum ColumnRole {
 }
 
 /// `( name type [KEY | PRIMARY KEY | NOT NULL | HEADERS | HEADER('k')] , … )`, without the opening parenthesis.
-pub(super) fn columns(p: &mut Parser<'_>) -> Result<Vec<Declared>, ParserError> {
+pub(super) fn columns(p: &mut Parser<'_>) -> Read<Vec<Declared>> {
     let mut columns = Vec::new();
     loop {
         if p.consume_token(&Token::RParen) {
             return Ok(columns);
         }
+        refuse_table_constraint(p)?;
         if take_word(p, "PRIMARY") {
             // A table constraint: PRIMARY KEY (a, b).
             end_of(p, &["KEY"])?;
@@ -50,7 +51,8 @@ pub(super) fn columns(p: &mut Parser<'_>) -> Result<Vec<Declared>, ParserError> 
                 match found {
                     Some(column) => column.role = ColumnRole::PrimaryKey,
                     None => {
-                        return Err(ParserError::ParserError(format!("primary key column `{name}` is not declared")));
+                        let why = format!("primary key column `{name}` is not declared");
+                        return Err(Failure::Text(ParserError::ParserError(why)));
                     }
                 }
             }
@@ -64,7 +66,31 @@ pub(super) fn columns(p: &mut Parser<'_>) -> Result<Vec<Declared>, ParserError> 
     }
 }
 
-pub(super) fn column(p: &mut Parser<'_>) -> Result<Declared, ParserError> {
+/// `CHECK (…)` and the like among the columns. A column may be called so, and then a type follows.
+fn refuse_table_constraint(p: &Parser<'_>) -> Read<()> {
+    let word = |n| p.peek_nth_token(n).token.to_string().to_uppercase();
+    let what = match (word(0).as_str(), word(1).as_str(), word(2).as_str()) {
+        ("CHECK", "(", _) => "CHECK",
+        ("UNIQUE", "(", _) => "UNIQUE",
+        ("FOREIGN", "KEY", _) => "FOREIGN KEY",
+        ("CONSTRAINT", _, "CHECK" | "UNIQUE" | "FOREIGN" | "PRIMARY") => "CONSTRAINT",
+        _ => return Ok(()),
+    };
+    Err(unsupported(format!("{what} of a table"), "rows are not checked: leave it out"))
+}
+
+/// Of a column: what databases with constraints offer.
+const REFUSED: [(&str, &str); 7] = [
+    ("DEFAULT", "name the value in INSERT"),
+    ("GENERATED", "compute the value in INSERT, or in a view"),
+    ("AUTO_INCREMENT", "name the value in INSERT"),
+    ("UNIQUE", "rows are not checked: leave it out"),
+    ("CHECK", "rows are not checked: leave it out"),
+    ("REFERENCES", "rows are not checked: leave it out"),
+    ("CONSTRAINT", "rows are not checked: leave it out"),
+];
+
+pub(super) fn column(p: &mut Parser<'_>) -> Read<Declared> {
     let name = p.parse_identifier()?;
     // As PostgreSQL: unquoted names are kept in lower case.
     let name = if name.quote_style.is_none() { name.value.to_lowercase() } else { name.value };
@@ -87,6 +113,8 @@ pub(super) fn column(p: &mut Parser<'_>) -> Result<Declared, ParserError> {
             column.nullable = false;
         } else if take_word(p, "NULL") {
             column.nullable = true;
+        } else if let Some((word, hint)) = REFUSED.into_iter().find(|(word, _)| take_word(p, word)) {
+            return Err(unsupported(format!("{word} of column `{}`", column.name), hint));
         } else {
             return Ok(column);
         }

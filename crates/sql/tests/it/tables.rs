@@ -509,3 +509,30 @@ async fn zones_are_schemas() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn what_would_be_taken_and_not_obeyed_is_refused() {
+    let node = Node::start().await;
+    for (statement, what) in [
+        ("CREATE TABLE c (a INT PRIMARY KEY, b INT)", "column `a`: PRIMARY KEY is not offered"),
+        ("CREATE TABLE c (a INT, b INT, PRIMARY KEY (a, b))", "column `a`: PRIMARY KEY is not offered"),
+        ("CREATE TABLE c (a INT DEFAULT 1)", "DEFAULT of column `a` is not offered"),
+        ("CREATE TABLE c (a INT NOT NULL DEFAULT now())", "DEFAULT of column `a` is not offered"),
+        ("CREATE TABLE c (a INT GENERATED ALWAYS AS IDENTITY)", "GENERATED of column `a` is not offered"),
+        ("CREATE TABLE c (a INT UNIQUE)", "UNIQUE of column `a` is not offered"),
+        ("CREATE TABLE c (a INT REFERENCES t (a))", "REFERENCES of column `a` is not offered"),
+        ("CREATE TABLE c (a INT CHECK (a > 0))", "CHECK of column `a` is not offered"),
+        ("CREATE TABLE c (a INT, UNIQUE (a))", "UNIQUE of a table is not offered"),
+        ("CREATE TABLE c (a INT, CONSTRAINT k PRIMARY KEY (a))", "CONSTRAINT of a table is not offered"),
+        ("CREATE TABLE c (a INT, FOREIGN KEY (a) REFERENCES t (a))", "FOREIGN KEY of a table is not offered"),
+        ("CREATE STREAM c (a INT DEFAULT 1) WITH (VALUE_FORMAT='JSON')", "DEFAULT of column `a` is not offered"),
+    ] {
+        let shown = node.shown(statement).await;
+        assert!(shown.starts_with(&format!("LH0508 {what}\n")) && shown.contains("hint: "), "{statement}: {shown}");
+    }
+    assert_eq!(node.fails("CREATE TABLE c (a INT KEY)").await, "LH0519");
+    // Columns may be called so all the same.
+    node.run("CREATE TABLE c (\"default\" INT, \"check\" INT, key INT NOT NULL)").await;
+    assert_eq!(node.fails("ALTER TABLE c ADD COLUMN a INT PRIMARY KEY").await, "LH0508");
+    assert_eq!(node.fails("ALTER TABLE c ADD COLUMN a INT DEFAULT 1").await, "LH0508");
+}

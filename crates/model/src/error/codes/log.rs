@@ -50,6 +50,8 @@ codes! {
         "The detail says what is wrong: nothing is begun that could be written to, a transaction is open already, or the transactional id or its timeout is not one the node takes. The program that asks is wrong; repeating it does not help.";
     APPEND_UNCERTAIN = "LH0125" OutcomeUnknown "it is not certain that a failed append is undone"
         "The disk failed while the records were written, and failed again while they were taken out. They are not there now and nobody can read them, but a crash before the next successful write to the partition may bring them back. Idempotent producers send the batch again on their own, and it is kept once either way; others may write it twice. Look at the node's log: the disk needs attention.";
+    TOPIC_NAME_TAKEN = "LH0126" TopicNameInvalid "the name is a table's, a view's or another topic's stream's"
+        "Every topic is a table of zone `public`, so topics share their names with the tables, views and streams there, whatever their case. The detail says what has the name. Choose another name for the topic, or drop what has it. A topic that has the name of a table anyway, because another program made the table, keeps its records in the log, and the table stays as it is: read the records into a topic of another name and delete this one.";
     GROUP_NOT_FOUND = "LH0150" GroupIdNotFound "there is no such group"
         "The group has no members and no committed offsets, or never had. Groups appear with their first member or commit and go seven days after the last one left. `ListGroups` (for example `kafka-consumer-groups --list`) shows those that exist.";
     GROUP_NOT_EMPTY = "LH0151" GroupNotEmpty "the group still has members"

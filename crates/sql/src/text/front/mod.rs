@@ -23,13 +23,13 @@ use datafusion::{
 };
 use model::{Error, Result, error::codes};
 
-use self::words::{Failure, Read, at_end, name, properties, query, unsupported};
+use self::words::{at_end, name, properties, query};
 use super::{DIALECT, Piece, Statement, depth, place};
 use crate::relation::Pseudo;
 
 pub(crate) use tokens::VERSION_FUNCTION;
 pub(crate) use words::literal_text;
-pub(super) use words::{end_of, take_word};
+pub(super) use words::{Failure, Read, end_of, take_word, unsupported};
 
 /// A statement with what is worth knowing about its text.
 #[derive(Clone, Debug)]

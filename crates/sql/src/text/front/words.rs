@@ -9,10 +9,10 @@ use model::{Error, error::codes};
 
 use crate::text::{Name, depth};
 
-pub(super) type Read<T> = Result<T, Failure>;
+pub(in crate::text) type Read<T> = Result<T, Failure>;
 
 /// What goes wrong while parsing: the text, or something that is understood and not offered.
-pub(super) enum Failure {
+pub(in crate::text) enum Failure {
     Text(ParserError),
     Other(Error),
 }
@@ -122,7 +122,7 @@ pub(crate) fn literal_text(expr: &Expr) -> Option<String> {
     })
 }
 
-pub(super) fn unsupported(what: impl std::fmt::Display, hint: &'static str) -> Failure {
+pub(in crate::text) fn unsupported(what: impl std::fmt::Display, hint: &'static str) -> Failure {
     let error = Error::new(codes::SQL_UNSUPPORTED, format!("{what} is not offered"));
     Failure::Other(if hint.is_empty() { error } else { error.hint(hint) })
 }
