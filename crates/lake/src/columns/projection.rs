@@ -48,6 +48,7 @@ pub(crate) fn of(topic: &TopicTable, declaration: &Arc<StreamDeclaration>) -> Re
         key_format: Format::None,
         key_wrapped: true,
         origin: Origin::Declared,
+        key_origin: Origin::Declared,
         declaration: Some(declaration.clone()),
         ..topic.clone()
     })

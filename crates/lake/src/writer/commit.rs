@@ -166,6 +166,8 @@ async fn attempt(parts: &Parts, state: &Arc<TopicState>, writer: &mut WriterStat
     }
     let count = rows.rows();
     let files = rows.close().await?;
+    // Columns that were found again meanwhile may have left out records that they took before.
+    exceptions::write(parts, state, mark.as_ref(), &mut writer.exceptions).await?;
     parts.reached(Step::FilesWritten)?;
 
     let paths: Vec<_> = files.iter().map(|file| file.file_path().to_owned()).collect();

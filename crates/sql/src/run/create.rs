@@ -263,7 +263,7 @@ impl Run<'_> {
                     .detail("rows that are there already have no value for it"));
             }
             let data_type = storable(&column.name, &column.data_type)?;
-            changes.push(SchemaChange::AddColumn(Field::new(&column.name, data_type, true)));
+            changes.push(SchemaChange::add_column(Field::new(&column.name, data_type, true)));
         }
         self.engine().parts.tables.evolve(table.name(), changes).await?;
         Ok(Outcome::done("ALTER TABLE"))

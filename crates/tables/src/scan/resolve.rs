@@ -16,7 +16,7 @@ use arrow::{
     array::{
         Array, ArrayRef, AsArray, GenericListArray, MapArray, OffsetSizeTrait, RecordBatch, StructArray, new_null_array,
     },
-    compute::cast,
+    compute::{CastOptions, cast_with_options},
     datatypes::{DataType, FieldRef, Fields, Schema as ArrowSchema, SchemaRef},
     error::ArrowError,
 };
@@ -152,7 +152,8 @@ impl Rebuild {
     fn apply(&self, array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         Ok(match self {
             Self::Same => array.clone(),
-            Self::Cast(to) => cast(array, to)?,
+            // A value that does not fit is an error, here as in a column of its own.
+            Self::Cast(to) => cast_with_options(array, to, &CastOptions { safe: false, ..CastOptions::default() })?,
             Self::Struct(fields, children) => {
                 let have = array.as_struct();
                 let rebuilt = fields.iter().zip(children).map(|(field, child)| match child {
