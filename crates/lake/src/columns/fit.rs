@@ -1,6 +1,9 @@
 //! Whether a topic's columns can be kept in its table: pure decisions on schemas.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use schemas::infer;
@@ -29,7 +32,7 @@ pub(crate) fn stored(data_type: &DataType) -> DataType {
                     0 => Arc::new(item(field).as_ref().clone().with_nullable(false)),
                     _ => item(field),
                 }),
-                other => return other.clone(),
+                _ => return data_type.clone(),
             };
             let pair = DataType::Struct(pair.collect());
             DataType::Map(Arc::new(Field::new(entries.name(), pair, false)), *sorted)
@@ -103,7 +106,7 @@ impl Fit {
 }
 
 /// Key and value of a map's entries.
-pub(crate) fn pair(entries: &Field) -> Option<[&Field; 2]> {
+fn pair(entries: &Field) -> Option<[&Field; 2]> {
     let DataType::Struct(pair) = entries.data_type() else { return None };
     let [key, value] = &pair[..] else { return None };
     Some([key, value])
@@ -161,7 +164,7 @@ pub(crate) fn grow(existing: &Schema, new: &Schema, cause: Cause) -> Growth {
     let fits = widening.conflicts.is_empty() && changes.len() == all;
     if !fits && cause == (Cause::Records { may_retype: true }) {
         let merged = stored_columns(&infer::merge(existing, new));
-        if merged.fields().len() <= COLUMNS_MAX && *merged != *existing {
+        if merged.fields().len() <= COLUMNS_MAX && *merged != *existing && !clashes(&merged) {
             return Growth::Retyped(merged);
         }
     }
@@ -171,8 +174,17 @@ pub(crate) fn grow(existing: &Schema, new: &Schema, cause: Cause) -> Growth {
     }
 }
 
+/// The columns of a topic that has none yet.
+pub(crate) fn first(columns: &Schema, cause: Cause) -> SchemaRef {
+    match grow(&Schema::empty(), columns, cause) {
+        Growth::Added(columns) | Growth::Retyped(columns) => columns,
+        Growth::Same => Arc::new(Schema::empty()),
+    }
+}
+
 fn within_limits(existing: &Schema, changes: Vec<infer::SchemaChange>, cause: Cause) -> Vec<infer::SchemaChange> {
     let mut counts: HashMap<Vec<String>, usize> = HashMap::new();
+    let mut names: HashSet<String> = existing.fields().iter().flat_map(|field| full_names(field, "")).collect();
     let mut fits = |change: &infer::SchemaChange| {
         let infer::SchemaChange::AddColumn { parent, field } = change else { return true };
         if parent.is_empty() && super::pseudo::is_pseudo(field.name()) {
@@ -181,9 +193,36 @@ fn within_limits(existing: &Schema, changes: Vec<infer::SchemaChange>, cause: Ca
         let max = if parent.is_empty() { COLUMNS_MAX } else { infer::NESTED_FIELDS_MAX };
         let count = counts.entry(parent.clone()).or_insert_with(|| width(existing.fields(), parent));
         *count += 1;
-        cause == Cause::Schema || *count <= max
+        let prefix: String = parent.iter().flat_map(|name| [name.as_str(), "."]).collect();
+        let own = full_names(field, &prefix);
+        let is_free = own.iter().all(|name| !names.contains(name));
+        if is_free {
+            names.extend(own);
+        }
+        is_free && (cause == Cause::Schema || *count <= max)
     };
     changes.into_iter().filter(|change| fits(change)).collect()
+}
+
+fn clashes(columns: &Schema) -> bool {
+    let mut names = HashSet::new();
+    columns.fields().iter().flat_map(|field| full_names(field, "")).any(|name| !names.insert(name))
+}
+
+/// By these Iceberg knows `field` and all within it: a column `a.b` cannot stand beside a field `b` of a column `a`.
+fn full_names(field: &Field, prefix: &str) -> Vec<String> {
+    let name = format!("{prefix}{}", field.name());
+    let within = format!("{name}.");
+    let mut names = vec![name];
+    match field.data_type() {
+        DataType::Struct(fields) => names.extend(fields.iter().flat_map(|field| full_names(field, &within))),
+        DataType::List(item) => names.extend(full_names(item, &within)),
+        DataType::Map(entries, _) => {
+            names.extend(pair(entries).into_iter().flatten().flat_map(|field| full_names(field, &within)))
+        }
+        _ => {}
+    }
+    names
 }
 
 /// How many fields there are at `path`.
@@ -298,5 +337,19 @@ mod tests {
         assert_eq!(grow(&before, &new, Cause::Records { may_retype: true }), text);
         let Growth::Added(all) = grow(&before, &new, Cause::Schema) else { panic!("grows") };
         assert_eq!(width(all.fields(), &["o".to_owned()]), 300, "whoever registers a schema means it");
+    }
+
+    #[test]
+    fn a_name_with_a_dot_and_a_path_are_not_both_columns() {
+        let path = schema(&[("a", point(&[("b", DataType::Int64)]))]);
+        let dotted = schema(&[("a.b", DataType::Utf8), ("c", DataType::Utf8)]);
+        for cause in [Cause::Schema, Cause::Records { may_retype: false }] {
+            let Growth::Added(grown) = grow(&stored_columns(&path), &dotted, cause) else { panic!("{cause:?}") };
+            assert_eq!(grown.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>(), ["a", "c"]);
+            assert_eq!(grow(&dotted, &path, cause), Growth::Same);
+        }
+        assert_eq!(grow(&dotted, &path, Cause::Records { may_retype: true }), Growth::Same);
+        let both = infer::merge(&path, &dotted);
+        assert_eq!(first(&both, Cause::Schema).fields().len(), 2, "the first one and what does not clash");
     }
 }

@@ -10,7 +10,7 @@ use tables::Table;
 
 use super::{
     Origin, StreamDeclaration, TopicTable,
-    fit::{Cause, Growth, fit, grow, stored, stored_columns},
+    fit::{Cause, Growth, first, fit, grow, stored, stored_columns},
     pseudo,
 };
 
@@ -169,7 +169,7 @@ impl Knowledge<'_> {
         if let Some((version, schema)) = &self.subjects.value {
             let columns = stored_columns(&pseudo::renamed(&*schema.parsed.columns()?));
             let columns = match &self.known {
-                None => columns,
+                None => first(&columns, Cause::Schema),
                 Some(known) => match grow(&known.values(), &columns, Cause::Schema) {
                     Growth::Added(grown) | Growth::Retyped(grown) => grown,
                     Growth::Same => Arc::new(known.values()),
@@ -197,7 +197,10 @@ impl Knowledge<'_> {
         }
         Ok(match &guess.value {
             Some(inferred) => Values {
-                columns: stored_columns(&pseudo::renamed(&inferred.columns)),
+                columns: first(
+                    &stored_columns(&pseudo::renamed(&inferred.columns)),
+                    Cause::Records { may_retype: false },
+                ),
                 format: declared.map_or(inferred.format, |d| d.value_format),
                 wrapped: true,
                 origin: Origin::Inferred,

@@ -161,13 +161,13 @@ async fn attempt(parts: &Parts, state: &Arc<TopicState>, writer: &mut WriterStat
         }
         next.set(key, range.start);
     }
+    // Columns that were found again meanwhile may have left out records that they took before.
+    exceptions::write(parts, state, mark.as_ref(), &mut writer.exceptions).await?;
     if let Some(end) = exceptions::end(parts) {
         next.set(exceptions::PROGRESS_KEY, end);
     }
     let count = rows.rows();
     let files = rows.close().await?;
-    // Columns that were found again meanwhile may have left out records that they took before.
-    exceptions::write(parts, state, mark.as_ref(), &mut writer.exceptions).await?;
     parts.reached(Step::FilesWritten)?;
 
     let paths: Vec<_> = files.iter().map(|file| file.file_path().to_owned()).collect();

@@ -282,10 +282,12 @@ impl<'a> Input<'a> {
         for step in steps {
             match &step.target {
                 Some((index, plan)) => self.value(step.schema, plan, &mut columns[*index]),
-                None if self.rejects_unknown && json::tells(&self.json_value(step.schema)?) => {
-                    return Err(Fault::no_column(&step.name));
+                None if self.rejects_unknown => {
+                    self.json_value(step.schema).and_then(|value| match json::tells(&value) {
+                        true => Err(Fault::no_column()),
+                        false => Ok(()),
+                    })
                 }
-                None if self.rejects_unknown => Ok(()),
                 None => self.skip(step.schema),
             }
             .map_err(|fault| fault.within(&step.name))?;

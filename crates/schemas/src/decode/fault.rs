@@ -31,8 +31,8 @@ impl Fault {
 
     /// A field without a column, in data that shall not be read without it.
     #[cold]
-    pub(crate) fn no_column(field: &str) -> Self {
-        Self::new("there is no column for it, and none could be added").within(field)
+    pub(crate) fn no_column() -> Self {
+        Self::new("there is no column for it, and none could be added")
     }
 
     #[cold]

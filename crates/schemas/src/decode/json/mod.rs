@@ -157,7 +157,7 @@ impl ObjectPlan {
             }
             None => "…",
         };
-        if unknown.rejects { Err(Fault::no_column(name)) } else { Ok(()) }
+        if unknown.rejects { Err(Fault::no_column().within(name)) } else { Ok(()) }
     }
 
     /// Whether `object` gives one column different values, under names that differ in case: only one of them was kept.
