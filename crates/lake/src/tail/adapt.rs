@@ -84,3 +84,81 @@ fn adapted(array: &ArrayRef, to: &DataType, whole: &mut bool) -> Result<Option<A
         _ => return Ok(None),
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::{
+        array::{Int32Array, StringArray},
+        buffer::{NullBuffer, OffsetBuffer},
+        datatypes::{Field, Schema},
+        util::pretty::pretty_format_batches,
+    };
+
+    use super::*;
+
+    fn point(fields: &[(&str, DataType)]) -> DataType {
+        DataType::Struct(fields.iter().map(|(name, t)| Field::new(*name, t.clone(), true)).collect())
+    }
+
+    /// `{s: inner, l: [inner], m: {text: inner}}`
+    fn schema(inner: &DataType, item: &str) -> SchemaRef {
+        let pair = vec![Field::new("key", DataType::Utf8, false), Field::new("value", inner.clone(), true)];
+        let entries = Arc::new(Field::new("entries", DataType::Struct(pair.into()), false));
+        Arc::new(Schema::new(vec![
+            Field::new("s", inner.clone(), true),
+            Field::new("l", DataType::List(Arc::new(Field::new(item, inner.clone(), true))), true),
+            Field::new("m", DataType::Map(entries, false), true),
+        ]))
+    }
+
+    fn batch() -> RecordBatch {
+        let inner = point(&[("x", DataType::Int32), ("y", DataType::Utf8)]);
+        let DataType::Struct(fields) = &inner else { unreachable!("made so") };
+        let arrays: Vec<ArrayRef> =
+            vec![Arc::new(Int32Array::from(vec![1, 2])), Arc::new(StringArray::from(vec![Some("a"), None]))];
+        let structs = StructArray::new(fields.clone(), arrays, Some(NullBuffer::from(vec![true, false])));
+        let schema = schema(&inner, "item");
+        let (DataType::List(item), DataType::Map(entries, _)) =
+            (schema.field(1).data_type(), schema.field(2).data_type())
+        else {
+            unreachable!("made so")
+        };
+        let DataType::Struct(pair) = entries.data_type() else { unreachable!("made so") };
+        let list = ListArray::new(item.clone(), OffsetBuffer::from_lengths([0, 2]), Arc::new(structs.clone()), None);
+        let keys: ArrayRef = Arc::new(StringArray::from(vec!["k", "l"]));
+        let pairs = StructArray::new(pair.clone(), vec![keys, Arc::new(structs.clone())], None);
+        let map = MapArray::new(entries.clone(), OffsetBuffer::from_lengths([2, 0]), pairs, None, false);
+        RecordBatch::try_new(schema, vec![Arc::new(structs), Arc::new(list), Arc::new(map)]).unwrap()
+    }
+
+    fn shown(adapted: Adapted) -> (bool, Vec<String>) {
+        let (whole, batch) = match adapted {
+            Adapted::Whole(batch) => (true, batch),
+            Adapted::Part(batch) => (false, batch),
+            Adapted::Misfit => return (false, Vec::new()),
+        };
+        let printed = pretty_format_batches(&[batch]).unwrap().to_string();
+        (whole, printed.lines().skip(3).filter(|line| line.starts_with('|')).map(str::to_owned).collect())
+    }
+
+    #[test]
+    fn what_was_decoded_follows_its_columns_at_every_depth() {
+        let grown = point(&[("new", DataType::Date32), ("x", DataType::Int64), ("y", DataType::Utf8)]);
+        let (whole, rows) = shown(adapt(batch(), &schema(&grown, "element")).unwrap());
+        assert!(whole);
+        let expected = [
+            "| {new: , x: 1, y: a} | []                      | {k: {new: , x: 1, y: a}, l: } |",
+            "|                     | [{new: , x: 1, y: a}, ] | {}                            |",
+        ];
+        assert_eq!(rows, expected);
+    }
+
+    #[test]
+    fn what_is_left_over_or_does_not_fit_is_told() {
+        let (whole, rows) = shown(adapt(batch(), &schema(&point(&[("x", DataType::Int32)]), "item")).unwrap());
+        assert!(!whole, "a field within is left over");
+        assert_eq!(rows[0], "| {x: 1} | []         | {k: {x: 1}, l: } |");
+        let other = point(&[("x", DataType::Utf8), ("y", DataType::Utf8)]);
+        assert!(matches!(adapt(batch(), &schema(&other, "item")).unwrap(), Adapted::Misfit));
+    }
+}
