@@ -104,7 +104,19 @@ fn a_payload_whose_fields_differ_in_case_and_value_is_left_out_rather_than_cut()
             r#"{"ID":6,"o":{"id":{"a":[1]},"Id":1}}"#,
             r#"{"ID":8,"o":{"id":1,"Id":"2"}}"#,
         ],
-        expect![[r#""#]],
+        expect![[r#"
+            +----+---+
+            | ID | o |
+            +----+---+
+            | 3  |   |
+            | 4  |   |
+            | 5  |   |
+            +----+---+
+            0: `ID` and `id` differ only in case, so they are one column, and have different values
+            1: `id` and `ID` differ only in case, so they are one column, and have different values
+            2: `Id` and `iD` differ only in case, so they are one column, and have different values
+            6: field `o.Id`: expected BIGINT, found an object {"a":[1]}
+            7: field `o`: `id` and `Id` differ only in case, so they are one column, and have different values"#]],
     );
 }
 
@@ -126,7 +138,12 @@ fn fields_without_a_column_cost_their_payload_if_they_shall_and_say_something() 
     let decoded = decoder.decode(payloads.iter().map(|payload| Some(payload.as_bytes())));
     let causes: Vec<_> = decoded.rejected.iter().map(|bad| format!("{}: {}", bad.row, bad.cause)).collect();
     assert_eq!(decoded.rows, Some(vec![0]));
-    expect![[r#""#]].assert_eq(&causes.join("\n"));
+    expect![[r#"
+        1: field `new`: there is no column for it, and none could be added
+        2: field `o.lost`: there is no column for it, and none could be added
+        3: field `l.y`: there is no column for it, and none could be added
+        4: field `new`: there is no column for it, and none could be added
+        5: field `…`: there is no column for it, and none could be added"#]].assert_eq(&causes.join("\n"));
     assert_eq!(decoded.unknown_fields, ["l.y", "new", "o.lost"]);
 }
 
