@@ -4,7 +4,7 @@
     read_iceberg.py CATALOG_DB ZONE.TABLE [METADATA_JSON] [--append ROWS_JSON] [--snapshot ID]
 
 Prints one JSON object a line: {"reader", "rows", "columns", "sums", "nulls"}; sums are of number columns, and of the
-lengths of text columns. `--append` first adds rows (a JSON list of objects) through PyIceberg, as another engine would.
+lengths of text columns; what is within a column is summed as `column.field`, `column.element` or `column.value`. `--append` first adds rows (a JSON list of objects) through PyIceberg, as another engine would.
 DuckDB reads METADATA_JSON (by default the one the catalog points to) with its iceberg extension; where the extension
 cannot be loaded, it reads the Parquet files that PyIceberg plans, if nothing is deleted from them.
 
@@ -80,8 +80,8 @@ def report(reader, rows):
     import pyarrow.compute
 
     sums, nulls = {}, {}
-    for name in rows.column_names:
-        column = rows.column(name)
+    columns = [leaf for name in rows.column_names for leaf in leaves(name, rows.column(name))]
+    for name, column in columns:
         nulls[name] = column.null_count
         if pyarrow.types.is_string(column.type) or pyarrow.types.is_large_string(column.type):
             column = pyarrow.compute.utf8_length(column)
@@ -89,6 +89,24 @@ def report(reader, rows):
             total = pyarrow.compute.sum(column).as_py()
             sums[name] = total if total is not None else 0
     print(json.dumps({"reader": reader, "rows": rows.num_rows, "columns": rows.column_names, "sums": sums, "nulls": nulls}))
+
+
+def leaves(name, column):
+    """The column itself, or the simple columns within it."""
+    import pyarrow
+    import pyarrow.compute
+
+    kind = column.type
+    if pyarrow.types.is_struct(kind):
+        fields = [kind.field(index) for index in range(kind.num_fields)]
+        within = [(field.name, pyarrow.compute.struct_field(column, index)) for index, field in enumerate(fields)]
+    elif pyarrow.types.is_map(kind):
+        within = [("value", pyarrow.chunked_array([chunk.items for chunk in column.chunks], kind.item_type))]
+    elif pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind):
+        within = [("element", pyarrow.compute.list_flatten(column))]
+    else:
+        return [(name, column)]
+    return [leaf for inner, values in within for leaf in leaves(f"{name}.{inner}", values)]
 
 
 if __name__ == "__main__":

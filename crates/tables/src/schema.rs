@@ -93,15 +93,24 @@ pub struct PartitionBy {
 }
 
 /// A change of columns that keeps every existing row as it is.
+///
+/// Paths are names from the top. What a list holds is called `element`, and the values of a map `value`, as in Iceberg.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SchemaChange {
-    /// A new nullable column at the end; existing rows read as null. Fine if it exists with the same type already.
-    AddColumn(Field),
-    /// A larger type: int → long, float → double, decimal to greater precision. `column` may be a path (`a.b`). Fine
-    /// if the column is that wide already.
-    Widen { column: String, to: DataType },
-    /// A required column becomes nullable.
-    MakeNullable { column: String },
+    /// A new nullable field at the end of the struct at `parent` (empty: a column); existing rows read as null. Fine if it
+    /// exists with the same type already.
+    AddColumn { parent: Vec<String>, field: Field },
+    /// A larger type: int → long, float → double, decimal to greater precision. Fine if the field is that wide already.
+    Widen { path: Vec<String>, to: DataType },
+    /// A required field becomes nullable.
+    MakeNullable { path: Vec<String> },
+}
+
+impl SchemaChange {
+    /// A new column of the table itself.
+    pub fn add_column(field: Field) -> Self {
+        Self::AddColumn { parent: Vec::new(), field }
+    }
 }
 
 /// The type a column of type `data_type` has in a table: the nearest one of Iceberg v2 that holds all its values.
@@ -174,19 +183,20 @@ pub(crate) fn evolved(metadata: &TableMetadata, changes: &[SchemaChange]) -> Res
     // Ids are never used twice, not even those of columns dropped long ago.
     let mut last_id = metadata.last_column_id();
     for change in changes {
-        match change {
-            SchemaChange::AddColumn(field) => add_column(&mut fields, field, &mut last_id)?,
-            SchemaChange::Widen { column, to } => {
+        fields = match change {
+            SchemaChange::AddColumn { parent, field } if parent.is_empty() => with(fields, field, &mut last_id)?,
+            SchemaChange::AddColumn { parent, field } => {
+                alter(&fields, parent, &mut |of| with_field(of, field, &mut last_id, parent))?
+            }
+            SchemaChange::Widen { path, to } => {
                 let to = primitive(to)?;
-                fields = alter(&fields, column, column, &|field| widened(field, &to, column))?;
+                alter(&fields, path, &mut |field| widened(field, &to, path))?
             }
-            SchemaChange::MakeNullable { column } => {
-                fields = alter(&fields, column, column, &|field| {
-                    let mut field = field.clone();
-                    field.required = false;
-                    Ok(field)
-                })?;
-            }
+            SchemaChange::MakeNullable { path } => alter(&fields, path, &mut |field| {
+                let mut field = field.clone();
+                field.required = false;
+                Ok(field)
+            })?,
         }
     }
     if fields == current.as_struct().fields() {
@@ -200,13 +210,14 @@ pub(crate) fn evolved(metadata: &TableMetadata, changes: &[SchemaChange]) -> Res
     Ok(Some(schema))
 }
 
-fn add_column(fields: &mut Vec<NestedFieldRef>, field: &Field, last_id: &mut i32) -> Result<()> {
+/// `fields` and a new one, with ids that were never used.
+fn with(mut fields: Vec<NestedFieldRef>, field: &Field, last_id: &mut i32) -> Result<Vec<NestedFieldRef>> {
     let stored = stored_field(&Arc::new(field.clone()))?;
     if let Some(existing) = fields.iter().find(|existing| existing.name == *field.name()) {
         let wanted =
             arrow_type_to_type(&with_ids(&stored, &mut 0).data_type().clone()).map_err(|e| invalid(e.to_string()))?;
         return match same_shape(&existing.field_type, &wanted) {
-            true => Ok(()),
+            true => Ok(fields),
             false => {
                 Err(illegal(format!("column `{}` exists as {}, not as {wanted}", field.name(), existing.field_type)))
             }
@@ -215,7 +226,18 @@ fn add_column(fields: &mut Vec<NestedFieldRef>, field: &Field, last_id: &mut i32
     let numbered = with_ids(&stored.as_ref().clone().with_nullable(true).into(), last_id);
     let schema = arrow_schema_to_schema(&ArrowSchema::new(vec![numbered])).map_err(|e| invalid(e.to_string()))?;
     fields.extend(schema.as_struct().fields().iter().cloned());
-    Ok(())
+    Ok(fields)
+}
+
+/// The struct `of` with one more field.
+fn with_field(of: &NestedField, field: &Field, last_id: &mut i32, path: &[String]) -> Result<NestedField> {
+    let Type::Struct(inner) = of.field_type.as_ref() else {
+        return Err(illegal(format!("`{}` is {}, it has no fields", path.join("."), of.field_type)));
+    };
+    let fields = with(inner.fields().to_vec(), field, last_id)?;
+    let mut of = of.clone();
+    *of.field_type = Type::Struct(StructType::new(fields));
+    Ok(of)
 }
 
 /// The field and all within it, numbered from `last_id` + 1.
@@ -254,52 +276,55 @@ fn same_shape(a: &Type, b: &Type) -> bool {
     }
 }
 
-type Alteration<'a> = dyn Fn(&NestedField) -> Result<NestedField> + 'a;
+type Alteration<'a> = dyn FnMut(&NestedField) -> Result<NestedField> + 'a;
 
-/// `fields` with the one at `path` altered. A name that contains dots is found before a path is.
-fn alter(fields: &[NestedFieldRef], path: &str, whole: &str, change: &Alteration<'_>) -> Result<Vec<NestedFieldRef>> {
-    let mut found = false;
-    let mut altered = Vec::with_capacity(fields.len());
-    for field in fields {
-        if !found && field.name == path {
-            found = true;
-            altered.push(Arc::new(change(field)?));
-        } else if !found
-            && let Some(rest) = path.strip_prefix(&field.name).and_then(|rest| rest.strip_prefix('.'))
-            && !fields.iter().any(|field| field.name == path)
-        {
-            found = true;
-            let mut field = field.as_ref().clone();
-            *field.field_type = alter_type(&field.field_type, rest, whole, change)?;
-            altered.push(Arc::new(field));
-        } else {
-            altered.push(field.clone());
-        }
-    }
-    match found {
-        true => Ok(altered),
-        false => Err(illegal(format!("there is no column `{whole}`"))),
+/// `fields` with the one at `path` altered.
+fn alter(fields: &[NestedFieldRef], path: &[String], change: &mut Alteration<'_>) -> Result<Vec<NestedFieldRef>> {
+    match altered(fields, path, change)? {
+        Some(fields) => Ok(fields),
+        None => Err(illegal(format!("there is no column `{}`", path.join(".")))),
     }
 }
 
-fn alter_type(ty: &Type, path: &str, whole: &str, change: &Alteration<'_>) -> Result<Type> {
+fn altered(
+    fields: &[NestedFieldRef],
+    path: &[String],
+    change: &mut Alteration<'_>,
+) -> Result<Option<Vec<NestedFieldRef>>> {
+    let Some((name, rest)) = path.split_first() else { return Ok(None) };
+    let Some(at) = fields.iter().position(|field| field.name == *name) else { return Ok(None) };
+    let mut fields = fields.to_vec();
+    let field = match rest {
+        [] => change(&fields[at])?,
+        rest => {
+            let mut field = fields[at].as_ref().clone();
+            let Some(within) = altered_type(&field.field_type, rest, change)? else { return Ok(None) };
+            *field.field_type = within;
+            field
+        }
+    };
+    fields[at] = Arc::new(field);
+    Ok(Some(fields))
+}
+
+fn altered_type(ty: &Type, path: &[String], change: &mut Alteration<'_>) -> Result<Option<Type>> {
     let only = |mut fields: Vec<NestedFieldRef>| fields.pop().expect("one in, one out");
     Ok(match ty {
-        Type::Struct(inner) => Type::Struct(StructType::new(alter(inner.fields(), path, whole, change)?)),
-        Type::List(list) => {
-            Type::List(ListType::new(only(alter(std::slice::from_ref(&list.element_field), path, whole, change)?)))
+        Type::Struct(inner) => {
+            altered(inner.fields(), path, change)?.map(|fields| Type::Struct(StructType::new(fields)))
         }
+        Type::List(list) => altered(std::slice::from_ref(&list.element_field), path, change)?
+            .map(|element| Type::List(ListType::new(only(element)))),
         // Keys must stay equal to themselves; only values change.
-        Type::Map(map) => Type::Map(MapType::new(
-            map.key_field.clone(),
-            only(alter(std::slice::from_ref(&map.value_field), path, whole, change)?),
-        )),
-        Type::Primitive(_) => return Err(illegal(format!("there is no column `{whole}`"))),
+        Type::Map(map) => altered(std::slice::from_ref(&map.value_field), path, change)?
+            .map(|value| Type::Map(MapType::new(map.key_field.clone(), only(value)))),
+        Type::Primitive(_) => None,
     })
 }
 
-fn widened(field: &NestedField, to: &PrimitiveType, path: &str) -> Result<NestedField> {
+fn widened(field: &NestedField, to: &PrimitiveType, path: &[String]) -> Result<NestedField> {
     use PrimitiveType::{Decimal, Double, Float, Int, Long};
+    let path = path.join(".");
     let mut field = field.clone();
     let Type::Primitive(from) = field.field_type.as_ref() else {
         return Err(illegal(format!("column `{path}` is {}, it has no wider type", field.field_type)));
@@ -385,7 +410,7 @@ mod tests {
         let list = DataType::List(Arc::new(Field::new("item", DataType::Int32, true)));
         let metadata = metadata(vec![Field::new("a", DataType::Int32, false), Field::new("b", list.clone(), true)]);
         assert_eq!(metadata.last_column_id(), 3);
-        let add = |name: &str, ty: &DataType| SchemaChange::AddColumn(Field::new(name, ty.clone(), true));
+        let add = |name: &str, ty: &DataType| SchemaChange::add_column(Field::new(name, ty.clone(), true));
         let schema = evolved(&metadata, &[add("c", &list), add("d", &DataType::Utf8)]).expect("legal").expect("new");
         let ids = |name| schema.field_id_by_name(name);
         assert_eq!((ids("c"), ids("c.element"), ids("d")), (Some(4), Some(5), Some(6)));
@@ -405,8 +430,7 @@ mod tests {
             Field::new("d", DataType::Decimal128(9, 2), true),
             Field::new("t", DataType::Utf8, true),
         ]);
-        let widen =
-            |column: &str, to: DataType| evolved(&metadata, &[SchemaChange::Widen { column: column.into(), to }]);
+        let widen = |column: &str, to: DataType| evolved(&metadata, &[SchemaChange::Widen { path: path(column), to }]);
         let ty = |schema: &Schema, column| schema.field_by_name(column).expect("column").field_type.to_string();
         assert_eq!(ty(&widen("i", DataType::Int64).expect("legal").expect("new"), "i"), "long");
         assert_eq!(ty(&widen("s.f", DataType::Float64).expect("legal").expect("new"), "s.f"), "double");
@@ -421,5 +445,63 @@ mod tests {
         ] {
             assert!(widen(column, to).expect_err(column).is(codes::SCHEMA_CHANGE_ILLEGAL), "{column}");
         }
+    }
+
+    fn path(dotted: &str) -> Vec<String> {
+        dotted.split('.').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn fields_within_structs_lists_and_maps_grow_and_the_others_keep_their_ids() {
+        let point = || DataType::Struct(vec![Field::new("x", DataType::Int32, false)].into());
+        let pair = vec![Field::new("key", DataType::Utf8, false), Field::new("value", point(), false)];
+        let entries = Field::new("entries", DataType::Struct(pair.into()), false);
+        let metadata = metadata(vec![
+            Field::new("s", point(), true),
+            Field::new("l", DataType::List(Arc::new(Field::new("item", point(), false))), true),
+            Field::new("m", DataType::Map(Arc::new(entries), false), true),
+        ]);
+        let before = metadata.current_schema();
+        let places = ["s", "l.element", "m.value"];
+        let last_id = metadata.last_column_id();
+        let changes = places.iter().flat_map(|place| {
+            let x = path(&format!("{place}.x"));
+            let list = DataType::List(Arc::new(Field::new("item", point(), true)));
+            [
+                SchemaChange::AddColumn { parent: path(place), field: Field::new("new", list, false) },
+                SchemaChange::Widen { path: x.clone(), to: DataType::Int64 },
+                SchemaChange::MakeNullable { path: x },
+            ]
+        });
+        let changes: Vec<_> = changes.chain([SchemaChange::MakeNullable { path: path("l.element") }]).collect();
+        let schema = evolved(&metadata, &changes).expect("legal").expect("new");
+        for (n, place) in places.iter().enumerate() {
+            let field = |name: &str| schema.field_by_name(name).unwrap_or_else(|| panic!("{name}"));
+            let x = format!("{place}.x");
+            assert_eq!(Some(field(&x).id), before.field_id_by_name(&x));
+            assert_eq!((field(&x).required, field(&x).field_type.to_string()), (false, "long".to_owned()));
+            // The new list, its element, and what that holds.
+            let first = last_id + 1 + 3 * n as i32;
+            let ids = ["new", "new.element", "new.element.x"].map(|name| field(&format!("{place}.{name}")).id);
+            assert_eq!(ids, [first, first + 1, first + 2]);
+            assert!(!field(&format!("{place}.new")).required, "existing rows have no value");
+        }
+        assert!(!schema.field_by_name("l.element").expect("there").required);
+
+        for bad in ["s.x", "l", "m", "m.key", "s.nowhere"] {
+            let add = SchemaChange::AddColumn { parent: path(bad), field: Field::new("n", DataType::Utf8, true) };
+            assert!(evolved(&metadata, &[add]).expect_err(bad).is(codes::SCHEMA_CHANGE_ILLEGAL), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_name_with_a_dot_is_one_name() {
+        let inner = DataType::Struct(vec![Field::new("b", DataType::Int32, true)].into());
+        let metadata = metadata(vec![Field::new("a", inner, true), Field::new("x.y", DataType::Int32, true)]);
+        let widen = SchemaChange::Widen { path: vec!["x.y".into()], to: DataType::Int64 };
+        let schema = evolved(&metadata, &[widen]).expect("legal").expect("new");
+        assert_eq!(schema.field_by_name("x.y").expect("there").field_type.to_string(), "long");
+        let split = SchemaChange::Widen { path: path("x.y"), to: DataType::Int64 };
+        assert!(evolved(&metadata, &[split]).is_err());
     }
 }

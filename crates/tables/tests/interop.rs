@@ -166,8 +166,8 @@ async fn pyiceberg_and_duckdb_read_the_same_rows() {
 
     // So are new columns and wider ones there, and compaction changes nothing.
     let changes = vec![
-        SchemaChange::Widen { column: "i".into(), to: DataType::Int64 },
-        SchemaChange::AddColumn(Field::new("note", DataType::Utf8, true)),
+        SchemaChange::Widen { path: vec!["i".into()], to: DataType::Int64 },
+        SchemaChange::add_column(Field::new("note", DataType::Utf8, true)),
     ];
     lake.tables.evolve(&name, changes).await.expect("evolve");
     lake.append(&name, wide(1500..1600), None).await;
@@ -177,6 +177,67 @@ async fn pyiceberg_and_duckdb_read_the_same_rows() {
     assert_eq!(report.files_compacted, 3);
     let table = lake.tables.get(&name).await.expect("table");
     lake.expect(&name, &[table.metadata_location()], 1594, &[("l", sum(0..1600) - gone)]);
+}
+
+/// `{id, s: {x}, l: [{x}], m: {text: {x}}}`, all fields required but where they are in a list.
+fn nested_schema() -> SchemaRef {
+    let point = || DataType::Struct(vec![Field::new("x", DataType::Int32, false)].into());
+    let pair = vec![Field::new("key", DataType::Utf8, false), Field::new("value", point(), false)];
+    let entries = Field::new("entries", DataType::Struct(pair.into()), false);
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new("s", point(), true),
+        Field::new("l", DataType::List(Arc::new(Field::new("item", point(), true))), true),
+        Field::new("m", DataType::Map(Arc::new(entries), false), true),
+    ]))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_nested_fields_are_understood() {
+    let Some(lake) = lake().await else { return };
+    let name = TableName::public("nested");
+    lake.tables.create(&name, NewTable::new(nested_schema())).await.expect("create");
+    let rows = async |sql: &str| {
+        let rows = datafusion::prelude::SessionContext::new().sql(sql).await.expect("plan").collect().await;
+        let [batch] = <[RecordBatch; 1]>::try_from(rows.expect("rows")).expect("one batch");
+        lake.append(&name, batch, None).await
+    };
+    rows(
+        "SELECT 1 AS id, named_struct('x', 1) AS s, [named_struct('x', 2), NULL] AS l, \
+         map(['k'], [named_struct('x', 3)]) AS m",
+    )
+    .await;
+    rows("SELECT 2 AS id").await;
+    let path = |dotted: &str| dotted.split('.').map(str::to_owned).collect::<Vec<_>>();
+    let changes = ["s", "l.element", "m.value"].into_iter().flat_map(|at| {
+        let x = path(&format!("{at}.x"));
+        [
+            SchemaChange::AddColumn { parent: path(at), field: Field::new("y", DataType::Utf8, true) },
+            SchemaChange::Widen { path: x.clone(), to: DataType::Int64 },
+            SchemaChange::MakeNullable { path: x },
+        ]
+    });
+    lake.tables
+        .evolve(&name, changes.chain([SchemaChange::MakeNullable { path: path("m.value") }]).collect())
+        .await
+        .expect("evolve");
+    rows(
+        "SELECT 3 AS id, named_struct('y', 'new', 'x', 10000000000) AS s, \
+         [named_struct('x', NULL, 'y', 'only')] AS l, map(['k'], [named_struct('x', 5, 'y', 'z')]) AS m",
+    )
+    .await;
+    let sums = [
+        ("s.x", 10_000_000_001.0),
+        ("s.y", 3.0),
+        ("l.element.x", 2.0),
+        ("l.element.y", 4.0),
+        ("m.value.x", 8.0),
+        ("m.value.y", 1.0),
+    ];
+    lake.expect(&name, &[], 3, &sums);
+    let policy = MaintenancePolicy { small_files_min: 2, ..MaintenancePolicy::default() };
+    assert_eq!(lake.tables.maintain(&name, &policy, 0).await.expect("upkeep").files_compacted, 3);
+    lake.expect(&name, &[], 3, &sums);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -58,7 +58,10 @@ pub struct TopicTable {
     /// Whether a key or value of one column is still an object or record with that field, or the bare value.
     pub key_wrapped: bool,
     pub value_wrapped: bool,
+    /// Where the value columns come from.
     pub origin: Origin,
+    /// Where the key columns come from.
+    pub key_origin: Origin,
     pub declaration: Option<Arc<StreamDeclaration>>,
 }
 
@@ -66,6 +69,11 @@ impl TopicTable {
     /// Columns that come from the payloads: `SELECT *` shows these.
     pub fn own_columns(&self) -> usize {
         self.key_columns + self.value_columns
+    }
+
+    /// Whether a record is kept whole or not at all: nobody said which of its fields are wanted.
+    pub(crate) fn wants_all_fields(&self) -> bool {
+        self.declaration.is_none() && matches!(self.origin, Origin::Inferred | Origin::Registry { .. })
     }
 
     /// Whether `_key` is VARCHAR rather than BYTES.

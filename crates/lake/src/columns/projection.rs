@@ -2,11 +2,25 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, FieldRef, Schema};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use model::{Error, Result, error::codes};
 use schemas::Format;
 
 use super::{Origin, StreamDeclaration, TopicTable, fit::stored};
+
+/// Whether `part` is `whole`, or what is left of it without some fields of its structs: those may have come since.
+fn is_part(part: &DataType, whole: &DataType) -> bool {
+    match (part, whole) {
+        (DataType::Struct(part), DataType::Struct(whole)) => part.iter().all(|field| {
+            let found = whole.find(field.name());
+            found.is_some_and(|(_, whole)| is_part(field.data_type(), whole.data_type()))
+        }),
+        (DataType::List(part), DataType::List(whole)) | (DataType::Map(part, _), DataType::Map(whole, _)) => {
+            is_part(part.data_type(), whole.data_type())
+        }
+        (part, whole) => part == whole,
+    }
+}
 
 /// The columns of `declaration` out of those of `topic`. Fails if the topic does not have them so.
 pub(crate) fn of(topic: &TopicTable, declaration: &Arc<StreamDeclaration>) -> Result<TopicTable> {
@@ -33,8 +47,8 @@ pub(crate) fn of(topic: &TopicTable, declaration: &Arc<StreamDeclaration>) -> Re
         let found =
             own.iter().enumerate().find(|(at, field)| field.name() == &column.name && (!by_position || *at == index));
         match found {
-            Some((_, field)) if *field.data_type() == stored(&column.data_type) => {
-                fields.push(Arc::new(Field::new(&column.name, field.data_type().clone(), true)));
+            Some((_, field)) if is_part(&stored(&column.data_type), field.data_type()) => {
+                fields.push(Arc::new(Field::new(&column.name, stored(&column.data_type), true)));
             }
             _ => return lacks(format!("the topic has no column `{}` of that type", column.name)),
         }
@@ -48,6 +62,7 @@ pub(crate) fn of(topic: &TopicTable, declaration: &Arc<StreamDeclaration>) -> Re
         key_format: Format::None,
         key_wrapped: true,
         origin: Origin::Declared,
+        key_origin: Origin::Declared,
         declaration: Some(declaration.clone()),
         ..topic.clone()
     })

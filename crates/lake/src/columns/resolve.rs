@@ -10,7 +10,7 @@ use tables::Table;
 
 use super::{
     Origin, StreamDeclaration, TopicTable,
-    fit::{Growth, fit, grow, stored, stored_columns},
+    fit::{Cause, Growth, first, fit, grow, stored, stored_columns},
     pseudo,
 };
 
@@ -39,7 +39,8 @@ pub(crate) struct Shape {
 pub(crate) struct Known {
     pub shape: Shape,
     pub own: SchemaRef,
-    pub key_is_text: bool,
+    /// `None`: no record told yet.
+    pub key_is_text: Option<bool>,
 }
 
 impl Known {
@@ -52,15 +53,16 @@ impl Known {
         (shape.key_columns <= own.len()).then(|| Self {
             shape,
             own: stored_columns(&Schema::new(own)),
-            key_is_text: *key.data_type() == DataType::Utf8,
+            key_is_text: Some(*key.data_type() == DataType::Utf8),
         })
     }
 
-    pub(crate) fn of_topic(table: &TopicTable) -> Self {
+    /// Of a topic's columns, found when there were records or none.
+    pub(crate) fn of_topic(table: &TopicTable, had_records: bool) -> Self {
         Self {
             shape: table.shape(),
             own: Arc::new(Schema::new(table.schema.fields()[..table.own_columns()].to_vec())),
-            key_is_text: table.key_is_text(),
+            key_is_text: had_records.then(|| table.key_is_text()),
         }
     }
 
@@ -103,7 +105,20 @@ impl Knowledge<'_> {
             None => self.known.is_none(),
             Some(declaration) => declaration.columns.iter().all(|c| c.key) && self.known_for(declaration).is_none(),
         };
-        self.subjects.value.is_none() && format_needs
+        self.subjects.value.is_none() && format_needs || self.key_needs_guess()
+    }
+
+    /// Whether nothing but the keys themselves tells what they are.
+    fn key_needs_guess(&self) -> bool {
+        let format_is_known = match &self.declaration {
+            Some(declaration) => declaration.key_format != Format::None,
+            None => self.subjects.key.is_some(),
+        };
+        !format_is_known && self.known.as_ref().is_none_or(|known| known.key_is_text.is_none())
+    }
+
+    fn key_is_text(&self, guess: &Guess) -> bool {
+        self.known.as_ref().and_then(|known| known.key_is_text).unwrap_or(guess.key_is_text)
     }
 
     fn known_for(&self, declaration: &StreamDeclaration) -> Option<&Known> {
@@ -134,6 +149,7 @@ impl Knowledge<'_> {
             key_wrapped: keys.wrapped,
             value_wrapped: values.wrapped,
             origin: values.origin,
+            key_origin: keys.origin,
             declaration: self.declaration.clone(),
         })
     }
@@ -153,8 +169,8 @@ impl Knowledge<'_> {
         if let Some((version, schema)) = &self.subjects.value {
             let columns = stored_columns(&pseudo::renamed(&*schema.parsed.columns()?));
             let columns = match &self.known {
-                None => columns,
-                Some(known) => match grow(&known.values(), &columns, false) {
+                None => first(&columns, Cause::Schema),
+                Some(known) => match grow(&known.values(), &columns, Cause::Schema) {
                     Growth::Added(grown) | Growth::Retyped(grown) => grown,
                     Growth::Same => Arc::new(known.values()),
                 },
@@ -181,7 +197,10 @@ impl Knowledge<'_> {
         }
         Ok(match &guess.value {
             Some(inferred) => Values {
-                columns: stored_columns(&pseudo::renamed(&inferred.columns)),
+                columns: first(
+                    &stored_columns(&pseudo::renamed(&inferred.columns)),
+                    Cause::Records { may_retype: false },
+                ),
                 format: declared.map_or(inferred.format, |d| d.value_format),
                 wrapped: true,
                 origin: Origin::Inferred,
@@ -202,24 +221,32 @@ impl Knowledge<'_> {
                 Format::Json | Format::Delimited { .. } | Format::Text => true,
                 Format::JsonSr | Format::Avro | Format::Protobuf | Format::Bytes => false,
                 Format::Kafka => columns.fields().iter().all(|field| *field.data_type() == DataType::Utf8),
-                Format::None => self.known.as_ref().map_or(guess.key_is_text, |known| known.key_is_text),
+                Format::None => self.key_is_text(guess),
             };
-            return Ok(Keys { wrapped: columns.fields().len() > 1, format: declaration.key_format, is_text, columns });
+            return Ok(Keys {
+                wrapped: columns.fields().len() > 1,
+                format: declaration.key_format,
+                is_text,
+                columns,
+                origin: Origin::Declared,
+            });
         }
-        if let Some((_, schema)) = &self.subjects.key {
+        if let Some((version, schema)) = &self.subjects.key {
+            let origin = Origin::Registry { subject: format!("{}-key", self.topic.name), version: *version };
             let columns = stored_columns(&*schema.parsed.columns()?);
             let free =
                 |field: &FieldRef| !pseudo::is_pseudo(field.name()) && values.field_with_name(field.name()).is_err();
             // A key column called like a value column stays in `_key`: columns of one name would be ambiguous.
             if columns.fields().iter().all(free) {
                 let format = Format::of_schema(schema.schema_type);
-                return Ok(Keys { wrapped: true, columns, format, is_text: false });
+                return Ok(Keys { wrapped: true, columns, format, is_text: false, origin });
             }
             return Ok(Keys {
                 wrapped: true,
                 columns: Arc::new(Schema::empty()),
                 format: Format::None,
                 is_text: false,
+                origin,
             });
         }
         Ok(match &self.known {
@@ -227,13 +254,15 @@ impl Knowledge<'_> {
                 columns: Arc::new(known.keys()),
                 format: known.shape.key_format,
                 wrapped: known.shape.key_wrapped,
-                is_text: known.key_is_text,
+                is_text: self.key_is_text(guess),
+                origin: Origin::Inferred,
             },
             None => Keys {
                 columns: Arc::new(Schema::empty()),
                 format: Format::None,
                 wrapped: true,
-                is_text: guess.key_is_text,
+                is_text: self.key_is_text(guess),
+                origin: Origin::Inferred,
             },
         })
     }
@@ -251,6 +280,7 @@ struct Keys {
     format: Format,
     wrapped: bool,
     is_text: bool,
+    origin: Origin,
 }
 
 impl TopicTable {

@@ -66,11 +66,11 @@ impl Lake {
                 let columns = state.columns(&self.parts).await?;
                 match columns.origin {
                     // What came since may have brought new columns. It is decoded for good, so this is no extra work.
-                    Origin::Inferred | Origin::Unknown => {
+                    Origin::Inferred | Origin::Registry { .. } | Origin::Unknown => {
                         read::catch_up(&self.parts, &state).await?;
                         state.columns(&self.parts).await.map(Some)
                     }
-                    Origin::Declared | Origin::Registry { .. } => Ok(Some(columns)),
+                    Origin::Declared => Ok(Some(columns)),
                 }
             }
         }

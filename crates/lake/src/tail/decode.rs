@@ -9,8 +9,7 @@ use arrow::{
         StructBuilder, TimestampMicrosecondArray,
     },
     compute::filter_record_batch,
-    datatypes::{DataType, Schema, SchemaRef},
-    error::ArrowError,
+    datatypes::Schema,
 };
 use bytes::Bytes;
 use commitlog::{
@@ -76,7 +75,9 @@ pub(crate) struct SliceDecoder {
 }
 
 impl SliceDecoder {
-    pub(crate) fn new(table: &Arc<TopicTable>, schemas: Arc<dyn SchemaSource>) -> Result<Self> {
+    /// With `keep_whole` a record that has more than the columns take is rejected, if nobody said that they are all that is
+    /// wanted.
+    pub(crate) fn new(table: &Arc<TopicTable>, schemas: Arc<dyn SchemaSource>, keep_whole: bool) -> Result<Self> {
         let fields = table.schema.fields();
         let columns = |range: Range<usize>| Arc::new(Schema::new(fields[range].to_vec()));
         // Whoever declares the columns says what a record is; whoever sends a file line by line sends its first one too.
@@ -96,7 +97,9 @@ impl SliceDecoder {
                 let read_from =
                     columns.fields().iter().map(|f| f.as_ref().clone().with_name(pseudo::field_of(f.name())));
                 let columns = Arc::new(Schema::new(read_from.collect::<Vec<_>>()));
-                Some(Decoder::new(format, columns, options(table.value_wrapped), schemas)?)
+                let rejects_unknown = keep_whole && table.wants_all_fields();
+                let options = DecodeOptions { rejects_unknown, ..options(table.value_wrapped) };
+                Some(Decoder::new(format, columns, options, schemas)?)
             }
         };
         Ok(Self { table: table.clone(), key, value })
@@ -370,48 +373,6 @@ fn headers_array<'r, 'a: 'r>(rows: impl Iterator<Item = &'r Record<'a>>, count: 
         builder.append(true);
     }
     Arc::new(builder.finish())
-}
-
-/// A decoded batch, brought to other columns than it was decoded with.
-pub(crate) enum Adapted {
-    /// All of it.
-    Whole(RecordBatch),
-    /// It has columns that are not asked for.
-    Part(RecordBatch),
-    /// Only the records themselves can tell: decode them with the columns asked for.
-    Misfit,
-}
-
-/// `batch` with the columns of `schema`: by name, null where missing, cast where types are wider.
-pub(crate) fn adapt(batch: RecordBatch, schema: &SchemaRef) -> Result<Adapted> {
-    if Arc::ptr_eq(&batch.schema(), schema) || batch.schema() == *schema {
-        return Ok(Adapted::Whole(batch));
-    }
-    let internal =
-        |e: ArrowError| Error::internal("decoded records do not fit the columns asked for").detail(e.to_string());
-    let (mut columns, mut used) = (Vec::with_capacity(schema.fields().len()), 0);
-    for field in schema.fields() {
-        columns.push(match batch.column_by_name(field.name()) {
-            None => arrow::array::new_null_array(field.data_type(), batch.num_rows()),
-            Some(column) => {
-                used += 1;
-                match (column.data_type(), field.data_type()) {
-                    (from, to) if from == to => column.clone(),
-                    (DataType::Int32, DataType::Int64)
-                    | (DataType::Float32, DataType::Float64)
-                    | (DataType::Utf8, DataType::Binary) => {
-                        arrow::compute::cast(column, field.data_type()).map_err(internal)?
-                    }
-                    (DataType::Decimal128(p, s), DataType::Decimal128(q, t)) if s == t && p <= q => {
-                        arrow::compute::cast(column, field.data_type()).map_err(internal)?
-                    }
-                    _ => return Ok(Adapted::Misfit),
-                }
-            }
-        });
-    }
-    let adapted = RecordBatch::try_new(schema.clone(), columns).map_err(internal)?;
-    Ok(if used == batch.num_columns() { Adapted::Whole(adapted) } else { Adapted::Part(adapted) })
 }
 
 const _: () = assert!(pseudo::COUNT == 5, "decode_rows builds five pseudo-columns");

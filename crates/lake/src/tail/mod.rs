@@ -1,5 +1,6 @@
 //! The decoded tail: what is in the log and not yet in the table, as Arrow.
 
+mod adapt;
 pub(crate) mod core;
 pub(crate) mod decode;
 pub(crate) mod read;

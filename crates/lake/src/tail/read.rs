@@ -9,8 +9,9 @@ use model::{Error, Offset, Result, error::codes};
 
 use super::{
     TailFilter, TopicPin,
+    adapt::{Adapted, adapt},
     core::{Chunk, Found, joined},
-    decode::{Adapted, DecodedSlice, SliceDecoder, adapt},
+    decode::{DecodedSlice, SliceDecoder},
 };
 use crate::{
     TopicTable,
@@ -86,13 +87,14 @@ pub(crate) async fn step(
                 match (adapt(chunk.rows(range), &topic.schema)?, reader) {
                     (Adapted::Whole(rows), _) | (Adapted::Part(rows), Reader::Query) => return Ok((Some(rows), next)),
                     (Adapted::Misfit, Reader::Query) => {
-                        return cold(parts, partition, topic, range.start..next, filter).await;
+                        return cold(parts, partition, topic, range.start..next, filter, reader).await;
                     }
                     (_, Reader::Writer) => return Err(columns_changed(topic)),
                 }
             }
             Found::Cold { until } => {
-                return cold(parts, partition, topic, range.start..until.min(range.end), filter).await;
+                let range = range.start..until.min(range.end);
+                return cold(parts, partition, topic, range, filter, reader).await;
             }
             Found::End => advance(parts, state, partition, range.start).await?,
         };
@@ -138,7 +140,7 @@ pub(crate) async fn advance(
         let topic = state.columns(parts).await?;
         let ready = match decoder.take().filter(|decoder| Arc::ptr_eq(decoder.table(), &topic)) {
             Some(decoder) => decoder,
-            None => SliceDecoder::new(&topic, parts.schemas())?,
+            None => SliceDecoder::new(&topic, parts.schemas(), true)?,
         };
         let (ready, decoded) = run(ready, partition, slice.clone(), wanted).await?;
         *decoder = Some(ready);
@@ -209,8 +211,11 @@ async fn cold(
     topic: &Arc<TopicTable>,
     range: Range<Offset>,
     filter: &TailFilter,
+    reader: Reader,
 ) -> Result<(Option<RecordBatch>, Offset)> {
-    let slice = decode_cold(parts, partition, topic, range).await?;
+    // A query may look with columns of a moment ago: a record that has more by now is a row without it, not no row.
+    let keep_whole = reader == Reader::Writer;
+    let slice = decode_cold(parts, partition, topic, range, keep_whole).await?;
     let rows = filter.wants_times(slice.timestamps).then_some(slice.batch);
     Ok((rows, slice.range.end))
 }
@@ -220,6 +225,7 @@ async fn decode_cold(
     partition: &PartitionTail,
     topic: &Arc<TopicTable>,
     range: Range<Offset>,
+    keep_whole: bool,
 ) -> Result<DecodedSlice> {
     let bounds = parts.log.bounds(&partition.at)?;
     if bounds.log_start > range.start {
@@ -231,7 +237,7 @@ async fn decode_cold(
     if compacted_to > range.start && partition.tail(|tail| tail.mark) > range.start {
         return Err(gap(&partition.at, range.start, compacted_to));
     }
-    let decoder = SliceDecoder::new(topic, parts.schemas())?;
+    let decoder = SliceDecoder::new(topic, parts.schemas(), keep_whole)?;
     let from = range.start;
     let (_, mut decoded) = run(decoder, partition, slice, range.clone()).await?;
     if decoded.range.is_empty() {

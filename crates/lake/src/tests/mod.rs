@@ -3,6 +3,7 @@
 mod exactly_once;
 mod formats;
 mod names;
+mod nested;
 mod shapes;
 
 use std::{path::Path, sync::Arc, time::Duration};
@@ -30,6 +31,7 @@ use crate::{Lake, LakeParts, LakeSettings, TailFilter, columns::pseudo, registry
 pub(crate) struct House {
     pub lake: Arc<Lake>,
     pub log: Arc<EmbeddedLog>,
+    pub registry: Arc<RegistryStore>,
     pub tables: Tables,
     pub world: World,
 }
@@ -51,14 +53,20 @@ impl House {
         let catalog = Catalog::open(&format!("sqlite://{}", at("catalog.db")), world.clone()).await.unwrap();
         let tables = Tables::new(catalog.clone(), files, world.clone());
         let registry = RegistryStore::open(log.clone(), world.clone()).await.unwrap();
-        let parts =
-            LakeParts { log: log.clone(), tables: tables.clone(), catalog, registry, world: world.clone(), settings };
-        Self { lake: Lake::open(parts).await.unwrap(), log, tables, world }
+        let parts = LakeParts {
+            log: log.clone(),
+            tables: tables.clone(),
+            catalog,
+            registry: registry.clone(),
+            world: world.clone(),
+            settings,
+        };
+        Self { lake: Lake::open(parts).await.unwrap(), log, registry, tables, world }
     }
 
     pub(crate) async fn close(self) {
         assert!(self.world.tasks.stop(Duration::from_secs(20)).await, "the lake's tasks end in time");
-        drop(self.lake);
+        drop((self.lake, self.registry));
         self.log.close().await.unwrap();
     }
 

@@ -182,3 +182,22 @@ async fn a_stream_that_shows_a_part_of_a_topic_leaves_the_topic_as_it_is() {
     assert!(error.is(codes::STREAM_COLUMNS_CONFLICT), "{error}");
     house.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_over_a_struct_keeps_its_fields_when_the_topic_gets_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = House::open(dir.path()).await;
+    house.topic("t", 1).await;
+    house.produce("t", 0, [r#"{"o":{"x":1}}"#]).await;
+    let inner = DataType::Struct(vec![arrow::datatypes::Field::new("x", DataType::Int64, true)].into());
+    house.lake.declare(declaration("part", &[("o", inner, false)]), false).await.unwrap();
+    house.lake.flush("t").await.unwrap();
+    house.produce("t", 0, [r#"{"o":{"x":2,"y":"new"}}"#]).await;
+    for _ in 0..2 {
+        let part = house.lake.lookup(&TableName::public("part")).await.unwrap().expect("declared");
+        assert_eq!(column(&house.rows_of(&part).await, "o"), ["{x: 1}", "{x: 2}"]);
+        assert_eq!(column(&house.rows("t").await, "o"), ["{x: 1, y: ∅}", "{x: 2, y: new}"]);
+        house.lake.flush("t").await.unwrap();
+    }
+    house.close().await;
+}

@@ -18,7 +18,7 @@ use super::TopicState;
 use crate::{
     Origin, TopicTable,
     columns::{
-        fit::{Growth, fit, grow, stored_columns},
+        fit::{Cause, Growth, fit, grow, stored_columns},
         pseudo,
         resolve::{Guess, Knowledge, Known, Shape, Subjects, property},
     },
@@ -52,7 +52,7 @@ struct Active {
     table: Arc<TopicTable>,
     /// Versions of the subjects looked at.
     subjects: (Option<i32>, Option<i32>),
-    /// Records there were when nothing could be told.
+    /// Records there were when they were looked at.
     records_seen: i64,
 }
 
@@ -82,7 +82,9 @@ impl TopicState {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             _ => false,
         };
-        let known = active.table.value_columns > 0 || active.records_seen == self.records(parts);
+        // What no record has shown yet the first one may: of columns that are known without any, what its key looks like.
+        let settled = active.table.value_columns > 0 && active.records_seen > 0;
+        let known = settled || active.records_seen == self.records(parts);
         (same_declaration && known && active.subjects == versions(&self.subjects(parts))).then_some(active.table)
     }
 
@@ -95,10 +97,21 @@ impl TopicState {
         let stored = stored.and_then(|table| {
             Known::of_table(table.metadata().properties().get(property::SHAPE), table.arrow_schema())
         });
-        let previous = self.last_columns();
+        let active = self.columns.active.read().clone();
+        let previous = active.as_ref().map(|active| active.table.clone());
         // What this process found since the last commit counts for more than the table.
-        let grown = previous.as_ref().filter(|t| t.declaration.is_none() && t.value_columns > 0);
-        let known = grown.map(|table| Known::of_topic(table)).or(stored);
+        let grown = active.as_ref().filter(|active| {
+            let table = &active.table;
+            table.declaration.is_none() && table.value_columns > 0
+        });
+        let known = match (grown, stored) {
+            (Some(Active { table, records_seen, .. }), stored) => {
+                let known = Known::of_topic(table, *records_seen > 0);
+                let key_is_text = known.key_is_text.or(stored.and_then(|stored| stored.key_is_text));
+                Some(Known { key_is_text, ..known })
+            }
+            (None, stored) => stored,
+        };
         let knowledge = Knowledge {
             topic: &self.topic,
             declaration: parts.declarations.of_topic(&self.topic.name),
@@ -167,7 +180,7 @@ impl TopicState {
     pub(crate) fn wants_growth(&self, table: &TopicTable, slice: &DecodedSlice) -> bool {
         match &table.origin {
             Origin::Unknown => slice.has_values,
-            Origin::Inferred => {
+            Origin::Inferred | Origin::Registry { .. } => {
                 if table.value_format == Format::Text
                     && slice.has_values
                     && !self.columns.text_is_settled.load(Ordering::Relaxed)
@@ -180,11 +193,11 @@ impl TopicState {
                 let ignored = self.columns.ignored_fields.lock();
                 slice.unknown_fields.iter().any(|field| !ignored.contains(field))
             }
-            Origin::Declared | Origin::Registry { .. } => false,
+            Origin::Declared => false,
         }
     }
 
-    /// Lets inferred columns grow to take the records of `slice`. True if the columns changed.
+    /// Lets columns that nobody declared grow to take the records of `slice`. True if the columns changed.
     pub(crate) async fn grow(
         &self,
         parts: &Parts,
@@ -197,7 +210,7 @@ impl TopicState {
         if !Arc::ptr_eq(&active.table, decoded_with) {
             return Ok(true);
         }
-        if active.table.origin != Origin::Inferred {
+        if active.table.origin == Origin::Unknown {
             let before = active.table;
             *self.columns.active.write() = None;
             return Ok(*self.resolve(parts).await?.schema != *before.schema);
@@ -214,13 +227,20 @@ impl TopicState {
             }
             // One line may look like anything: all that came so far decides.
             Format::Text if !self.columns.text_is_settled.load(Ordering::Relaxed) => self.guess(parts).await?.value,
-            _ => infer::infer(values, &*parts.schemas()),
+            format => match infer::columns_of(format, values.clone(), &*parts.schemas()) {
+                Some(columns) => Some(infer::Inferred { format, columns, schema_id: None }),
+                None => infer::infer(values, &*parts.schemas()),
+            },
         };
         let new_columns = inferred.as_ref().map(|new| stored_columns(&pseudo::renamed(&new.columns)));
         let own = arrow::datatypes::Schema::new(table.schema.fields()[table.key_columns..table.own_columns()].to_vec());
-        let may_retype = self.log_is_whole(parts).await?;
+        let may_retype = table.origin == Origin::Inferred && self.log_is_whole(parts).await?;
+        let cause = match table.origin {
+            Origin::Registry { .. } => Cause::Schema,
+            _ => Cause::Records { may_retype },
+        };
         let growth = match (&inferred, &new_columns) {
-            (Some(new), Some(columns)) if new.format == table.value_format => grow(&own, columns, may_retype),
+            (Some(new), Some(columns)) if new.format == table.value_format => grow(&own, columns, cause),
             // Text that turns out to be bytes or separated: the changes of format that lose nothing.
             (Some(new), Some(columns))
                 if may_retype
@@ -235,21 +255,20 @@ impl TopicState {
             (Growth::Retyped(_), Some(new)) => new.format,
             _ => table.value_format,
         };
-        match growth {
-            Growth::Same => {
-                let mut ignored = self.columns.ignored_fields.lock();
-                if ignored.len() < IGNORED_FIELDS_MAX {
-                    ignored.extend(decoded.unknown_fields.iter().cloned());
-                }
-                Ok(false)
-            }
-            Growth::Added(columns) | Growth::Retyped(columns) => {
-                let grown = Arc::new(table.with_values(&columns, format));
-                tracing::info!(topic = %self.topic.name, columns = grown.own_columns(), "inferred columns grew");
+        if let Growth::Added(columns) | Growth::Retyped(columns) = growth {
+            let grown = Arc::new(table.with_values(&columns, format));
+            // A declared key column keeps its name to itself.
+            if grown.schema != table.schema || grown.value_format != table.value_format {
+                tracing::info!(topic = %self.topic.name, columns = grown.own_columns(), "columns grew");
                 self.install(Active { table: grown, ..active.clone() }, Some(table));
-                Ok(true)
+                return Ok(true);
             }
         }
+        let mut ignored = self.columns.ignored_fields.lock();
+        if ignored.len() < IGNORED_FIELDS_MAX {
+            ignored.extend(decoded.unknown_fields.iter().cloned());
+        }
+        Ok(false)
     }
 
     /// Whether the log still holds every record of the topic, so that its table can be built again.

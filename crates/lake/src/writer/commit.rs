@@ -161,6 +161,8 @@ async fn attempt(parts: &Parts, state: &Arc<TopicState>, writer: &mut WriterStat
         }
         next.set(key, range.start);
     }
+    // Columns that were found again meanwhile may have left out records that they took before.
+    exceptions::write(parts, state, mark.as_ref(), &mut writer.exceptions).await?;
     if let Some(end) = exceptions::end(parts) {
         next.set(exceptions::PROGRESS_KEY, end);
     }

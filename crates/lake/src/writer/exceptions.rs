@@ -32,8 +32,8 @@ const READ_BYTES: usize = 1 << 20;
 /// Which records of a topic are in `_exceptions` beyond the mark.
 #[derive(Default)]
 pub(crate) struct Written {
-    /// Found when the first undecodable record after the start came.
-    before_start: Option<HashSet<(PartitionId, Offset)>>,
+    /// `None` until the first undecodable record after the start came: then those of before are looked up.
+    known: Option<HashSet<(PartitionId, Offset)>>,
     /// Per partition: all undecodable records below are written.
     pub until: Vec<Offset>,
 }
@@ -92,13 +92,18 @@ async fn append(
     mark: Option<&Progress>,
     written: &mut Written,
 ) -> Result<()> {
-    if written.before_start.is_none() {
+    if written.known.is_none() {
         let from = mark.and_then(|mark| mark.get(PROGRESS_KEY)).unwrap_or(0);
-        written.before_start = Some(find(parts, &state.topic.name, &state.topic.id.to_string(), from).await?);
+        written.known = Some(find(parts, &state.topic.name, &state.topic.id.to_string(), from).await?);
     }
-    let known = written.before_start.as_ref().expect("set above");
+    let known = written.known.as_mut().expect("set above");
+    // What the table has dealt with is not decoded again; the rest may be, when columns change.
+    let dealt_with = |partition: PartitionId| mark.and_then(|mark| mark.get(&partition.to_string())).unwrap_or(0);
+    known.retain(|(partition, offset)| *offset >= dealt_with(*partition));
     let fresh: Vec<_> = rejected.iter().filter(|bad| !known.contains(&(at.partition, bad.offset))).collect();
-    append_all(parts, state, at, &fresh).await
+    append_all(parts, state, at, &fresh).await?;
+    known.extend(fresh.iter().map(|bad| (at.partition, bad.offset)));
+    Ok(())
 }
 
 async fn append_all(parts: &Parts, state: &TopicState, at: &TopicPartition, rejected: &[&Rejected]) -> Result<()> {

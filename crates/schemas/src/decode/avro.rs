@@ -81,7 +81,13 @@ impl Reader {
         }
         let writer = self.writers.get_mut(&id).expect("put there just now");
         writer.unknown.drain(..).for_each(|name| unknown.note("", &name));
-        let mut input = Input { bytes: body, schema: &writer.schema, depth: 0, items_left: body.len() + (1 << 16) };
+        let mut input = Input {
+            bytes: body,
+            schema: &writer.schema,
+            depth: 0,
+            items_left: body.len() + (1 << 16),
+            rejects_unknown: unknown.rejects,
+        };
         let root = writer.schema.root();
         match &writer.plan {
             plan @ Plan::Record { .. } if self.wrapped && writer.schema.is_record() => {
@@ -194,6 +200,8 @@ struct Input<'a> {
     depth: usize,
     /// How many items lists and maps may still have: items of no bytes must not run for ever.
     items_left: usize,
+    /// A field without a column costs the payload.
+    rejects_unknown: bool,
 }
 
 impl<'a> Input<'a> {
@@ -274,6 +282,12 @@ impl<'a> Input<'a> {
         for step in steps {
             match &step.target {
                 Some((index, plan)) => self.value(step.schema, plan, &mut columns[*index]),
+                None if self.rejects_unknown => {
+                    self.json_value(step.schema).and_then(|value| match json::tells(&value) {
+                        true => Err(Fault::no_column()),
+                        false => Ok(()),
+                    })
+                }
                 None => self.skip(step.schema),
             }
             .map_err(|fault| fault.within(&step.name))?;

@@ -99,6 +99,10 @@ impl Column {
         self.nulls.len()
     }
 
+    pub(crate) fn is_null(&self, row: usize) -> bool {
+        !self.nulls.is_valid(row)
+    }
+
     /// Cuts the column back to its first `len` values, whatever half-built value stands behind them.
     pub(crate) fn truncate(&mut self, len: usize) {
         self.nulls.truncate(len);

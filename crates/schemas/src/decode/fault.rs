@@ -29,6 +29,12 @@ impl Fault {
         Self::new(format!("expected {}, found {}", type_name(data_type), abridged(found)))
     }
 
+    /// A field without a column, in data that shall not be read without it.
+    #[cold]
+    pub(crate) fn no_column() -> Self {
+        Self::new("there is no column for it, and none could be added")
+    }
+
     #[cold]
     pub(crate) fn within(mut self, field: &str) -> Self {
         self.0.path.push(field.to_owned());

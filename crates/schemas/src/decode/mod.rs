@@ -34,6 +34,9 @@ pub struct DecodeOptions {
     pub wrapped: bool,
     /// DELIMITED: a line that repeats the columns' names, as files of separated text begin with, is no record.
     pub names_line: bool,
+    /// A payload with a field that is no column is left out, instead of read without it. Fields that say nothing (nulls,
+    /// empty containers) never cost their payload, and those of Protobuf do not: its messages differ by design.
+    pub rejects_unknown: bool,
     /// Deepest nesting of JSON taken.
     pub depth_max: usize,
     /// Largest payload taken.
@@ -42,7 +45,7 @@ pub struct DecodeOptions {
 
 impl Default for DecodeOptions {
     fn default() -> Self {
-        Self { wrapped: true, names_line: false, depth_max: 64, payload_bytes_max: 64 << 20 }
+        Self { wrapped: true, names_line: false, rejects_unknown: false, depth_max: 64, payload_bytes_max: 64 << 20 }
     }
 }
 
@@ -120,6 +123,8 @@ enum Primitive {
 /// Fields met that are no column.
 #[derive(Default)]
 pub(crate) struct Unknown {
+    /// They cost their payload.
+    rejects: bool,
     names: BTreeSet<String>,
     schema_id_max: Option<i32>,
 }
@@ -176,7 +181,8 @@ impl Decoder {
             Format::Kafka | Format::Text | Format::Bytes => Reader::Primitive(Primitive::of(format, &columns)?),
             Format::None => Reader::Nothing,
         };
-        Ok(Self { columns, options, reader, unknown: Unknown::default() })
+        let unknown = Unknown { rejects: options.rejects_unknown, ..Unknown::default() };
+        Ok(Self { columns, options, reader, unknown })
     }
 
     pub fn columns(&self) -> &SchemaRef {
@@ -210,7 +216,8 @@ impl Decoder {
                 }
             }
         }
-        let Unknown { names, schema_id_max } = std::mem::take(&mut self.unknown);
+        let unknown = Unknown { rejects: self.unknown.rejects, ..Unknown::default() };
+        let Unknown { names, schema_id_max, .. } = std::mem::replace(&mut self.unknown, unknown);
         let arrays = columns.into_iter().map(Column::finish).collect::<Result<Vec<_>>>();
         let batch = arrays.and_then(|arrays| {
             let size = RecordBatchOptions::new().with_row_count(Some(taken));

@@ -71,7 +71,7 @@ fn names_match_exactly_first_then_whatever_the_case() {
         schema(vec![("Id", DataType::Int64), ("id", DataType::Int64), ("Other", DataType::Int64)]),
         &[
             r#"{"id":1,"Id":2,"OTHER":3}"#,
-            r#"{"OTHER":4,"Other":5,"other":6}"#,
+            r#"{"OTHER":5,"Other":5,"other":null}"#,
             r#"{"Other":7,"Other":8,"new":1,"gone":null,"empty":[[]]}"#,
             r#"{"new":2,"gone":[1]}"#,
         ],
@@ -86,6 +86,65 @@ fn names_match_exactly_first_then_whatever_the_case() {
             +----+----+-------+
             unknown: gone, new"#]],
     );
+}
+
+#[test]
+fn a_payload_whose_fields_differ_in_case_and_value_is_left_out_rather_than_cut() {
+    let inner = DataType::Struct(vec![Field::new("Id", DataType::Int64, true)].into());
+    check(
+        Format::Json,
+        schema(vec![("ID", DataType::Int64), ("o", inner)]),
+        &[
+            r#"{"ID":1,"id":2}"#,
+            r#"{"id":2,"ID":1}"#,
+            r#"{"Id":1,"iD":2}"#,
+            r#"{"id":3,"ID":3}"#,
+            r#"{"ID":null,"id":4}"#,
+            r#"{"ID":7,"id":null,"ID":5}"#,
+            r#"{"ID":6,"o":{"id":{"a":[1]},"Id":1}}"#,
+            r#"{"ID":8,"o":{"id":1,"Id":"2"}}"#,
+        ],
+        expect![[r#"
+            +----+---+
+            | ID | o |
+            +----+---+
+            | 3  |   |
+            | 4  |   |
+            | 5  |   |
+            +----+---+
+            0: `ID` and `id` differ only in case, so they are one column, and have different values
+            1: `id` and `ID` differ only in case, so they are one column, and have different values
+            2: `Id` and `iD` differ only in case, so they are one column, and have different values
+            6: field `o.Id`: expected BIGINT, found an object {"a":[1]}
+            7: field `o`: `id` and `Id` differ only in case, so they are one column, and have different values"#]],
+    );
+}
+
+#[test]
+fn fields_without_a_column_cost_their_payload_if_they_shall_and_say_something() {
+    let inner = DataType::Struct(vec![Field::new("x", DataType::Int64, true)].into());
+    let list = DataType::List(Arc::new(Field::new("element", inner.clone(), true)));
+    let columns = schema(vec![("a", DataType::Int64), ("o", inner), ("l", list)]);
+    let options = DecodeOptions { rejects_unknown: true, ..DecodeOptions::default() };
+    let mut decoder = Decoder::new(Format::Json, columns, options, no_schemas()).expect("legal columns");
+    let payloads = [
+        r#"{"a":1,"new":null,"o":{"x":1,"empty":[[],{}]}}"#,
+        r#"{"a":2,"new":0}"#,
+        r#"{"a":3,"o":{"x":1,"lost":"value"}}"#,
+        r#"{"a":4,"l":[{"x":1},{"y":false}]}"#,
+        r#"{"a":5,"new":"again"}"#,
+        r#"{"a":6,"with \"quotes\"":1}"#,
+    ];
+    let decoded = decoder.decode(payloads.iter().map(|payload| Some(payload.as_bytes())));
+    let causes: Vec<_> = decoded.rejected.iter().map(|bad| format!("{}: {}", bad.row, bad.cause)).collect();
+    assert_eq!(decoded.rows, Some(vec![0]));
+    expect![[r#"
+        1: field `new`: there is no column for it, and none could be added
+        2: field `o.lost`: there is no column for it, and none could be added
+        3: field `l.y`: there is no column for it, and none could be added
+        4: field `new`: there is no column for it, and none could be added
+        5: field `…`: there is no column for it, and none could be added"#]].assert_eq(&causes.join("\n"));
+    assert_eq!(decoded.unknown_fields, ["l.y", "new", "o.lost"]);
 }
 
 #[test]

@@ -20,6 +20,9 @@ pub use self::{
 };
 use crate::{Format, SchemaSource, SchemaType, decode};
 
+/// Distinct keys after which a nested object is a dictionary rather than a record; its column holds JSON text.
+pub const NESTED_FIELDS_MAX: usize = 256;
+
 /// What a sample looks like.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Inferred {
@@ -54,6 +57,12 @@ fn framed(payloads: &[&[u8]], schemas: &dyn SchemaSource) -> Option<Inferred> {
     if !prevails(ids.len(), payloads.len()) {
         return None;
     }
+    let (id, schema_type, columns) = of_schemas(ids, schemas)?;
+    Some(Inferred { format: Format::of_schema(schema_type), columns, schema_id: Some(id) })
+}
+
+/// The columns of the newest of these schemas, and behind them what older ones had besides.
+fn of_schemas(ids: impl IntoIterator<Item = i32>, schemas: &dyn SchemaSource) -> Option<(i32, SchemaType, SchemaRef)> {
     let newest_first: BTreeSet<_> = ids.into_iter().collect();
     let mut found: Option<(i32, SchemaType, SchemaRef)> = None;
     for id in newest_first.into_iter().rev() {
@@ -68,11 +77,20 @@ fn framed(payloads: &[&[u8]], schemas: &dyn SchemaSource) -> Option<Inferred> {
             Some(found) => found,
         });
     }
-    let (id, schema_type, columns) = found?;
-    Some(Inferred { format: Format::of_schema(schema_type), columns, schema_id: Some(id) })
+    found
 }
 
 fn json(payloads: &[&[u8]]) -> Option<Inferred> {
+    let (columns, objects) = of_objects(payloads.iter().copied());
+    (prevails(objects, payloads.len()) && !columns.fields().is_empty()).then(|| Inferred {
+        format: Format::Json,
+        columns,
+        schema_id: None,
+    })
+}
+
+/// The columns of those payloads that are JSON objects, and how many are.
+fn of_objects<'a>(payloads: impl IntoIterator<Item = &'a [u8]>) -> (SchemaRef, usize) {
     let mut fields = Fields::default();
     let mut objects = 0;
     for payload in payloads {
@@ -81,12 +99,37 @@ fn json(payloads: &[&[u8]]) -> Option<Inferred> {
             objects += 1;
         }
     }
-    let columns = fields.columns();
-    (prevails(objects, payloads.len()) && !columns.is_empty()).then(|| Inferred {
-        format: Format::Json,
-        columns: Arc::new(Schema::new(columns)),
-        schema_id: None,
-    })
+    (Arc::new(Schema::new(fields.columns())), objects)
+}
+
+/// The columns of those payloads that are of `format`, however few they are. Of JSON Schema also those of fields that
+/// the schema allows without naming them. `None` for formats that do not say what they hold.
+pub fn columns_of<'a>(
+    format: Format,
+    sample: impl IntoIterator<Item = Option<&'a [u8]>>,
+    schemas: &dyn SchemaSource,
+) -> Option<SchemaRef> {
+    let payloads = sample.into_iter().flatten();
+    let framed = |payloads: &[(i32, &'a [u8])]| {
+        let found = of_schemas(payloads.iter().map(|(id, _)| *id), schemas);
+        found.map(|(_, _, columns)| columns)
+    };
+    match format {
+        Format::Json => Some(of_objects(payloads).0),
+        Format::Avro | Format::Protobuf => {
+            let payloads: Vec<_> = payloads.filter_map(|payload| decode::unframe(payload).ok()).collect();
+            framed(&payloads)
+        }
+        Format::JsonSr => {
+            let payloads: Vec<_> = payloads.filter_map(|payload| decode::unframe(payload).ok()).collect();
+            let named = framed(&payloads)?;
+            let (all, _) = of_objects(payloads.iter().map(|(_, body)| *body));
+            let mut changes = widen(&named, &all).changes;
+            changes.retain(|change| matches!(change, SchemaChange::AddColumn { .. }));
+            Some(apply(&named, &changes))
+        }
+        _ => None,
+    }
 }
 
 /// One column called `value`.

@@ -7,8 +7,6 @@ use serde_json::Value;
 
 use crate::text;
 
-/// Distinct keys after which a nested object is a dictionary rather than a record; its column holds JSON text.
-const NESTED_KEYS_MAX: usize = 256;
 /// Fields of the top level that become columns.
 const COLUMNS_MAX: usize = 1_000;
 const DEPTH_MAX: usize = 16;
@@ -112,7 +110,7 @@ impl Shape {
                     _ => Fields::default(),
                 };
                 fields.meet(object, depth);
-                if fields.list.len() > NESTED_KEYS_MAX { Self::Mixed } else { Self::Object(fields) }
+                if fields.list.len() > super::NESTED_FIELDS_MAX { Self::Mixed } else { Self::Object(fields) }
             }
             _ => Self::Mixed,
         };

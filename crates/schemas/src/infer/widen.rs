@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 
-use super::{Conflict, SchemaChange, Widening};
+use super::{Conflict, NESTED_FIELDS_MAX, SchemaChange, Widening};
 
 /// What `existing` must change to also take `new`. Never narrows, drops, renames or reorders.
 ///
@@ -155,11 +155,25 @@ pub(super) fn merge_types(a: &DataType, b: &DataType) -> DataType {
     match (a, b) {
         (a, b) if takes(a, b) => a.clone(),
         (a, b) if takes(b, a) => b.clone(),
-        (DataType::Struct(a), DataType::Struct(b)) => DataType::Struct(merge_fields(a, b)),
+        (DataType::Struct(a), DataType::Struct(b)) => {
+            let fields = merge_fields(a, b);
+            if fields.len() > NESTED_FIELDS_MAX { DataType::Utf8 } else { DataType::Struct(fields) }
+        }
         (DataType::List(a), DataType::List(b)) => {
             let item = merge_types(a.data_type(), b.data_type());
             DataType::List(Arc::new(a.as_ref().clone().with_data_type(item)))
         }
+        (DataType::Map(a, sorted), DataType::Map(b, _)) => match (a.data_type(), b.data_type()) {
+            (DataType::Struct(ours), DataType::Struct(theirs))
+                if ours.len() == 2 && theirs.len() == 2 && ours[0].data_type() == theirs[0].data_type() =>
+            {
+                let value = merge_types(ours[1].data_type(), theirs[1].data_type());
+                let pair = vec![ours[0].clone(), Arc::new(ours[1].as_ref().clone().with_data_type(value))];
+                let entries = a.as_ref().clone().with_data_type(DataType::Struct(pair.into()));
+                DataType::Map(Arc::new(entries), *sorted)
+            }
+            _ => DataType::Utf8,
+        },
         _ => DataType::Utf8,
     }
 }

@@ -276,7 +276,7 @@ impl Run<'_> {
             }
             check_role(column)?;
             let data_type = storable(&column.name, &column.data_type)?;
-            changes.push(SchemaChange::AddColumn(Field::new(&column.name, data_type, true)));
+            changes.push(SchemaChange::add_column(Field::new(&column.name, data_type, true)));
         }
         self.engine().parts.tables.evolve(table.name(), changes).await?;
         Ok(Outcome::done("ALTER TABLE"))

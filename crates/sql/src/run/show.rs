@@ -262,14 +262,15 @@ fn columns(schema: &SchemaRef, origin: &str) -> Vec<[Option<String>; 4]> {
 }
 
 fn topic_columns(topic: &TopicTable) -> Vec<[Option<String>; 4]> {
-    let origin = match &topic.origin {
+    let shown = |origin: &lake::Origin| match origin {
         lake::Origin::Registry { subject, version } => format!("registry ({subject} v{version})"),
         other => other.as_str().to_owned(),
     };
+    let (origin, key_origin) = (shown(&topic.origin), shown(&topic.key_origin));
     let fields = topic.schema.fields().iter().enumerate();
     fields
         .map(|(index, field)| match index {
-            _ if index < topic.key_columns => row(field, &format!("{origin}, key")),
+            _ if index < topic.key_columns => row(field, &format!("{key_origin}, key")),
             _ if index < topic.own_columns() => row(field, &origin),
             _ => row(field, "pseudo-column, not in *"),
         })

@@ -6,19 +6,15 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use futures::{StreamExt, TryStreamExt, stream};
-use iceberg::{
-    Runtime,
-    arrow::ArrowReaderBuilder,
-    scan::{FileScanTask, FileScanTaskDeleteFile},
-    spec::{DataContentType, DataFile, DataFileFormat, ManifestContentType, ManifestEntryRef, Struct},
-};
+use futures::TryStreamExt;
+use iceberg::spec::{DataContentType, DataFile, DataFileFormat, ManifestContentType, ManifestEntryRef, Struct};
 use model::{Result, TableName, error::codes};
 
 use super::{MaintenancePolicy, MaintenanceReport};
 use crate::{
     Rewrite, Table, Tables, WriterOptions,
-    error::{corrupt, internal, unwrap_or},
+    error::internal,
+    scan::{PlannedFile, live_rows},
 };
 
 /// Below this, sizes do not matter: the cost of a file is that it exists.
@@ -248,18 +244,19 @@ async fn rewrite(
     group: Vec<Input>,
     policy: &MaintenancePolicy,
 ) -> Result<(Vec<DataFile>, u64)> {
-    let runtime = Runtime::try_current().map_err(|e| internal("compaction runs on a runtime".to_owned(), e))?;
-    let reader = ArrowReaderBuilder::new(tables.file_io().clone(), runtime).with_data_file_concurrency_limit(1).build();
-    let tasks: Vec<_> = group.into_iter().map(|input| Ok(task(table, input))).collect();
+    let spec = table.metadata().default_partition_spec();
+    let files = group.into_iter().map(|input| PlannedFile {
+        entry: input.entry,
+        spec: spec.clone(),
+        deletes: input.deletes.into_iter().map(|(delete, _)| delete).collect(),
+    });
+    let rows = live_rows(tables, table.clone(), files.collect())?;
     let mut options = WriterOptions::of(table);
     options.target_file_bytes = table.property("write.target-file-size-bytes", policy.target_file_bytes);
     let mut writer = tables.writer_with(table, options)?;
-    let name = table.name().clone();
-    let unreadable = move |e: iceberg::Error| unwrap_or(&e, || corrupt(format!("could not read table `{name}`"), &e));
     let work = async move {
-        let rows = reader.read(stream::iter(tasks).boxed()).map_err(&unreadable)?;
-        let mut rows = rows.stream();
-        while let Some(batch) = rows.try_next().await.map_err(&unreadable)? {
+        let mut rows = std::pin::pin!(rows);
+        while let Some(batch) = rows.try_next().await? {
             writer.write(batch).await?;
         }
         let rows = writer.rows();
@@ -271,33 +268,6 @@ async fn rewrite(
         Err(e) if e.is_panic() => std::panic::resume_unwind(e.into_panic()),
         Err(e) => Err(internal("compaction was cut short".to_owned(), e)),
     }
-}
-
-fn task(table: &Table, input: Input) -> FileScanTask {
-    let metadata = table.metadata();
-    let schema = metadata.current_schema();
-    let deletes = input.deletes.iter().map(|(delete, spec_id)| {
-        FileScanTaskDeleteFile::builder()
-            .with_file_path(delete.file_path().to_owned())
-            .with_file_size_in_bytes(delete.file_size_in_bytes())
-            .with_file_type(delete.content_type())
-            .with_partition_spec_id(*spec_id)
-            .with_equality_ids(delete.data_file().equality_ids())
-            .build()
-    });
-    FileScanTask::builder()
-        .with_file_size_in_bytes(input.entry.file_size_in_bytes())
-        .with_start(0)
-        .with_length(0)
-        .with_data_file_path(input.entry.file_path().to_owned())
-        .with_data_file_format(DataFileFormat::Parquet)
-        .with_schema(schema.clone())
-        .with_project_field_ids(schema.as_struct().fields().iter().map(|field| field.id).collect())
-        .with_deletes(deletes.collect())
-        .with_partition(Some(input.entry.data_file().partition().clone()))
-        .with_partition_spec(Some(metadata.default_partition_spec().clone()))
-        .with_case_sensitive(true)
-        .build()
 }
 
 #[cfg(test)]

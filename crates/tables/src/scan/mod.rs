@@ -37,6 +37,7 @@ pub use self::{
     positions::{FILE_COLUMN, POS_COLUMN, provider_with_positions, row_positions},
     provider::{Provider, plain_schema, with_string_views},
 };
+pub(crate) use self::{plan::PlannedFile, positions::live_rows};
 use crate::{Table, Tables, Version};
 
 /// `table` at `version` for DataFusion, with the version's own schema.

@@ -237,7 +237,7 @@ fn nullable(schema: &SchemaRef) -> SchemaRef {
 }
 
 /// The value of `field` that is the same in every row of `file`, by an identity partition.
-fn identity_value<'a>(file: &'a PlannedFile, field: &NestedFieldRef) -> Option<&'a PrimitiveLiteral> {
+pub(super) fn identity_value<'a>(file: &'a PlannedFile, field: &NestedFieldRef) -> Option<&'a PrimitiveLiteral> {
     let at = file.spec.fields().iter().position(|p| p.source_id == field.id && p.transform == Transform::Identity)?;
     match file.entry.data_file().partition().fields().get(at)? {
         Some(Literal::Primitive(value)) => Some(value),

@@ -13,14 +13,17 @@ use arrow::{
 use async_trait::async_trait;
 use datafusion::{
     catalog::{Session, TableProvider},
-    common::cast::{as_int64_array, as_string_view_array},
+    common::{
+        ScalarValue,
+        cast::{as_int64_array, as_string_view_array},
+    },
     datasource::TableType,
     error::{DataFusionError, Result as DfResult},
-    execution::{SendableRecordBatchStream, TaskContext},
+    execution::{SendableRecordBatchStream, TaskContext, runtime_env::RuntimeEnv},
     logical_expr::{Expr, TableProviderFilterPushDown},
     physical_expr::{
         PhysicalExpr,
-        expressions::Column,
+        expressions::{Column, lit},
         utils::{collect_columns, reassign_expr_columns},
     },
     physical_expr_adapter::PhysicalExprAdapter,
@@ -38,11 +41,11 @@ use parquet::arrow::{ProjectionMask, RowNumber, arrow_reader::ArrowReaderOptions
 
 use super::{
     Provider,
-    bounds::Columns,
+    bounds::{Columns, scalar},
     deletes::{access_plan, deleted_positions},
-    plan::PlannedFile,
+    plan::{PlannedFile, identity_value},
     provider::external,
-    reader::Reader,
+    reader::{Reader, find_root},
     resolve::Adapter,
     split::split,
 };
@@ -55,6 +58,9 @@ pub const POS_COLUMN: &str = "_pos";
 
 /// What the reader calls row numbers while it reads; no column of a table can be called that.
 const ROW_NUMBER: &str = "\u{1}row";
+
+/// Rows of a batch that is not for a query.
+const LIVE_ROWS_BATCH: usize = 8 << 10;
 
 /// The current state of `table` with [`FILE_COLUMN`] (Utf8View) and [`POS_COLUMN`] (Int64) at the end.
 pub fn provider_with_positions(tables: &Tables, table: Arc<Table>) -> Result<Arc<dyn TableProvider>> {
@@ -99,6 +105,26 @@ pub async fn row_positions(
             (path, positions)
         })
         .collect())
+}
+
+/// The live rows of `files`, one file after the other, with the columns `table` has now.
+pub(crate) fn live_rows(
+    tables: &Tables,
+    table: Arc<Table>,
+    files: Vec<PlannedFile>,
+) -> Result<impl futures::Stream<Item = Result<RecordBatch>> + Send + use<>> {
+    let provider = Provider::new(tables, table.clone(), Version::Current, None)?;
+    let runtime = RuntimeEnv::default();
+    let scan = PositionScan {
+        reader: Reader::with_runtime(tables.files(), table.name(), &runtime),
+        columns: provider.columns().clone(),
+        files,
+        schema: provider.columns().schema.clone(),
+        batch_size: LIVE_ROWS_BATCH,
+        table,
+    };
+    let message = format!("could not read table `{}`", scan.table.name());
+    Ok(scan.rows().map_err(move |e| from_datafusion(message.clone(), e)))
 }
 
 /// Adds the rows that columns `file` and `pos` of `batch` name.
@@ -224,18 +250,31 @@ impl PartitionStream for PositionScan {
     }
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let this = self.clone();
-        let rows = stream::iter(self.files.clone())
-            .then(move |file| {
-                let this = this.clone();
-                async move { this.read(file).await }
-            })
-            .try_flatten();
-        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows))
+        Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), self.clone().rows()))
     }
 }
 
 impl PositionScan {
+    fn rows(self) -> impl futures::Stream<Item = DfResult<RecordBatch>> + Send + use<> {
+        let files = stream::iter(self.files.clone());
+        let this = Arc::new(self);
+        files
+            .then(move |file| {
+                let this = this.clone();
+                async move { this.read(file).await }
+            })
+            .try_flatten()
+    }
+
+    /// What all rows of `file` have in column `index` of the table, if the file leaves that to its partition: files that
+    /// were written by Hive and the like do.
+    fn partition_value(&self, file: &PlannedFile, index: usize, physical: &ArrowSchema) -> Option<ScalarValue> {
+        let field = self.columns.fields[index].as_ref()?;
+        let is_missing = find_root(physical, field.id, &field.name).is_none();
+        let value = identity_value(file, field).filter(|_| is_missing)?;
+        scalar(value, self.columns.schema.field(index).data_type())
+    }
+
     async fn read(
         &self,
         file: PlannedFile,
@@ -257,7 +296,8 @@ impl PositionScan {
 
         // The file's own columns: the virtual one is not among those the adapter may find.
         let physical: Vec<_> = builder.schema().fields().iter().filter(|f| f.name() != ROW_NUMBER).cloned().collect();
-        let adapter = Adapter::new(self.columns.clone(), Arc::new(ArrowSchema::new(physical)));
+        let physical = Arc::new(ArrowSchema::new(physical));
+        let adapter = Adapter::new(self.columns.clone(), physical.clone());
         let mut wanted: Vec<Wanted> = Vec::new();
         for field in self.schema.fields() {
             wanted.push(match field.name().as_str() {
@@ -265,7 +305,10 @@ impl PositionScan {
                 POS_COLUMN => Wanted::Position,
                 name => {
                     let index = self.columns.schema.index_of(name)?;
-                    Wanted::Column(adapter.rewrite(Arc::new(Column::new(name, index)))?)
+                    Wanted::Column(match self.partition_value(&file, index, &physical) {
+                        Some(value) => lit(value),
+                        None => adapter.rewrite(Arc::new(Column::new(name, index)))?,
+                    })
                 }
             });
         }

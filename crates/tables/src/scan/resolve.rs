@@ -16,7 +16,7 @@ use arrow::{
     array::{
         Array, ArrayRef, AsArray, GenericListArray, MapArray, OffsetSizeTrait, RecordBatch, StructArray, new_null_array,
     },
-    compute::cast,
+    compute::{CastOptions, cast_with_options, is_null, nullif},
     datatypes::{DataType, FieldRef, Fields, Schema as ArrowSchema, SchemaRef},
     error::ArrowError,
 };
@@ -152,11 +152,12 @@ impl Rebuild {
     fn apply(&self, array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         Ok(match self {
             Self::Same => array.clone(),
-            Self::Cast(to) => cast(array, to)?,
+            // A value that does not fit is an error, here as in a column of its own.
+            Self::Cast(to) => cast_with_options(array, to, &CastOptions { safe: false, ..CastOptions::default() })?,
             Self::Struct(fields, children) => {
                 let have = array.as_struct();
                 let rebuilt = fields.iter().zip(children).map(|(field, child)| match child {
-                    Some((at, rebuild)) => rebuild.apply(have.column(*at)),
+                    Some((at, rebuild)) => rebuild.apply(&within(have, *at, field.is_nullable())?),
                     None => Ok(new_null_array(field.data_type(), have.len())),
                 });
                 let rebuilt = rebuilt.collect::<Result<Vec<_>, _>>()?;
@@ -175,6 +176,16 @@ impl Rebuild {
                 Arc::new(MapArray::try_new(field.clone(), offsets, entries, nulls, *sorted)?)
             }
         })
+    }
+}
+
+/// Field `at` of `of`. One that was required when it was written has no nulls of its own where the struct is null; now
+/// that it is `nullable`, whoever takes it out of the struct must find them.
+fn within(of: &StructArray, at: usize, nullable: bool) -> Result<ArrayRef, ArrowError> {
+    let field = of.column(at);
+    match nullable && of.null_count() > 0 && field.nulls().is_none() {
+        true => nullif(field, &is_null(of)?),
+        false => Ok(field.clone()),
     }
 }
 

@@ -239,8 +239,8 @@ async fn columns_are_added_and_widened_while_old_rows_stay_readable() {
     let before = f.tables.append(&name(), Append::new(&*f.table().await, files)).await.expect("append");
 
     let changes = vec![
-        SchemaChange::Widen { column: "id".into(), to: DataType::Int64 },
-        SchemaChange::AddColumn(Field::new("name", DataType::Utf8, true)),
+        SchemaChange::Widen { path: vec!["id".into()], to: DataType::Int64 },
+        SchemaChange::add_column(Field::new("name", DataType::Utf8, true)),
     ];
     let table = f.tables.evolve(&name(), changes.clone()).await.expect("evolve");
     assert_eq!(table.arrow_schema().field(0).data_type(), &DataType::Int64);

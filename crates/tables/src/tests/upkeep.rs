@@ -307,7 +307,7 @@ async fn a_clock_set_back_stops_neither_commits_nor_upkeep() {
     let tables = open(&f._dir, &world).await;
     let f = Fixture { tables, world, _dir: f._dir };
     f.append([3]).await;
-    let column = crate::SchemaChange::AddColumn(Field::new("new", DataType::Utf8, true));
+    let column = crate::SchemaChange::add_column(Field::new("new", DataType::Utf8, true));
     f.tables.evolve(&name(), vec![column]).await.expect("evolve");
     let report = f.maintain(&MaintenancePolicy { snapshots_max: Some(2), ..eager() }).await;
     assert_eq!((report.files_compacted, report.snapshots_expired), (4, 3 + 1));

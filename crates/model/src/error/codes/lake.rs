@@ -11,7 +11,7 @@ codes! {
     STREAM_COLUMNS_CONFLICT = "LH0405" Conflict "the declared columns do not fit the rows that are in the table"
         "The topic's table already holds rows with columns of other types, and the log no longer holds all records to build the table again from. Declare types the existing columns can widen to (INT to BIGINT, REAL to DOUBLE), or read the records into a new topic.";
     RECORD_UNDECODABLE = "LH0406" InvalidRecord "a record does not fit its topic's columns"
-        "The record's key or value could not be read by the topic's format and columns; the cause is in `_exceptions` beside the original bytes. The topic goes on without it. Mend the producer or the declaration, and produce the record again.";
+        "The record's key or value could not be read by the topic's format and columns, or has a field that could get no column; the cause is in `_exceptions` beside the original bytes. The topic goes on without it. Mend the producer or the declaration, and produce the record again.";
     BATCH_UNDECODABLE = "LH0407" InvalidRecord "a record batch cannot be unpacked"
         "The batch was taken as the client sent it, but its compressed part cannot be unpacked or contradicts its header. None of its records can be read; `_exceptions` says which offsets it covers. Mend the producer and send the records again.";
     RECORDS_LOST = "LH0408" Conflict "records left the log before they were in the table"

@@ -5,7 +5,7 @@
 
 pub(crate) mod scan;
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
 use arrow::datatypes::{DataType, Fields};
 use base64::{Engine as _, engine::general_purpose};
@@ -42,6 +42,8 @@ pub(crate) struct ObjectPlan {
 struct Place {
     name: Box<str>,
     target: Target,
+    /// Told once that it is no column.
+    reported: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -50,9 +52,9 @@ enum Target {
         index: usize,
         exact: bool,
     },
-    /// No column.
+    /// No column; where its name is in the plan's order, unless there was no room for it.
     Unknown {
-        reported: bool,
+        place: Option<usize>,
     },
 }
 
@@ -98,7 +100,7 @@ impl ObjectPlan {
         }
         match self.folded.get(&name.to_lowercase()) {
             Some(&index) => Target::Field { index, exact: false },
-            None => Target::Unknown { reported: false },
+            None => Target::Unknown { place: None },
         }
     }
 
@@ -127,15 +129,70 @@ impl ObjectPlan {
         let target = self.look_up(&name);
         // A name with a quote or backslash never equals its own escaped bytes, so it is not worth remembering.
         if self.order.len() < NAMES_MAX && !name.contains(['"', '\\']) {
-            self.places.insert(name.as_ref().into(), self.order.len());
-            self.order.push(Place { name: name.into(), target });
+            let place = self.order.len();
+            let target = match target {
+                Target::Unknown { .. } => Target::Unknown { place: Some(place) },
+                field => field,
+            };
+            self.places.insert(name.as_ref().into(), place);
+            self.order.push(Place { name: name.into(), target, reported: false });
             *cursor = self.order.len();
             return Ok(target);
         }
-        Ok(match target {
-            Target::Unknown { .. } => Target::Unknown { reported: true },
-            field => field,
-        })
+        Ok(target)
+    }
+
+    /// A field that is no column, with its value.
+    fn meet_unknown(&mut self, place: Option<usize>, value: &str, unknown: &mut Unknown) -> Outcome {
+        let place = place.map(|at| &mut self.order[at]);
+        let is_news = place.as_ref().is_some_and(|place| !place.reported);
+        if !(is_news || unknown.rejects) || !says_something(value) {
+            return Ok(());
+        }
+        let name = match place {
+            Some(place) => {
+                place.reported = true;
+                unknown.note(&self.prefix, &place.name);
+                &*place.name
+            }
+            None => "…",
+        };
+        if unknown.rejects { Err(Fault::no_column().within(name)) } else { Ok(()) }
+    }
+
+    /// Whether `object` gives one column different values, under names that differ in case: only one of them was kept.
+    #[cold]
+    fn check_spellings(&self, object: &str, columns: &[Column], row: usize) -> Outcome {
+        let mut scan = Scan::new(object, usize::MAX);
+        let mut said: HashMap<usize, Vec<(Cow<'_, str>, &str)>> = HashMap::new();
+        scan.at += 1;
+        scan.blank();
+        loop {
+            let name = scan.string()?;
+            scan.colon()?;
+            let value = scan.raw_value()?;
+            if let Target::Field { index, .. } = self.look_up(&name) {
+                let spellings = said.entry(index).or_default();
+                // The last of several with the very same name counts, as everywhere in JSON.
+                spellings.retain(|(known, _)| *known != name);
+                spellings.push((name, value));
+            }
+            if !scan.comma_or(b'}')? {
+                break;
+            }
+        }
+        for (index, spellings) in said {
+            let mut values = spellings.iter().map(|(_, value)| value).filter(|value| **value != "null");
+            let Some(value) = values.next() else { continue };
+            if values.any(|other| other != value) || columns[index].is_null(row) {
+                let names: Vec<_> = spellings.iter().map(|(name, _)| format!("`{name}`")).collect();
+                return Err(Fault::new(format!(
+                    "{} differ only in case, so they are one column, and have different values",
+                    names.join(" and ")
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Reads an object, standing on `{`, into `columns` as their row `row`.
@@ -147,9 +204,10 @@ impl ObjectPlan {
         unknown: &mut Unknown,
     ) -> Outcome {
         scan.descend()?;
+        let start = scan.at;
         scan.at += 1;
         scan.blank();
-        let (mut cursor, mut filled) = (0, 0);
+        let (mut cursor, mut filled, mut twice) = (0, 0, false);
         if !scan.take(b'}') {
             loop {
                 if scan.peek() != Some(b'"') {
@@ -161,11 +219,13 @@ impl ObjectPlan {
                     Target::Field { index, exact } => {
                         let column = &mut columns[index];
                         let again = column.len() > row;
-                        if again && exact {
+                        twice |= again;
+                        let prevails = exact || again && column.is_null(row);
+                        if again && prevails {
                             // The exact name beats one that differs in case, and the last of several beats the others.
                             column.truncate(row);
                         }
-                        if again && !exact {
+                        if again && !prevails {
                             scan.raw_value()?;
                         } else {
                             read_value(&mut self.plans[index], scan, column, unknown)
@@ -173,14 +233,7 @@ impl ObjectPlan {
                             filled += usize::from(!again);
                         }
                     }
-                    Target::Unknown { reported } => {
-                        let value = scan.raw_value()?;
-                        if !reported && says_something(value) {
-                            let place = &mut self.order[cursor - 1];
-                            place.target = Target::Unknown { reported: true };
-                            unknown.note(&self.prefix, &place.name);
-                        }
-                    }
+                    Target::Unknown { place } => self.meet_unknown(place, scan.raw_value()?, unknown)?,
                 }
                 if !scan.comma_or(b'}')? {
                     break;
@@ -188,6 +241,9 @@ impl ObjectPlan {
             }
         }
         scan.ascend();
+        if twice {
+            self.check_spellings(scan.since(start), columns, row)?;
+        }
         if filled < columns.len() {
             for (column, field) in columns.iter_mut().zip(&self.fields) {
                 if column.len() == row {
@@ -201,15 +257,17 @@ impl ObjectPlan {
 
 /// Whether a value tells anything about the type of its field: nulls and empty containers do not.
 fn says_something(value: &str) -> bool {
-    fn any(value: &serde_json::Value) -> bool {
-        match value {
-            serde_json::Value::Null => false,
-            serde_json::Value::Array(items) => items.iter().any(any),
-            serde_json::Value::Object(fields) => fields.values().any(any),
-            _ => true,
-        }
+    value != "null" && serde_json::from_str(value).is_ok_and(|value| tells(&value))
+}
+
+/// Whether there is more in a value than nulls and empty containers.
+pub(crate) fn tells(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Null => false,
+        serde_json::Value::Array(items) => items.iter().any(tells),
+        serde_json::Value::Object(fields) => fields.values().any(tells),
+        _ => true,
     }
-    value != "null" && serde_json::from_str(value).is_ok_and(|value| any(&value))
 }
 
 /// Reads any value into `column`.

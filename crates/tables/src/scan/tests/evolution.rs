@@ -10,7 +10,7 @@ use parquet::arrow::PARQUET_FIELD_ID_META_KEY;
 
 use super::*;
 use crate::{
-    SchemaChange,
+    MaintenancePolicy, SchemaChange,
     scan::{bounds::Columns, plain_schema, provider_as, resolve::Adapter},
 };
 
@@ -25,9 +25,9 @@ async fn added_columns_are_null_in_old_files_and_widened_ones_are_cast() {
     ];
     let old = t.append([RecordBatch::try_new(schema, columns).unwrap()]).await;
     let changes = vec![
-        SchemaChange::AddColumn(Field::new("s", DataType::Utf8, true)),
-        SchemaChange::Widen { column: "n".into(), to: DataType::Int64 },
-        SchemaChange::Widen { column: "x".into(), to: DataType::Float64 },
+        SchemaChange::add_column(Field::new("s", DataType::Utf8, true)),
+        SchemaChange::Widen { path: vec!["n".into()], to: DataType::Int64 },
+        SchemaChange::Widen { path: vec!["x".into()], to: DataType::Float64 },
     ];
     t.tables.evolve(&t.name, changes).await.unwrap();
 
@@ -60,6 +60,78 @@ async fn added_columns_are_null_in_old_files_and_widened_ones_are_cast() {
     let version = Version::Snapshot(old.current_snapshot().unwrap().snapshot_id());
     assert_eq!(t.provider(version.clone()).await.schema().fields().len(), 2);
     assert_eq!(rows(&t.query_at(version, "SELECT arrow_typeof(n), count(*) FROM t GROUP BY 1").await), ["Int32,3"]);
+}
+
+/// A column of each kind that nests: `{s: {x}, l: [{x}], m: {key: {x}}}` with x INT and required.
+fn nested_schema() -> SchemaRef {
+    let point = || DataType::Struct(vec![Field::new("x", DataType::Int32, false)].into());
+    let pair = vec![Field::new("key", DataType::Utf8, false), Field::new("value", point(), true)];
+    let entries = Field::new("entries", DataType::Struct(pair.into()), false);
+    Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, true),
+        Field::new("s", point(), true),
+        Field::new("l", DataType::List(Arc::new(Field::new("item", point(), true))), true),
+        Field::new("m", DataType::Map(Arc::new(entries), false), true),
+    ]))
+}
+
+fn path(dotted: &str) -> Vec<String> {
+    dotted.split('.').map(str::to_owned).collect()
+}
+
+impl Fixture {
+    /// One commit with the rows that `sql` gives.
+    async fn append_rows(&self, sql: &str) {
+        let rows = self.context.sql(sql).await.unwrap().collect().await.unwrap();
+        self.append(rows).await;
+    }
+}
+
+#[tokio::test]
+async fn nested_fields_that_were_added_or_widened_read_right_in_old_files_and_after_compaction() {
+    let t = Fixture::new(NewTable::new(nested_schema())).await;
+    t.append_rows(
+        "SELECT 1 AS id, named_struct('x', 1) AS s, [named_struct('x', 1), NULL] AS l, \
+         map(['k'], [named_struct('x', 1)]) AS m",
+    )
+    .await;
+    t.append_rows("SELECT 2 AS id").await;
+    let changes = ["s", "l.element", "m.value"].into_iter().flat_map(|at| {
+        let x = path(&format!("{at}.x"));
+        [
+            SchemaChange::AddColumn { parent: path(at), field: Field::new("y", DataType::Utf8, true) },
+            SchemaChange::Widen { path: x.clone(), to: DataType::Int64 },
+            SchemaChange::MakeNullable { path: x },
+        ]
+    });
+    t.tables.evolve(&t.name, changes.collect()).await.unwrap();
+    let all = "SELECT id, s, l, m FROM t ORDER BY id";
+    let old = ["1,{x: 1, y: },[{x: 1, y: }, ],{k: {x: 1, y: }}", "2,,,"];
+    assert_eq!(rows(&t.query(all).await), old, "visible before any row was written under the new schema");
+    t.append_rows(
+        "SELECT 3 AS id, named_struct('y', 'new', 'x', 10000000000) AS s, \
+         [named_struct('x', NULL, 'y', 'only')] AS l, map(['k'], [named_struct('x', 3, 'y', 'z')]) AS m",
+    )
+    .await;
+    let new = "3,{x: 10000000000, y: new},[{x: , y: only}],{k: {x: 3, y: z}}";
+    for compacted in [false, true] {
+        for late_filters in [false, true] {
+            t.late_filters(late_filters);
+            assert_eq!(rows(&t.query(all).await), [old[0], old[1], new]);
+            for (sql, expected) in [
+                ("SELECT s['x'], s['y'] FROM t ORDER BY id", vec!["1,", ",", "10000000000,new"]),
+                ("SELECT s['y'] FROM t WHERE s['x'] > 5", vec!["new"]),
+                ("SELECT id FROM t WHERE s['y'] IS NULL ORDER BY id", vec!["1", "2"]),
+                ("SELECT id, l[1]['y'] FROM t WHERE s['y'] = 'new' OR l[1]['x'] = 1 ORDER BY id", vec!["1,", "3,only"]),
+                ("SELECT sum(s['x']), count(s['y']), count(*) FROM t", vec!["10000000001,1,3"]),
+            ] {
+                assert_eq!(rows(&t.query(sql).await), expected, "{sql}, late: {late_filters}, {compacted}");
+            }
+        }
+        let policy = MaintenancePolicy { small_files_min: 2, ..MaintenancePolicy::default() };
+        let report = t.tables.maintain(&t.name, &policy, 0).await.unwrap();
+        assert_eq!(report.files_compacted, if compacted { 0 } else { 3 });
+    }
 }
 
 #[tokio::test]
