@@ -31,6 +31,9 @@ use crate::{
     workers::Workers,
 };
 
+/// The time zone of sessions that set none.
+pub(crate) const UTC: &str = "+00:00";
+
 /// What an engine is made of.
 pub struct EngineParts {
     pub lake: Arc<Lake>,
@@ -137,5 +140,6 @@ fn config(settings: &SqlSettings) -> SessionConfig {
     let options = config.options_mut();
     // Errors point at the place in the text.
     options.sql_parser.collect_spans = true;
+    options.execution.time_zone = Some(UTC.to_owned());
     config
 }

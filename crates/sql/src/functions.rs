@@ -4,6 +4,7 @@ mod bounded;
 mod dates;
 mod gather;
 mod json_text;
+mod now;
 mod simple;
 mod to_char;
 
@@ -22,6 +23,7 @@ use datafusion::{
 use model::{Error, error::codes};
 
 pub(crate) use json_text::{column as json_column, flat, plain};
+pub(crate) use now::zone;
 
 use self::simple::Simple;
 pub use self::simple::text_type;
@@ -34,6 +36,7 @@ pub(crate) fn register(context: &SessionContext) {
     for function in dates::functions().into_iter().chain(json_text::functions()).chain([to_char::function()]) {
         context.register_udf(function);
     }
+    context.register_udf(now::function(context.copied_config().options()));
     bounded::register(context);
     gather::register(context);
 }

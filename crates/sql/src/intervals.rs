@@ -106,7 +106,8 @@ impl AnalyzerRule for ByLength {
     }
 }
 
-/// `later - sooner > '1 day'`: a text beside an interval is one. A day and an interval are a moment.
+/// `later - sooner > '1 day'`: a text beside an interval is one. A day and an interval are a moment. Moments of two time
+/// zones have a distance.
 #[derive(Debug)]
 pub(crate) struct Texts;
 
@@ -115,9 +116,10 @@ impl ExprPlanner for Texts {
         use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, Minus, NotEq, Plus};
         if matches!(raw.op, Plus | Minus) {
             raw.left = moment(raw.left, &raw.right, schema)?;
-            if raw.op == Plus {
-                raw.right = moment(raw.right, &raw.left, schema)?;
-            }
+            raw.right = match raw.op {
+                Plus => moment(raw.right, &raw.left, schema)?,
+                _ => in_zone_of(&raw.left, raw.right, schema)?,
+            };
             return Ok(PlannerResult::Original(raw));
         }
         let op = match raw.op {
@@ -140,6 +142,16 @@ impl ExprPlanner for Texts {
             }
             _ => PlannerResult::Original(raw),
         })
+    }
+}
+
+/// `time` in the time zone of `other`, if both have one: the engine subtracts only moments of the same.
+fn in_zone_of(other: &Expr, time: Expr, schema: &DFSchema) -> Result<Expr> {
+    match (other.get_type(schema)?, time.get_type(schema)?) {
+        (DataType::Timestamp(_, Some(zone)), DataType::Timestamp(unit, Some(own))) if zone != own => {
+            Ok(cast(time, DataType::Timestamp(unit, Some(zone))))
+        }
+        _ => Ok(time),
     }
 }
 
