@@ -331,12 +331,6 @@ async fn planned(session: Session, text: String, oids: Vec<u32>) -> Result<Prepa
     if !vague {
         return Ok(prepared);
     }
-    // Whatever else is unknown comes as text: columns are described only if all parameters are known.
-    for (i, data_type) in types.iter_mut().enumerate() {
-        if data_type.is_none() && prepared.param_types().get(i).is_some_and(Option::is_none) {
-            *data_type = Some(DataType::Utf8);
-        }
-    }
     session.prepare(&text, &types).await
 }
 

@@ -37,6 +37,15 @@ async fn parameters_have_the_types_they_are_given() {
     }
     let mixed = client.execute("SELECT $1 AS a, $2 AS b", &[(0, "x"), (1700, "2.5")]).await;
     assert_eq!((mixed.row(), mixed.types()), (vec!["x", "2.5"], vec![25, 1700]));
+    for (sql, oid, value, shown, gives) in [
+        ("SELECT $1 AS a, $2 AS b", 21, "1", vec!["1", "x"], vec![21, 25]),
+        ("SELECT $2 AS b, id, $1 AS a FROM (SELECT 7 AS id) AS t", 23, "1", vec!["x", "7", "1"], vec![25, 20, 23]),
+        ("SELECT * FROM (VALUES ($1, $2)) AS v(a, b)", 20, "1", vec!["1", "x"], vec![20, 25]),
+        ("SELECT $1 + 1 AS a, coalesce($2, 'y') AS b", 20, "1", vec!["2", "x"], vec![20, 25]),
+    ] {
+        let answer = client.execute(sql, &[(oid, value), (0, "x")]).await;
+        assert_eq!((answer.row(), answer.types()), (shown, gives), "{sql}");
+    }
     let uuid = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
     assert_eq!(client.execute("SELECT $1::uuid", &[(0, uuid)]).await.row(), [uuid]);
     assert_eq!(client.execute("SELECT $1::jsonb", &[(0, "{\"a\":1}")]).await.row(), ["{\"a\":1}"]);
