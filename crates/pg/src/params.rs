@@ -58,13 +58,7 @@ fn from_text(text: &str, target: &DataType, client_oid: u32) -> Option<ScalarVal
             "f" | "false" | "n" | "no" | "off" | "0" => false,
             _ => return None,
         })),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
-            let bytes = match text.strip_prefix("\\x") {
-                Some(hex) => from_hex(hex)?,
-                None => text.as_bytes().to_vec(),
-            };
-            ScalarValue::Binary(Some(bytes)).cast_to(target).ok()?
-        }
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => sql::read_text(text, target)?,
         DataType::List(item) => {
             let items = array_items(trimmed)?
                 .into_iter()
@@ -75,13 +69,7 @@ fn from_text(text: &str, target: &DataType, client_oid: u32) -> Option<ScalarVal
                 .collect::<Option<Vec<_>>>()?;
             ScalarValue::List(ScalarValue::new_list_nullable(&items, item.data_type()))
         }
-        other => {
-            let value = ScalarValue::Utf8(Some(zoneless(trimmed, other).to_owned())).cast_to(other).ok()?;
-            if value.is_null() {
-                return None;
-            }
-            value
-        }
+        other => sql::read_text(zoneless(trimmed, other), other)?,
     })
 }
 
@@ -307,15 +295,6 @@ fn array_items(text: &str) -> Option<Vec<Option<String>>> {
         }
     }
     Some(items)
-}
-
-fn from_hex(hex: &str) -> Option<Vec<u8>> {
-    let digits = hex.as_bytes();
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    let digit = |c: u8| char::from(c).to_digit(16).map(|d| d as u8);
-    digits.chunks(2).map(|two| Some(digit(two[0])? << 4 | digit(two[1])?)).collect()
 }
 
 fn shortened(text: &str) -> String {

@@ -4,6 +4,7 @@ mod bounded;
 mod dates;
 mod gather;
 mod json_text;
+mod lengths;
 mod now;
 mod simple;
 mod to_char;
@@ -38,6 +39,7 @@ pub(crate) fn register(context: &SessionContext) {
     }
     context.register_udf(now::function(context.copied_config().options()));
     bounded::register(context);
+    lengths::register(context);
     gather::register(context);
 }
 

@@ -35,7 +35,7 @@ use datafusion::{
         utils::{AggregateOrderSensitivity, merge_schema},
         when,
     },
-    optimizer::{Analyzer, AnalyzerRule},
+    optimizer::AnalyzerRule,
     scalar::ScalarValue,
     sql::sqlparser::ast::BinaryOperator,
 };
@@ -52,17 +52,9 @@ const LENGTH: DataType = DataType::Decimal128(38, 0);
 const DAY_NANOS: i128 = 86_400_000_000_000;
 const MONTH_DAYS: i128 = 30;
 
-/// All rules of the analyzer, ours among them.
-pub(crate) fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(WindowsByLength)];
-    rules.extend(Analyzer::new().rules);
-    rules.push(Arc::new(ByLength));
-    rules
-}
-
 /// The order of windows comes before type coercion, which knows no ranges of intervals.
 #[derive(Debug)]
-struct WindowsByLength;
+pub(crate) struct WindowsByLength;
 
 impl AnalyzerRule for WindowsByLength {
     fn name(&self) -> &str {
@@ -94,7 +86,7 @@ impl AnalyzerRule for WindowsByLength {
 
 /// Everything else, which comes after.
 #[derive(Debug)]
-struct ByLength;
+pub(crate) struct ByLength;
 
 impl AnalyzerRule for ByLength {
     fn name(&self) -> &str {

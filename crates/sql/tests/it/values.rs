@@ -39,3 +39,44 @@ async fn now_is_a_moment_in_the_time_zone_of_its_session() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn bytes_are_written_as_hexadecimal_digits() {
+    let node = Node::start().await;
+    node.run("CREATE TABLE b (id INT, a BYTEA); INSERT INTO b VALUES (1, '\\xdeadbeef')").await;
+    node.run("INSERT INTO b VALUES (2, '\\x00'), (3, 'plain'), (4, decode('ff', 'hex')), (5, NULL)").await;
+    node.run("UPDATE b SET a = '\\x0102' WHERE a = '\\x00'").await;
+    node.run("PREPARE one AS INSERT INTO b VALUES (6, $1); EXECUTE one('\\xcafe')").await;
+    node.check(
+        "SELECT id, encode(a, 'hex') AS hex, length(a) AS length, octet_length(a) AS octets FROM b ORDER BY id",
+        expect![[r#"
+            +----+------------+--------+--------+
+            | id | hex        | length | octets |
+            +----+------------+--------+--------+
+            | 1  | deadbeef   | 4      | 4      |
+            | 2  | 0102       | 2      | 2      |
+            | 3  | 706c61696e | 5      | 5      |
+            | 4  | ff         | 1      | 1      |
+            | 5  |            |        |        |
+            | 6  | cafe       | 2      | 2      |
+            +----+------------+--------+--------+
+        "#]],
+    )
+    .await;
+    for law in [
+        "'\\xdead'::bytea = decode('dead', 'hex')",
+        "CAST('\\x' || 'DE ad' AS BYTEA) = decode('dead', 'hex')",
+        "(SELECT count(*) FROM b WHERE a = '\\xff') = 1",
+        "(SELECT count(*) FROM b WHERE a IN ('\\xff', 'plain')) = 2",
+        "(SELECT count(*) FROM b WHERE a BETWEEN '\\x01' AND '\\xcafe') = 3",
+        "TRY_CAST('\\xzz' AS BYTEA) IS NULL",
+        // Characters of text are still characters.
+        "length('größe') = 5 AND octet_length('größe') = 7 AND char_length('größe') = 5",
+    ] {
+        assert_eq!(node.value(&format!("SELECT {law}")).await, "true", "{law}");
+    }
+    assert_eq!(node.fails("SELECT '\\xzz'::bytea").await, "LH0505");
+    assert_eq!(node.fails("SELECT CAST(v AS BYTEA) FROM (VALUES ('\\xabc')) AS t(v)").await, "LH0505");
+    // What a text column happens to hold fails no comparison.
+    assert_eq!(node.value("SELECT count(*) FROM b JOIN (VALUES ('\\xzz'), ('plain')) AS t(v) ON a = v").await, "1");
+}
