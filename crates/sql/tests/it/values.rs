@@ -80,3 +80,23 @@ async fn bytes_are_written_as_hexadecimal_digits() {
     // What a text column happens to hold fails no comparison.
     assert_eq!(node.value("SELECT count(*) FROM b JOIN (VALUES ('\\xzz'), ('plain')) AS t(v) ON a = v").await, "1");
 }
+
+#[tokio::test]
+async fn columns_made_by_a_query_take_null() {
+    let node = Node::start().await;
+    node.run(
+        "CREATE TABLE made AS SELECT id, 'src' AS src, row_number() OVER () AS n, [id] AS list,
+           named_struct('a', 1, 'tags', ['x']) AS doc FROM (VALUES (1)) AS t(id);
+         INSERT INTO made (id) VALUES (2);
+         INSERT INTO made VALUES (NULL, NULL, NULL, [NULL], named_struct('a', NULL, 'tags', [NULL]))",
+    )
+    .await;
+    node.check(
+        "DESCRIBE made; SELECT * FROM made ORDER BY id NULLS LAST",
+        expect![[r#"
+        "#]],
+    )
+    .await;
+    node.run("CREATE TABLE declared (id BIGINT NOT NULL)").await;
+    assert_eq!(node.fails("INSERT INTO declared VALUES (NULL)").await, "LH0343");
+}
