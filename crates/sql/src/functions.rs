@@ -1,6 +1,7 @@
 //! Functions beyond DataFusion's own, and limits on those that make much out of little.
 
 mod bounded;
+mod counts;
 mod dates;
 mod gather;
 mod json_text;
@@ -39,6 +40,7 @@ pub(crate) fn register(context: &SessionContext) {
     }
     context.register_udf(now::function(context.copied_config().options()));
     bounded::register(context);
+    counts::register(context);
     lengths::register(context);
     gather::register(context);
 }

@@ -100,3 +100,42 @@ async fn columns_made_by_a_query_take_null() {
     node.run("CREATE TABLE declared (id BIGINT NOT NULL)").await;
     assert_eq!(node.fails("INSERT INTO declared VALUES (NULL)").await, "LH0343");
 }
+
+#[tokio::test]
+async fn counts_ranks_and_places_are_bigint() {
+    let node = Node::start().await;
+    node.run("CREATE TABLE c AS SELECT value AS id, value % 2 AS g, [value, 2] AS list FROM generate_series(1, 4)").await;
+    for (query, values) in [
+        ("row_number() OVER (PARTITION BY g ORDER BY id)", "[1, 1, 2, 2]"),
+        ("rank() OVER (ORDER BY g)", "[1, 1, 3, 3]"),
+        ("dense_rank() OVER (ORDER BY g)", "[1, 1, 2, 2]"),
+        ("ntile(2) OVER (ORDER BY id)", "[1, 1, 2, 2]"),
+        ("row_number() OVER ()", "[1, 2, 3, 4]"),
+        ("array_length(list)", "[2, 2, 2, 2]"),
+        ("cardinality(list)", "[2, 2, 2, 2]"),
+        ("array_position(list, 2)", "[1, 2, 2, 2]"),
+        ("list_position(list, 2)", "[1, 2, 2, 2]"),
+        ("array_ndims(list)", "[1, 1, 1, 1]"),
+        ("json_length('[1, 2]')", "[2, 2, 2, 2]"),
+        ("approx_distinct(id) OVER ()", "[4, 4, 4, 4]"),
+    ] {
+        let shown = node.value(&format!("SELECT array_agg(x ORDER BY x) FROM (SELECT {query} AS x FROM c)")).await;
+        assert_eq!(shown, values, "{query}");
+        let given = node.value(&format!("SELECT arrow_typeof(x) FROM (SELECT {query} AS x FROM c) LIMIT 1")).await;
+        assert_eq!(given, "Int64", "{query}");
+    }
+    node.check(
+        "CREATE TABLE kept AS SELECT approx_distinct(id) AS d, regr_count(id, id) AS r, count(*) AS n,
+           array_positions([1, 2, 1], 1) AS p FROM c;
+         INSERT INTO kept SELECT n, n, n, [] FROM (SELECT row_number() OVER () AS n FROM c) WHERE n = 1;
+         DESCRIBE kept; SELECT * FROM kept ORDER BY d DESC;
+         WITH RECURSIVE r AS (SELECT row_number() OVER () AS n UNION ALL SELECT n + 1 FROM r WHERE n < 3)
+           SELECT sum(n) FROM r",
+        expect![[r#"
+        "#]],
+    )
+    .await;
+    // What there is at once stays so.
+    let plan = node.shown("EXPLAIN SELECT count(*) FROM c").await;
+    assert!(plan.contains("PlaceholderRowExec") && !plan.contains("AggregateExec"), "{plan}");
+}
