@@ -251,8 +251,8 @@ impl<'a> Binder<'a> {
         let Some(mut provider) = schema.table(&reference.table).await.map_err(|e| errors::map(e, None))? else {
             return Ok(None);
         };
-        if (&*reference.schema, &*reference.table) == ("information_schema", "columns") {
-            provider = relation::columns_in_sql(provider).map_err(|e| errors::map(e, None))?;
+        if &*reference.schema == "information_schema" {
+            provider = relation::standard_table(&reference.table, provider).map_err(|e| errors::map(e, None))?;
         }
         Ok(Some(Source { reference, provider: provider_as_source(provider), is_topic: false }))
     }

@@ -139,3 +139,26 @@ async fn counts_ranks_and_places_are_bigint() {
     let plan = node.shown("EXPLAIN SELECT count(*) FROM c").await;
     assert!(plan.contains("PlaceholderRowExec") && !plan.contains("AggregateExec"), "{plan}");
 }
+
+#[tokio::test]
+async fn the_information_schema_counts_from_one_in_integers() {
+    let node = Node::start().await;
+    node.run("CREATE TABLE i (a BIGINT, b VARCHAR)").await;
+    node.check(
+        "SELECT column_name, ordinal_position, arrow_typeof(ordinal_position) AS o, arrow_typeof(numeric_precision) AS p
+           FROM information_schema.columns WHERE table_name = 'i' ORDER BY ordinal_position",
+        expect![[r#"
+            +-------------+------------------+-------+-------+
+            | column_name | ordinal_position | o     | p     |
+            +-------------+------------------+-------+-------+
+            | a           | 1                | Int32 | Int32 |
+            | b           | 2                | Int32 | Int32 |
+            +-------------+------------------+-------+-------+
+        "#]],
+    )
+    .await;
+    assert_eq!(
+        node.value("SELECT count(*) FROM information_schema.columns WHERE table_name = 'i' AND ordinal_position = 2").await,
+        "1"
+    );
+}
