@@ -30,6 +30,9 @@ async fn parameters_have_the_types_they_are_given() {
         ("SELECT $1 + 1 AS v", 1700, "1.25", "2.25", 1700),
         ("SELECT CAST($1 AS NUMERIC(10, 3)) AS v", 1700, "1.25", "1.250", 1700),
         ("SELECT $1 AS v", 1186, "1 day", "1 day", 1186),
+        ("SELECT $1 AS v", 1186, "1 day 03:04:05", "1 day 03:04:05", 1186),
+        ("SELECT $1 AS v", 1114, "2020-01-01 10:30", "2020-01-01 10:30:00", 1114),
+        ("SELECT $1::bytea AS v", 0, "\\xdead", "\\xdead", 17),
         ("SELECT $1 AS v", 1184, "2020-01-01 01:02:03+02", "2019-12-31 23:02:03+00", 1184),
     ] {
         let answer = client.execute(sql, &[(oid, value)]).await;

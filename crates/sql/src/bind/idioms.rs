@@ -8,16 +8,17 @@ use std::ops::ControlFlow;
 use datafusion::sql::{
     parser::Statement as DfStatement,
     sqlparser::ast::{
-        AccessExpr, BinaryOperator, CastKind, Cte, DataType, DateTimeField, Expr, Function, FunctionArg,
-        FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, LimitClause,
-        ObjectName, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectItem, SetExpr, SetOperator,
-        SetQuantifier, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
+        AccessExpr, BinaryOperator, CastKind, Cte, DataType, DateTimeField, Expr, Function,
+        FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Interval,
+        LimitClause, ObjectName, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectItem, SetExpr,
+        SetOperator, SetQuantifier, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut,
+        VisitorMut,
     },
 };
 use model::{Error, Result, error::codes};
 
 use super::{folded, scopes};
-use crate::text;
+use crate::{text, texts};
 
 pub(super) fn rewrite(statement: &mut DfStatement) -> Result<()> {
     match scopes::visit(statement, &mut Idioms) {
@@ -198,6 +199,12 @@ fn expression(expr: &mut Expr) -> Result<()> {
         Expr::TypedString(typed) => {
             if let Some(function) = text_type(&typed.data_type) {
                 *expr = call(function, vec![Expr::Value(typed.value.clone())]);
+            }
+        }
+        // The engine reads literals of this kind by itself, and no times in them.
+        Expr::Interval(Interval { value, leading_field: None, .. }) => {
+            if let Some(spelled) = text::literal_text(value).and_then(|text| texts::interval(&text)) {
+                **value = string(spelled);
             }
         }
         Expr::CompoundFieldAccess { access_chain, .. } => {

@@ -16,8 +16,7 @@ use datafusion::{
     execution::FunctionRegistry,
     logical_expr::{
         Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Documentation, LimitEffect, PartitionEvaluator,
-        ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, WindowUDF,
-        WindowUDFImpl,
+        ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, WindowUDF, WindowUDFImpl,
         function::{AccumulatorArgs, ExpressionArgs, PartitionEvaluatorArgs, StateFieldsArgs, WindowUDFFieldArgs},
         simplify::{ExprSimplifyResult, SimplifyContext},
         window_state::WindowAggState,
@@ -27,15 +26,9 @@ use datafusion::{
 };
 
 pub(super) fn register(context: &SessionContext) {
-    for name in [
-        "array_dims",
-        "array_length",
-        "array_ndims",
-        "array_position",
-        "array_positions",
-        "cardinality",
-        "json_length",
-    ] {
+    for name in
+        ["array_dims", "array_length", "array_ndims", "array_position", "array_positions", "cardinality", "json_length"]
+    {
         let inner = context.udf(name).expect("it is registered");
         let aliases = inner.aliases().to_vec();
         context.register_udf(ScalarUDF::from(Scalar { inner, aliases }));
@@ -111,7 +104,8 @@ impl ScalarUDFImpl for Scalar {
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         // It makes what it says it does.
         let types: Vec<_> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
-        args.return_field = Arc::new(args.return_field.as_ref().clone().with_data_type(self.inner.return_type(&types)?));
+        args.return_field =
+            Arc::new(args.return_field.as_ref().clone().with_data_type(self.inner.return_type(&types)?));
         Ok(match self.inner.invoke_with_args(args)? {
             ColumnarValue::Array(array) => ColumnarValue::Array(signed_array(&array)?),
             ColumnarValue::Scalar(value) => ColumnarValue::Scalar(signed_value(&value)?),

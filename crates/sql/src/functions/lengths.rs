@@ -3,7 +3,7 @@
 use std::{any::Any, sync::Arc};
 
 use arrow::{
-    array::{Array, AsArray, Int32Array},
+    array::{AsArray, Int32Array},
     compute::cast,
     datatypes::{DataType, Field, FieldRef},
 };
@@ -12,10 +12,12 @@ use datafusion::{
     execution::FunctionRegistry,
     logical_expr::{
         ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-        Volatility, type_coercion::functions::data_types_with_scalar_udf,
+        Volatility,
     },
     prelude::SessionContext,
 };
+
+use super::coerced;
 
 pub(super) fn register(context: &SessionContext) {
     for name in ["character_length", "octet_length"] {
@@ -54,7 +56,7 @@ impl ScalarUDFImpl for Length {
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match types {
             [bytes] if is_bytes(bytes) => Ok(vec![DataType::Binary]),
-            _ => data_types_with_scalar_udf(types, &self.inner),
+            _ => coerced(types, &self.inner),
         }
     }
 

@@ -32,7 +32,7 @@ async fn now_is_a_moment_in_the_time_zone_of_its_session() {
     node.check(
         "SHOW timezone; SET timezone = 'Atlantis'",
         expect![[r#"
-            LH0520 datafusion.execution.time_zone cannot be `Atlantis`
+            LH0515 datafusion.execution.time_zone cannot be `Atlantis`
             it is not a time zone
             hint: write UTC, +02:00 or Europe/Vienna
         "#]],
@@ -94,6 +94,22 @@ async fn columns_made_by_a_query_take_null() {
     node.check(
         "DESCRIBE made; SELECT * FROM made ORDER BY id NULLS LAST",
         expect![[r#"
+            +-------------+---------------------------------------+-------------+--------+
+            | column_name | data_type                             | is_nullable | origin |
+            +-------------+---------------------------------------+-------------+--------+
+            | id          | BIGINT                                | YES         | table  |
+            | src         | VARCHAR                               | YES         | table  |
+            | n           | BIGINT                                | YES         | table  |
+            | list        | ARRAY<BIGINT>                         | YES         | table  |
+            | doc         | STRUCT<a BIGINT, tags ARRAY<VARCHAR>> | YES         | table  |
+            +-------------+---------------------------------------+-------------+--------+
+            +----+-----+---+------+-------------------+
+            | id | src | n | list | doc               |
+            +----+-----+---+------+-------------------+
+            | 1  | src | 1 | [1]  | {a: 1, tags: [x]} |
+            | 2  |     |   |      |                   |
+            |    |     |   | []   | {a: , tags: []}   |
+            +----+-----+---+------+-------------------+
         "#]],
     )
     .await;
@@ -104,7 +120,8 @@ async fn columns_made_by_a_query_take_null() {
 #[tokio::test]
 async fn counts_ranks_and_places_are_bigint() {
     let node = Node::start().await;
-    node.run("CREATE TABLE c AS SELECT value AS id, value % 2 AS g, [value, 2] AS list FROM generate_series(1, 4)").await;
+    node.run("CREATE TABLE c AS SELECT value AS id, value % 2 AS g, [value, 2] AS list FROM generate_series(1, 4)")
+        .await;
     for (query, values) in [
         ("row_number() OVER (PARTITION BY g ORDER BY id)", "[1, 1, 2, 2]"),
         ("rank() OVER (ORDER BY g)", "[1, 1, 3, 3]"),
@@ -132,6 +149,27 @@ async fn counts_ranks_and_places_are_bigint() {
          WITH RECURSIVE r AS (SELECT row_number() OVER () AS n UNION ALL SELECT n + 1 FROM r WHERE n < 3)
            SELECT sum(n) FROM r",
         expect![[r#"
+            SELECT 1
+            INSERT 0 1
+            +-------------+---------------+-------------+--------+
+            | column_name | data_type     | is_nullable | origin |
+            +-------------+---------------+-------------+--------+
+            | d           | BIGINT        | YES         | table  |
+            | r           | BIGINT        | YES         | table  |
+            | n           | BIGINT        | YES         | table  |
+            | p           | ARRAY<BIGINT> | YES         | table  |
+            +-------------+---------------+-------------+--------+
+            +---+---+---+--------+
+            | d | r | n | p      |
+            +---+---+---+--------+
+            | 4 | 4 | 4 | [1, 3] |
+            | 1 | 1 | 1 | []     |
+            +---+---+---+--------+
+            +--------+
+            | sum(n) |
+            +--------+
+            | 6      |
+            +--------+
         "#]],
     )
     .await;
@@ -158,7 +196,74 @@ async fn the_information_schema_counts_from_one_in_integers() {
     )
     .await;
     assert_eq!(
-        node.value("SELECT count(*) FROM information_schema.columns WHERE table_name = 'i' AND ordinal_position = 2").await,
+        node.value("SELECT count(*) FROM information_schema.columns WHERE table_name = 'i' AND ordinal_position = 2")
+            .await,
         "1"
     );
+}
+
+#[tokio::test]
+async fn times_are_read_as_people_write_them() {
+    let node = Node::start().await;
+    node.run("CREATE TABLE m (id INT, at TIMESTAMP, z TIMESTAMPTZ, d DATE)").await;
+    node.run("INSERT INTO m VALUES (1, '2024-01-01 10:00', '2024-01-01 10:00+02', '2024-1-1')").await;
+    node.run("INSERT INTO m SELECT id, at, at, at FROM (VALUES (2, '2024-01-02 9:30'), (3, '2024-01-03 09:30:01')) AS t(id, at)")
+        .await;
+    node.check(
+        "SELECT * FROM m ORDER BY id",
+        expect![[r#"
+            +----+---------------------+----------------------+------------+
+            | id | at                  | z                    | d          |
+            +----+---------------------+----------------------+------------+
+            | 1  | 2024-01-01T10:00:00 | 2024-01-01T08:00:00Z | 2024-01-01 |
+            | 2  | 2024-01-02T09:30:00 | 2024-01-02T09:30:00Z | 2024-01-02 |
+            | 3  | 2024-01-03T09:30:01 | 2024-01-03T09:30:01Z | 2024-01-03 |
+            +----+---------------------+----------------------+------------+
+        "#]],
+    )
+    .await;
+    for law in [
+        "timestamp '2024-01-01 10:00' = timestamp '2024-01-01 10:00:00'",
+        "timestamptz '2024-01-01 10:00+02' = timestamptz '2024-01-01 08:00:00Z'",
+        "(SELECT count(*) FROM m WHERE at > '2024-01-01 10:00') = 2",
+        "(SELECT count(*) FROM m WHERE at BETWEEN '2024-01-01 10:00' AND '2024-01-02 9:30') = 2",
+        "(SELECT count(*) FROM m WHERE at IN ('2024-01-01 10:00', '2024-01-02 9:30')) = 2",
+        "date_trunc('hour', '2024-01-01 10:30'::timestamp) = '2024-01-01 10:00'",
+        "TRY_CAST('soon' AS TIMESTAMP) IS NULL",
+        "to_date('02/01/2024', 'DD/MM/YYYY') = DATE '2024-01-02'",
+        "to_date('2024-01-02', '%Y-%m-%d') = DATE '2024-01-02'",
+        "to_date('2024-01-02') = DATE '2024-01-02'",
+        "to_timestamp('2024-01-02', 'YYYY-MM-DD') = TIMESTAMPTZ '2024-01-02 00:00:00Z'",
+        "to_timestamp('2024-01-02 10:00') = TIMESTAMPTZ '2024-01-02 10:00:00Z'",
+        "to_timestamp(1704067200) = TIMESTAMPTZ '2024-01-01 00:00:00Z'",
+        "to_timestamp(1704067200.5) = TIMESTAMPTZ '2024-01-01 00:00:00.5Z'",
+        "arrow_typeof(to_timestamp(0)) = 'Timestamp(µs, \"+00:00\")'",
+        "to_date(NULL, 'YYYY') IS NULL",
+    ] {
+        assert_eq!(node.value(&format!("SELECT {law}")).await, "true", "{law}");
+    }
+    for wrong in ["timestamp '2024-01-01 25:00'", "CAST(v AS TIMESTAMP)", "to_date('2024-13-01', 'YYYY-MM-DD')"] {
+        assert_eq!(node.fails(&format!("SELECT {wrong} FROM (VALUES ('soon')) AS t(v)")).await, "LH0505", "{wrong}");
+    }
+    node.run("SET TIME ZONE 'America/New_York'").await;
+    let there = "to_timestamp('2024-01-02', 'YYYY-MM-DD') = TIMESTAMPTZ '2024-01-02 05:00:00Z'";
+    assert_eq!(node.value(&format!("SELECT {there}")).await, "true");
+}
+
+#[tokio::test]
+async fn intervals_are_read_as_postgresql_writes_them() {
+    let node = Node::start().await;
+    for law in [
+        "interval '1 day 03:04:05' = interval '1 day 3 hours 4 minutes 5 seconds'",
+        "'03:04:05'::interval = interval '3 hours 4 minutes 5 seconds'",
+        "interval '1 month 2 days 03:04:05.6' = interval '32 days 11045.6 seconds'",
+        "interval '1 mon -1 days -02:03' = interval '29 days -123 minutes'",
+        "interval '3 4:05:06' = interval '3 days 4 hours 5 minutes 6 seconds'",
+        "timestamp '2024-01-01 10:00' + interval '00:30' = timestamp '2024-01-01 10:30'",
+        "timestamp '2024-01-03' - timestamp '2024-01-01' > '1 day 12:00'",
+        "(SELECT bool_and(CAST(v AS INTERVAL) = interval '90 minutes') FROM (VALUES ('01:30'), ('90 minutes')) AS t(v))",
+    ] {
+        assert_eq!(node.value(&format!("SELECT {law}")).await, "true", "{law}");
+    }
+    assert_eq!(node.fails("SELECT interval '1 day 3:4:5:6'").await, "LH0505");
 }

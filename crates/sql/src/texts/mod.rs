@@ -1,18 +1,25 @@
 //! What a text reads as where it is cast: as in PostgreSQL, where the engine would take it otherwise.
 //!
-//! `'\xdeadbeef'` as BYTES is four bytes. Analyzer rules put a function of our own in the place of such casts: of those that
-//! are written before types are coerced, and of literals that coercion casts after. A column that only stands beside
-//! another type keeps the engine's cast: what a text happens to hold must not fail a comparison.
+//! `'\xdeadbeef'` as BYTES is four bytes, and times and intervals have more spellings ([`spelling`]). Analyzer rules put a
+//! function of our own in the place of such casts: of those that are written before types are coerced, and of literals that
+//! coercion casts after. A column that only stands beside another type keeps the engine's cast: what a text happens to
+//! hold must not fail a comparison.
 
-use std::{any::Any, sync::Arc};
+mod spelling;
+
+use std::{any::Any, borrow::Cow};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BinaryArray},
-    compute::cast,
+    array::{Array, ArrayRef, AsArray, BinaryArray, StringArray},
+    compute::{CastOptions, cast, cast_with_options},
     datatypes::{DataType, Field, FieldRef},
 };
 use datafusion::{
-    common::{DFSchema, DataFusionError, ScalarValue, config::ConfigOptions, tree_node::Transformed},
+    common::{
+        DFSchema, DataFusionError, ScalarValue,
+        config::ConfigOptions,
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+    },
     error::Result,
     logical_expr::{
         Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
@@ -22,6 +29,9 @@ use datafusion::{
 };
 use model::{Error, error::codes};
 
+pub(crate) use spelling::interval;
+
+use self::spelling::spelled;
 use crate::intervals::rewritten;
 
 /// The value of type `to` that `text` is written as; `None` if it is none.
@@ -30,8 +40,13 @@ pub fn read_text(text: &str, to: &DataType) -> Option<ScalarValue> {
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
             ScalarValue::Binary(Some(bytes(text)?)).cast_to(to).ok()
         }
-        _ => ScalarValue::from(text).cast_to(to).ok().filter(|value| !value.is_null()),
+        _ => engines(text, to).or_else(|| engines(&spelled(text, to)?, to)),
     }
+}
+
+/// What the engine itself reads.
+fn engines(text: &str, to: &DataType) -> Option<ScalarValue> {
+    ScalarValue::from(text).cast_to(to).ok().filter(|value| !value.is_null())
 }
 
 /// Hexadecimal digits behind `\x`, else the text itself.
@@ -52,8 +67,7 @@ impl AnalyzerRule for WrittenCasts {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| rewritten(plan, |expr, schema| Ok(of_text(expr, schema, false))))
-            .map(|done| done.data)
+        casts_in(plan, |expr, schema| Ok(of_text(expr, schema, false)))
     }
 }
 
@@ -67,19 +81,34 @@ impl AnalyzerRule for CoercedLiterals {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| rewritten(plan, |expr, schema| Ok(of_text(expr, schema, true))))
-            .map(|done| done.data)
+        casts_in(plan, |expr, schema| Ok(of_text(expr, schema, true)))
     }
 }
 
-fn of_text(mut expr: Expr, schema: &DFSchema, only_literals: bool) -> Transformed<Expr> {
-    let is_cast = match &expr {
+/// Most nodes have none.
+fn casts_in(plan: LogicalPlan, expression: fn(Expr, &DFSchema) -> Result<Transformed<Expr>>) -> Result<LogicalPlan> {
+    let done = plan.transform_up_with_subqueries(|plan| {
+        let mut any = false;
+        plan.apply_expressions(|expr| {
+            any = expr.exists(|expr| Ok(is_cast(expr)))?;
+            Ok(if any { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })?;
+        if any { rewritten(plan, expression) } else { Ok(Transformed::no(plan)) }
+    });
+    done.map(|done| done.data)
+}
+
+fn is_cast(expr: &Expr) -> bool {
+    match expr {
         Expr::Cast(_) | Expr::TryCast(_) => true,
         // Rows of an INSERT that are written in several ways.
         Expr::ScalarFunction(called) => called.func.name() == "arrow_cast",
         _ => false,
-    };
-    let to = if is_cast { expr.get_type(schema).ok().filter(reads) } else { None };
+    }
+}
+
+fn of_text(mut expr: Expr, schema: &DFSchema, only_literals: bool) -> Transformed<Expr> {
+    let to = if is_cast(&expr) { expr.get_type(schema).ok().filter(reads) } else { None };
     let Some(to) = to else { return Transformed::no(expr) };
     let (text, safe) = match &mut expr {
         Expr::Cast(Cast { expr, .. }) => (expr.as_mut(), false),
@@ -87,8 +116,13 @@ fn of_text(mut expr: Expr, schema: &DFSchema, only_literals: bool) -> Transforme
         Expr::ScalarFunction(called) => (&mut called.args[0], false),
         _ => unreachable!("these are casts"),
     };
-    let is_text = matches!(text.get_type(schema), Ok(given) if given.is_string());
-    if !is_text || (only_literals && !matches!(text, Expr::Literal(..))) {
+    let is_ours = match &*text {
+        Expr::Literal(value, _) => {
+            value.try_as_str().flatten().is_some_and(|text| is_bytes(&to) || engines(text, &to).is_none())
+        }
+        text => !only_literals && matches!(text.get_type(schema), Ok(given) if given.is_string()),
+    };
+    if !is_ours {
         return Transformed::no(expr);
     }
     let read = Read { to, safe, signature: Signature::any(1, Volatility::Immutable) };
@@ -97,7 +131,7 @@ fn of_text(mut expr: Expr, schema: &DFSchema, only_literals: bool) -> Transforme
 
 /// Whether texts are read as `to` by us.
 fn reads(to: &DataType) -> bool {
-    is_bytes(to)
+    is_bytes(to) || matches!(to, DataType::Timestamp(..) | DataType::Date32 | DataType::Interval(_))
 }
 
 fn is_bytes(to: &DataType) -> bool {
@@ -147,17 +181,37 @@ impl ScalarUDFImpl for Read {
 
 impl Read {
     fn read(&self, texts: &ArrayRef) -> Result<ArrayRef> {
-        let texts = cast(texts, &DataType::Utf8)?;
-        let read = texts.as_string::<i32>().iter().map(|text| match text.map(|text| (text, bytes(text))) {
-            None => Ok(None),
-            Some((text, None)) if !self.safe => Err(DataFusionError::External(Box::new(
-                Error::new(codes::SQL_VALUE, format!("`{}` is not read as bytes", shortened(text)))
-                    .detail("what follows `\\x` must be pairs of hexadecimal digits"),
-            ))),
-            Some((_, bytes)) => Ok(bytes),
-        });
-        Ok(cast(&read.collect::<Result<BinaryArray>>()?, &self.to)?)
+        if is_bytes(&self.to) { read_bytes(texts, &self.to, self.safe) } else { read_times(texts, &self.to, self.safe) }
     }
+}
+
+fn read_bytes(texts: &ArrayRef, to: &DataType, safe: bool) -> Result<ArrayRef> {
+    let texts = cast(texts, &DataType::Utf8)?;
+    let read = texts.as_string::<i32>().iter().map(|text| match text.map(|text| (text, bytes(text))) {
+        None => Ok(None),
+        Some((text, None)) if !safe => Err(DataFusionError::External(Box::new(
+            Error::new(codes::SQL_VALUE, format!("`{}` is not read as bytes", shortened(text)))
+                .detail("what follows `\\x` must be pairs of hexadecimal digits"),
+        ))),
+        Some((_, bytes)) => Ok(bytes),
+    });
+    Ok(cast(&read.collect::<Result<BinaryArray>>()?, to)?)
+}
+
+/// Texts as times or intervals. Other spellings are looked at only where there are some.
+pub(crate) fn read_times(texts: &ArrayRef, to: &DataType, safe: bool) -> Result<ArrayRef> {
+    let options = CastOptions { safe: true, ..Default::default() };
+    let read = cast_with_options(texts, to, &options)?;
+    if read.null_count() == texts.null_count() {
+        return Ok(read);
+    }
+    let texts = cast(texts, &DataType::Utf8)?;
+    let respelled = texts.as_string::<i32>().iter().enumerate().map(|(row, text)| {
+        let text = text?;
+        let spelled = if read.is_null(row) { spelled(text, to) } else { None };
+        Some(spelled.map_or(Cow::Borrowed(text), Cow::Owned))
+    });
+    Ok(cast_with_options(&respelled.collect::<StringArray>(), to, &CastOptions { safe, ..options })?)
 }
 
 fn shortened(text: &str) -> String {
