@@ -9,6 +9,7 @@ mod lengths;
 mod now;
 mod simple;
 mod to_char;
+mod to_numeric;
 mod to_time;
 
 use std::sync::{Arc, LazyLock};
@@ -39,7 +40,7 @@ pub(crate) fn register(context: &SessionContext) {
     for function in dates::functions()
         .into_iter()
         .chain(json_text::functions())
-        .chain([to_char::function()])
+        .chain([to_char::function(), to_numeric::function()])
     {
         context.register_udf(function);
     }

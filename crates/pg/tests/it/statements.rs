@@ -29,6 +29,10 @@ async fn parameters_have_the_types_they_are_given() {
         ("SELECT $1 AS v", 1700, "-12345678901234567890.5", "-12345678901234567890.5", 1700),
         ("SELECT $1 + 1 AS v", 1700, "1.25", "2.25", 1700),
         ("SELECT CAST($1 AS NUMERIC(10, 3)) AS v", 1700, "1.25", "1.250", 1700),
+        ("SELECT $1::numeric AS v", 1700, "1.234E-11", "0.00000000001234", 1700),
+        ("SELECT $1::numeric AS v", 0, "1.10", "1.10", 1700),
+        ("SELECT $1::numeric AS v", 1700, "123456789012345678901234567890", "123456789012345678901234567890", 1700),
+        ("SELECT $1::numeric AS v", 21, "5", "5.0000000000", 1700),
         ("SELECT $1 AS v", 1186, "1 day", "1 day", 1186),
         ("SELECT $1 AS v", 1186, "1 day 03:04:05", "1 day 03:04:05", 1186),
         ("SELECT $1 AS v", 1114, "2020-01-01 10:30", "2020-01-01 10:30:00", 1114),
@@ -60,6 +64,9 @@ async fn parameters_have_the_types_they_are_given() {
     assert_eq!(client.describe("SELECT $1::numeric, $2::uuid, $3::json").await.parameters, [1700, 2950, 114]);
     let found = client.execute("SELECT cost FROM t WHERE cost < $1 AND price = $2", &[(1700, "3.255"), (1700, "1.5")]);
     assert_eq!(found.await.row(), ["3.25"]);
+    // A condition keeps the digits that the column has not.
+    let kept = client.execute("DELETE FROM t WHERE cost > $1", &[(1700, "3.245")]).await;
+    assert_eq!(kept.tag, "DELETE 1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

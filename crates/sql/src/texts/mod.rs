@@ -5,6 +5,7 @@
 //! coercion casts after. A column that only stands beside another type keeps the engine's cast: what a text happens to
 //! hold must not fail a comparison.
 
+mod decimal;
 mod spelling;
 
 use std::{any::Any, borrow::Cow};
@@ -29,6 +30,7 @@ use datafusion::{
 };
 use model::{Error, error::codes};
 
+pub use decimal::read_decimal;
 pub(crate) use spelling::interval;
 
 use self::spelling::spelled;

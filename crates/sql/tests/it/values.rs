@@ -267,3 +267,26 @@ async fn intervals_are_read_as_postgresql_writes_them() {
     }
     assert_eq!(node.fails("SELECT interval '1 day 3:4:5:6'").await, "LH0505");
 }
+
+#[tokio::test]
+async fn plain_numeric_loses_no_digit_in_silence() {
+    let node = Node::start().await;
+    for (value, shown) in [
+        ("DECIMAL '0.10'::decimal(3, 2)::numeric", "0.10"),
+        ("'12345678901234567890.5'::decimal(38, 5)::numeric", "12345678901234567890.50000"),
+        ("'1.234E-11'::numeric", "0.00000000001234"),
+        ("'123456789012345678901234567890'::numeric", "123456789012345678901234567890"),
+        ("NUMERIC '0.000000000001'", "0.000000000001"),
+        ("'1.10'::numeric", "1.1000000000"),
+        ("5::numeric", "5.0000000000"),
+        ("1.5::double::numeric", "1.5000000000"),
+        ("NULL::numeric IS NULL", "true"),
+    ] {
+        assert_eq!(node.value(&format!("SELECT {value}")).await, shown, "{value}");
+    }
+    let of_rows = |text: &str| format!("SELECT sum(v::numeric) FROM (VALUES ('1.5'), ('{text}')) AS t(v)");
+    assert_eq!(node.value(&of_rows("2.25")).await, "3.7500000000");
+    for wrong in ["0.00000000001", "x", "1e40"] {
+        assert_eq!(node.fails(&of_rows(wrong)).await, "LH0505", "{wrong}");
+    }
+}
