@@ -141,12 +141,13 @@ impl<'a> Binder<'a> {
                 // In this order: `stars` finds relations by the text they were looked up with.
                 stars::rewrite(&mut statement, &sources, named)?;
                 names::rewrite(&mut statement, &sources);
-                names::place_versions(&mut statement, &sources);
                 number_params(&mut statement);
                 headings::tell_branches_apart(&mut statement);
                 if self.views == 0 {
                     headings::rewrite(&mut statement, self.headings, self.answers);
                 }
+                // Columns are called by what was written.
+                names::place_versions(&mut statement, &sources);
                 whole::rewrite(&mut statement, &sources, named);
                 tuples::rewrite(&mut statement)?;
                 idioms::rewrite(&mut statement)?;

@@ -290,3 +290,14 @@ async fn plain_numeric_loses_no_digit_in_silence() {
         assert_eq!(node.fails(&of_rows(wrong)).await, "LH0505", "{wrong}");
     }
 }
+
+#[tokio::test]
+async fn a_subquery_at_a_version_is_called_by_what_was_written() {
+    let node = Node::start().await;
+    node.run("CREATE TABLE m (id INT); INSERT INTO m VALUES (1); INSERT INTO m VALUES (2)").await;
+    let first = node.value("SELECT snapshot_id FROM \"m$snapshots\" ORDER BY committed_at LIMIT 1").await;
+    let query = format!("SELECT (SELECT count(*) FROM m FOR VERSION AS OF {first})");
+    let outcome = node.session.run_one(&query, Vec::new()).await.expect("runs");
+    let heading = format!("(SELECT count(*) FROM m FOR VERSION AS OF {first})");
+    assert_eq!(*outcome.schema.field(0).name(), heading.chars().take(60).collect::<String>());
+}
