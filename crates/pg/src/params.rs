@@ -4,13 +4,12 @@ use arrow::datatypes::{DataType, Field};
 use bytes::{Buf, Bytes};
 use datafusion::scalar::ScalarValue;
 use model::{Error, Result, error::codes};
+use sql::read_decimal as decimal;
 
 use crate::types::{ANY_NUMERIC, name_of, oid, parameter_type};
 
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
-/// Digits of the longest decimal.
-const DIGITS_MAX: usize = 76;
 
 /// The value of parameter `number` (from 1). `client_oid` is the type the client gave in Parse (0: none), `inferred` what
 /// the statement needs there.
@@ -58,30 +57,18 @@ fn from_text(text: &str, target: &DataType, client_oid: u32) -> Option<ScalarVal
             "f" | "false" | "n" | "no" | "off" | "0" => false,
             _ => return None,
         })),
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
-            let bytes = match text.strip_prefix("\\x") {
-                Some(hex) => from_hex(hex)?,
-                None => text.as_bytes().to_vec(),
-            };
-            ScalarValue::Binary(Some(bytes)).cast_to(target).ok()?
-        }
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => sql::read_text(text, target)?,
         DataType::List(item) => {
             let items = array_items(trimmed)?
                 .into_iter()
                 .map(|item_text| match item_text {
-                    Some(item_text) => from_text(&item_text, item.data_type(), 0)?.cast_to(item.data_type()).ok(),
+                    Some(item_text) => exactly(from_text(&item_text, item.data_type(), 0)?, item.data_type()),
                     None => ScalarValue::try_from(item.data_type()).ok(),
                 })
                 .collect::<Option<Vec<_>>>()?;
             ScalarValue::List(ScalarValue::new_list_nullable(&items, item.data_type()))
         }
-        other => {
-            let value = ScalarValue::Utf8(Some(zoneless(trimmed, other).to_owned())).cast_to(other).ok()?;
-            if value.is_null() {
-                return None;
-            }
-            value
-        }
+        other => sql::read_text(zoneless(trimmed, other), other)?,
     })
 }
 
@@ -184,7 +171,7 @@ fn from_binary_array(mut b: Bytes, item: &DataType) -> Option<ScalarValue> {
                     let length = usize::try_from(length).ok()?;
                     need(&b, length)?;
                     // An array holds values of one type, whatever the client says they are.
-                    from_binary(&b.split_to(length), item_oid)?.cast_to(item).ok()?
+                    exactly(from_binary(&b.split_to(length), item_oid)?, item)?
                 }
             });
         }
@@ -192,6 +179,13 @@ fn from_binary_array(mut b: Bytes, item: &DataType) -> Option<ScalarValue> {
         return None;
     }
     Some(ScalarValue::List(ScalarValue::new_list_nullable(&items, item)))
+}
+
+/// `value` as `to`; `None` if a decimal would lose digits.
+fn exactly(value: ScalarValue, to: &DataType) -> Option<ScalarValue> {
+    let cast = value.cast_to(to).ok()?;
+    let keeps = !value.data_type().is_decimal() || cast.cast_to(&value.data_type()).is_ok_and(|back| back == value);
+    keeps.then_some(cast)
 }
 
 /// Binary `numeric` as plain decimal text.
@@ -222,41 +216,6 @@ fn numeric_text(b: &mut Bytes) -> Option<String> {
         text += &fraction[..usize::from(scale)];
     }
     Some(text)
-}
-
-/// A number as it is written, with as many digits as it has; `None` for NaN, infinity and what no decimal holds.
-fn decimal(text: &str) -> Option<ScalarValue> {
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-        None => (text, 0),
-    };
-    let (sign, digits) = match mantissa.strip_prefix('-') {
-        Some(digits) => ("-", digits),
-        None => ("", mantissa.strip_prefix('+').unwrap_or(mantissa)),
-    };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let mut all = format!("{whole}{fraction}");
-    if all.is_empty() || all.len() > DIGITS_MAX || !all.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let mut scale = i32::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
-    if scale < 0 {
-        all.extend(std::iter::repeat_n('0', usize::try_from(-scale).ok().filter(|zeros| *zeros <= DIGITS_MAX)?));
-        scale = 0;
-    }
-    let scale_digits = usize::try_from(scale).ok()?;
-    let precision = all.trim_start_matches('0').len().max(scale_digits).max(1);
-    if precision > DIGITS_MAX {
-        return None;
-    }
-    let (precision, scale) = (u8::try_from(precision).ok()?, i8::try_from(scale).ok()?);
-    Some(match precision {
-        ..=38 => ScalarValue::Decimal128(Some(format!("{sign}{all}").parse().ok()?), precision, scale),
-        _ => {
-            let value = arrow::datatypes::i256::from_string(&format!("{sign}{all}"))?;
-            ScalarValue::Decimal256(Some(value), precision, scale)
-        }
-    })
 }
 
 /// Items of an array literal `{1,"two, three",NULL}`; only one dimension.
@@ -307,15 +266,6 @@ fn array_items(text: &str) -> Option<Vec<Option<String>>> {
         }
     }
     Some(items)
-}
-
-fn from_hex(hex: &str) -> Option<Vec<u8>> {
-    let digits = hex.as_bytes();
-    if !digits.len().is_multiple_of(2) {
-        return None;
-    }
-    let digit = |c: u8| char::from(c).to_digit(16).map(|d| d as u8);
-    digits.chunks(2).map(|two| Some(digit(two[0])? << 4 | digit(two[1])?)).collect()
 }
 
 fn shortened(text: &str) -> String {
@@ -397,6 +347,7 @@ mod tests {
         let typed = |oid| decode(1, Some(&Bytes::from_static(b"1.25")), false, oid, None);
         assert_eq!(typed(oid::NUMERIC).expect("fits"), ScalarValue::Decimal128(Some(125), 3, 2));
         let list = decode(1, Some(&Bytes::from_static(b"{1.5,2}")), false, 1231, None).expect("fits");
+        assert!(decode(1, Some(&Bytes::from_static(b"{1.234E-11}")), false, 1231, None).is_err());
         assert!(matches!(list.data_type(), DataType::List(item) if *item.data_type() == ANY_NUMERIC));
         let day = decode(1, Some(&Bytes::from_static(b"1 day 5 second")), false, oid::INTERVAL, None);
         assert_eq!(day.expect("fits"), ScalarValue::new_interval_mdn(0, 1, 5_000_000_000));

@@ -14,6 +14,7 @@ use datafusion::{
         memory_pool::{FairSpillPool, TrackConsumersPool},
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
+    optimizer::{Analyzer, AnalyzerRule},
     prelude::{SessionConfig, SessionContext},
 };
 use files::Files;
@@ -25,11 +26,15 @@ use world::World;
 
 use crate::{
     Session, SessionOptions, SqlSettings, errors,
-    intervals::analyzer_rules,
+    intervals::{ByLength, WindowsByLength},
     relation::{CATALOG, Zones},
     run::files::drafts,
+    texts::{CoercedLiterals, WrittenCasts},
     workers::Workers,
 };
+
+/// The time zone of sessions that set none.
+pub(crate) const UTC: &str = "+00:00";
 
 /// What an engine is made of.
 pub struct EngineParts {
@@ -137,5 +142,15 @@ fn config(settings: &SqlSettings) -> SessionConfig {
     let options = config.options_mut();
     // Errors point at the place in the text.
     options.sql_parser.collect_spans = true;
+    options.execution.time_zone = Some(UTC.to_owned());
     config
+}
+
+/// All rules of the analyzer, ours among them: before types are coerced, and after.
+fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
+    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(WindowsByLength), Arc::new(WrittenCasts)];
+    rules.extend(Analyzer::new().rules);
+    rules.push(Arc::new(ByLength));
+    rules.push(Arc::new(CoercedLiterals));
+    rules
 }

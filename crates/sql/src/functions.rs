@@ -1,27 +1,33 @@
 //! Functions beyond DataFusion's own, and limits on those that make much out of little.
 
 mod bounded;
+mod counts;
 mod dates;
 mod gather;
 mod json_text;
+mod lengths;
+mod now;
 mod simple;
 mod to_char;
+mod to_numeric;
+mod to_time;
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use arrow::{
     array::AsArray,
-    datatypes::{DataType, Int64Type},
+    datatypes::{DataType, Field, FieldRef, Int64Type},
 };
 use datafusion::{
     common::DataFusionError,
     error::Result,
-    logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF},
+    logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, type_coercion::functions::fields_with_udf},
     prelude::SessionContext,
 };
 use model::{Error, error::codes};
 
 pub(crate) use json_text::{column as json_column, flat, plain};
+pub(crate) use now::zone;
 
 use self::simple::Simple;
 pub use self::simple::text_type;
@@ -31,11 +37,25 @@ pub(crate) fn register(context: &SessionContext) {
     // A clone shares the state.
     let mut registry = context.clone();
     datafusion_functions_json::register_all(&mut registry).expect("functions of fresh names can be registered");
-    for function in dates::functions().into_iter().chain(json_text::functions()).chain([to_char::function()]) {
+    for function in dates::functions()
+        .into_iter()
+        .chain(json_text::functions())
+        .chain([to_char::function(), to_numeric::function()])
+    {
         context.register_udf(function);
     }
+    context.register_udf(now::function(context.copied_config().options()));
     bounded::register(context);
+    counts::register(context);
+    lengths::register(context);
+    to_time::register(context);
     gather::register(context);
+}
+
+/// What `function` is given for arguments of `types`.
+fn coerced(types: &[DataType], function: &ScalarUDF) -> Result<Vec<DataType>> {
+    let fields: Vec<FieldRef> = types.iter().map(|given| Arc::new(Field::new("", given.clone(), true))).collect();
+    Ok(fields_with_udf(&fields, function)?.iter().map(|field| field.data_type().clone()).collect())
 }
 
 /// A function of the house's own plans, which nobody can call by its name.

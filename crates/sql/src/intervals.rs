@@ -35,7 +35,7 @@ use datafusion::{
         utils::{AggregateOrderSensitivity, merge_schema},
         when,
     },
-    optimizer::{Analyzer, AnalyzerRule},
+    optimizer::AnalyzerRule,
     scalar::ScalarValue,
     sql::sqlparser::ast::BinaryOperator,
 };
@@ -52,17 +52,9 @@ const LENGTH: DataType = DataType::Decimal128(38, 0);
 const DAY_NANOS: i128 = 86_400_000_000_000;
 const MONTH_DAYS: i128 = 30;
 
-/// All rules of the analyzer, ours among them.
-pub(crate) fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(WindowsByLength)];
-    rules.extend(Analyzer::new().rules);
-    rules.push(Arc::new(ByLength));
-    rules
-}
-
 /// The order of windows comes before type coercion, which knows no ranges of intervals.
 #[derive(Debug)]
-struct WindowsByLength;
+pub(crate) struct WindowsByLength;
 
 impl AnalyzerRule for WindowsByLength {
     fn name(&self) -> &str {
@@ -94,7 +86,7 @@ impl AnalyzerRule for WindowsByLength {
 
 /// Everything else, which comes after.
 #[derive(Debug)]
-struct ByLength;
+pub(crate) struct ByLength;
 
 impl AnalyzerRule for ByLength {
     fn name(&self) -> &str {
@@ -106,7 +98,8 @@ impl AnalyzerRule for ByLength {
     }
 }
 
-/// `later - sooner > '1 day'`: a text beside an interval is one. A day and an interval are a moment.
+/// `later - sooner > '1 day'`: a text beside an interval is one. A day and an interval are a moment. Moments of two time
+/// zones have a distance.
 #[derive(Debug)]
 pub(crate) struct Texts;
 
@@ -115,9 +108,10 @@ impl ExprPlanner for Texts {
         use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, Minus, NotEq, Plus};
         if matches!(raw.op, Plus | Minus) {
             raw.left = moment(raw.left, &raw.right, schema)?;
-            if raw.op == Plus {
-                raw.right = moment(raw.right, &raw.left, schema)?;
-            }
+            raw.right = match raw.op {
+                Plus => moment(raw.right, &raw.left, schema)?,
+                _ => in_zone_of(&raw.left, raw.right, schema)?,
+            };
             return Ok(PlannerResult::Original(raw));
         }
         let op = match raw.op {
@@ -140,6 +134,16 @@ impl ExprPlanner for Texts {
             }
             _ => PlannerResult::Original(raw),
         })
+    }
+}
+
+/// `time` in the time zone of `other`, if both have one: the engine subtracts only moments of the same.
+fn in_zone_of(other: &Expr, time: Expr, schema: &DFSchema) -> Result<Expr> {
+    match (other.get_type(schema)?, time.get_type(schema)?) {
+        (DataType::Timestamp(_, Some(zone)), DataType::Timestamp(unit, Some(own))) if zone != own => {
+            Ok(cast(time, DataType::Timestamp(unit, Some(zone))))
+        }
+        _ => Ok(time),
     }
 }
 

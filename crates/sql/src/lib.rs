@@ -36,6 +36,7 @@ mod session;
 mod settings;
 mod stream;
 mod text;
+mod texts;
 mod workers;
 
 pub use engine::{Engine, EngineParts};
@@ -43,6 +44,7 @@ pub use functions::text_type;
 pub use outcome::Outcome;
 pub use session::{Headings, Prepared, Session, SessionOptions};
 pub use settings::SqlSettings;
+pub use texts::{read_decimal, read_text};
 
 pub use arrow;
 pub use datafusion;

@@ -15,6 +15,7 @@ use crate::{
     Engine, Outcome,
     run::Run,
     text::{self, Parsed},
+    texts::read_text,
     workers::Ticket,
 };
 
@@ -285,10 +286,13 @@ impl Prepared {
             .into_iter()
             .enumerate()
             .map(|(index, value)| match self.param_types.get(index) {
-                Some(Some(wanted)) if value.data_type() != *wanted => value.cast_to(wanted).map_err(|e| {
-                    Error::new(codes::SQL_PARAMETER, format!("parameter ${} is not a {wanted}", index + 1))
-                        .detail(e.strip_backtrace())
-                }),
+                Some(Some(wanted)) if value.data_type() != *wanted => {
+                    let read = value.try_as_str().flatten().and_then(|text| read_text(text, wanted));
+                    read.map_or_else(|| value.cast_to(wanted), Ok).map_err(|e| {
+                        Error::new(codes::SQL_PARAMETER, format!("parameter ${} is not a {wanted}", index + 1))
+                            .detail(e.strip_backtrace())
+                    })
+                }
                 _ => Ok(value),
             })
             .collect::<Result<Vec<_>>>()?;

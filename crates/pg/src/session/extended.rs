@@ -31,8 +31,8 @@ pub(crate) struct Statement {
     prepared: Option<Prepared>,
     /// Types the client gave (0: none), as far as it did, or wrote into the statement.
     client_oids: Vec<u32>,
-    /// What the engine is given to run it anew with values whose types differ from those it was prepared with; only for
-    /// queries that take decimals, whose scale the value alone knows.
+    /// What the engine is given to run it anew with values whose types differ from those it was prepared with; only where
+    /// it takes decimals, whose scale the value alone knows.
     anew: Option<String>,
 }
 
@@ -128,8 +128,7 @@ impl Conversation {
             let planning = planned(self.sql.clone(), text.clone(), client_oids.clone());
             match self.connection.guard(&mut limits, planning).await? {
                 Ok(p) => {
-                    let takes_decimals = p.param_types().iter().flatten().any(DataType::is_decimal);
-                    anew = (takes_decimals && p.gives_rows()).then_some(text);
+                    anew = p.param_types().iter().flatten().any(DataType::is_decimal).then_some(text);
                     prepared = Some(p);
                 }
                 Err(error) => return Ok(Err(error)),
@@ -330,12 +329,6 @@ async fn planned(session: Session, text: String, oids: Vec<u32>) -> Result<Prepa
     }
     if !vague {
         return Ok(prepared);
-    }
-    // Whatever else is unknown comes as text: columns are described only if all parameters are known.
-    for (i, data_type) in types.iter_mut().enumerate() {
-        if data_type.is_none() && prepared.param_types().get(i).is_some_and(Option::is_none) {
-            *data_type = Some(DataType::Utf8);
-        }
     }
     session.prepare(&text, &types).await
 }

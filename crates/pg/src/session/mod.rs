@@ -240,29 +240,11 @@ impl Door {
             .split(',')
             .map(|s| s.trim().trim_matches('"'))
             .find(|s| !s.is_empty() && *s != "$user" && *s != "pg_catalog");
-        let session = self.engine.session(SessionOptions {
+        self.engine.session(SessionOptions {
             namespace: namespace.unwrap_or(model::TableName::DEFAULT_NAMESPACE).to_owned(),
             client: settings.get("application_name").filter(|name| !name.is_empty()).unwrap_or("pg").to_owned(),
             headings: Headings::Postgres,
-        });
-        with_time_zones(&session);
-        session
-    }
-}
-
-/// `timestamptz` and `now()` have a time zone, as clients expect. What is written without one is in UTC: values of one
-/// zone can be subtracted from each other.
-fn with_time_zones(session: &Session) {
-    let context = session.context();
-    let now = {
-        let state = context.state_ref();
-        let mut state = state.write();
-        state.config_mut().options_mut().execution.time_zone = Some("+00:00".to_owned());
-        let options = state.config_options();
-        state.scalar_functions().get("now").and_then(|now| now.inner().with_updated_config(options))
-    };
-    if let Some(now) = now {
-        context.register_udf(now);
+        })
     }
 }
 

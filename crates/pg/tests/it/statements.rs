@@ -29,7 +29,14 @@ async fn parameters_have_the_types_they_are_given() {
         ("SELECT $1 AS v", 1700, "-12345678901234567890.5", "-12345678901234567890.5", 1700),
         ("SELECT $1 + 1 AS v", 1700, "1.25", "2.25", 1700),
         ("SELECT CAST($1 AS NUMERIC(10, 3)) AS v", 1700, "1.25", "1.250", 1700),
+        ("SELECT $1::numeric AS v", 1700, "1.234E-11", "0.00000000001234", 1700),
+        ("SELECT $1::numeric AS v", 0, "1.10", "1.10", 1700),
+        ("SELECT $1::numeric AS v", 1700, "123456789012345678901234567890", "123456789012345678901234567890", 1700),
+        ("SELECT $1::numeric AS v", 21, "5", "5.0000000000", 1700),
         ("SELECT $1 AS v", 1186, "1 day", "1 day", 1186),
+        ("SELECT $1 AS v", 1186, "1 day 03:04:05", "1 day 03:04:05", 1186),
+        ("SELECT $1 AS v", 1114, "2020-01-01 10:30", "2020-01-01 10:30:00", 1114),
+        ("SELECT $1::bytea AS v", 0, "\\xdead", "\\xdead", 17),
         ("SELECT $1 AS v", 1184, "2020-01-01 01:02:03+02", "2019-12-31 23:02:03+00", 1184),
     ] {
         let answer = client.execute(sql, &[(oid, value)]).await;
@@ -37,6 +44,15 @@ async fn parameters_have_the_types_they_are_given() {
     }
     let mixed = client.execute("SELECT $1 AS a, $2 AS b", &[(0, "x"), (1700, "2.5")]).await;
     assert_eq!((mixed.row(), mixed.types()), (vec!["x", "2.5"], vec![25, 1700]));
+    for (sql, oid, value, shown, gives) in [
+        ("SELECT $1 AS a, $2 AS b", 21, "1", vec!["1", "x"], vec![21, 25]),
+        ("SELECT $2 AS b, id, $1 AS a FROM (SELECT 7 AS id) AS t", 23, "1", vec!["x", "7", "1"], vec![25, 20, 23]),
+        ("SELECT * FROM (VALUES ($1, $2)) AS v(a, b)", 20, "1", vec!["1", "x"], vec![20, 25]),
+        ("SELECT $1 + 1 AS a, coalesce($2, 'y') AS b", 20, "1", vec!["2", "x"], vec![20, 25]),
+    ] {
+        let answer = client.execute(sql, &[(oid, value), (0, "x")]).await;
+        assert_eq!((answer.row(), answer.types()), (shown, gives), "{sql}");
+    }
     let uuid = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11";
     assert_eq!(client.execute("SELECT $1::uuid", &[(0, uuid)]).await.row(), [uuid]);
     assert_eq!(client.execute("SELECT $1::jsonb", &[(0, "{\"a\":1}")]).await.row(), ["{\"a\":1}"]);
@@ -48,6 +64,9 @@ async fn parameters_have_the_types_they_are_given() {
     assert_eq!(client.describe("SELECT $1::numeric, $2::uuid, $3::json").await.parameters, [1700, 2950, 114]);
     let found = client.execute("SELECT cost FROM t WHERE cost < $1 AND price = $2", &[(1700, "3.255"), (1700, "1.5")]);
     assert_eq!(found.await.row(), ["3.25"]);
+    // A condition keeps the digits that the column has not.
+    let kept = client.execute("DELETE FROM t WHERE cost > $1", &[(1700, "3.245")]).await;
+    assert_eq!(kept.tag, "DELETE 1");
 }
 
 #[tokio::test(flavor = "multi_thread")]

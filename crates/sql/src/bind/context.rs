@@ -24,7 +24,7 @@ use datafusion::{
 use parking_lot::Mutex;
 
 use super::Source;
-use crate::{intervals::Texts, relation::CATALOG};
+use crate::{functions::zone, intervals::Texts, relation::CATALOG};
 
 pub(super) struct Context<'a> {
     state: &'a SessionState,
@@ -78,14 +78,14 @@ impl ExprPlanner for MapAccess {
 /// TIMESTAMP has microseconds, as it is stored: nanoseconds end with the year 2262.
 #[derive(Debug)]
 struct Times {
-    zone: String,
+    zone: Arc<str>,
 }
 
 impl TypePlanner for Times {
     fn plan_type(&self, written: &ast::DataType) -> Result<Option<DataType>> {
         let ast::DataType::Timestamp(None, zoned) = written else { return Ok(None) };
         let zone = match zoned {
-            TimezoneInfo::Tz | TimezoneInfo::WithTimeZone => Some(self.zone.as_str().into()),
+            TimezoneInfo::Tz | TimezoneInfo::WithTimeZone => Some(self.zone.clone()),
             TimezoneInfo::None | TimezoneInfo::WithoutTimeZone => None,
         };
         Ok(Some(DataType::Timestamp(TimeUnit::Microsecond, zone)))
@@ -142,8 +142,7 @@ impl ContextProvider for Context<'_> {
     }
 
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
-        let zone = self.options().execution.time_zone.clone().filter(|zone| !zone.is_empty());
-        Some(Arc::new(Times { zone: zone.unwrap_or_else(|| "+00:00".to_owned()) }))
+        Some(Arc::new(Times { zone: zone(self.options()) }))
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {

@@ -8,16 +8,17 @@ use std::ops::ControlFlow;
 use datafusion::sql::{
     parser::Statement as DfStatement,
     sqlparser::ast::{
-        AccessExpr, BinaryOperator, CastKind, Cte, DataType, DateTimeField, Expr, Function, FunctionArg,
-        FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, LimitClause,
-        ObjectName, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectItem, SetExpr, SetOperator,
-        SetQuantifier, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
+        AccessExpr, BinaryOperator, CastKind, Cte, DataType, DateTimeField, ExactNumberInfo, Expr, Function,
+        FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Interval,
+        LimitClause, ObjectName, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectItem, SetExpr,
+        SetOperator, SetQuantifier, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut,
+        VisitorMut,
     },
 };
 use model::{Error, Result, error::codes};
 
 use super::{folded, scopes};
-use crate::text;
+use crate::{text, texts};
 
 pub(super) fn rewrite(statement: &mut DfStatement) -> Result<()> {
     match scopes::visit(statement, &mut Idioms) {
@@ -183,7 +184,7 @@ fn expression(expr: &mut Expr) -> Result<()> {
             let name = if *op == BinaryOperator::HashArrow { "json_get_json" } else { "json_as_text" };
             *expr = call(name, std::iter::once(take(left)).chain(path).collect());
         }
-        Expr::Cast { expr: inner, data_type, .. } => match text_type(data_type) {
+        Expr::Cast { kind, expr: inner, data_type, .. } => match text_type(data_type) {
             // JSON and UUID are text here, with a mark; what is not text yet becomes JSON.
             Some(function) => {
                 // A parameter would have no type.
@@ -193,11 +194,21 @@ fn expression(expr: &mut Expr) -> Result<()> {
             }
             // A cast alone would carry the mark along.
             None if is_text(data_type) && is_marked(inner) => *expr = call("to_plain_text", vec![take(inner)]),
+            None if is_numeric(data_type) && *kind != CastKind::TryCast => {
+                *expr = call("to_numeric", vec![take(inner)]);
+            }
             None => {}
         },
         Expr::TypedString(typed) => {
-            if let Some(function) = text_type(&typed.data_type) {
+            let numeric = is_numeric(&typed.data_type).then_some("to_numeric");
+            if let Some(function) = text_type(&typed.data_type).or(numeric) {
                 *expr = call(function, vec![Expr::Value(typed.value.clone())]);
+            }
+        }
+        // The engine reads literals of this kind by itself, and no times in them.
+        Expr::Interval(Interval { value, leading_field: None, .. }) => {
+            if let Some(spelled) = text::literal_text(value).and_then(|text| texts::interval(&text)) {
+                **value = string(spelled);
             }
         }
         Expr::CompoundFieldAccess { access_chain, .. } => {
@@ -457,6 +468,12 @@ fn text_type(data_type: &DataType) -> Option<&'static str> {
         DataType::Uuid => Some("to_uuid_text"),
         _ => None,
     }
+}
+
+/// Without precision and scale.
+fn is_numeric(data_type: &DataType) -> bool {
+    use ExactNumberInfo::None;
+    matches!(data_type, DataType::Numeric(None) | DataType::Decimal(None) | DataType::Dec(None))
 }
 
 fn is_text(data_type: &DataType) -> bool {

@@ -141,12 +141,13 @@ impl<'a> Binder<'a> {
                 // In this order: `stars` finds relations by the text they were looked up with.
                 stars::rewrite(&mut statement, &sources, named)?;
                 names::rewrite(&mut statement, &sources);
-                names::place_versions(&mut statement, &sources);
                 number_params(&mut statement);
                 headings::tell_branches_apart(&mut statement);
                 if self.views == 0 {
                     headings::rewrite(&mut statement, self.headings, self.answers);
                 }
+                // Columns are called by what was written.
+                names::place_versions(&mut statement, &sources);
                 whole::rewrite(&mut statement, &sources, named);
                 tuples::rewrite(&mut statement)?;
                 idioms::rewrite(&mut statement)?;
@@ -251,8 +252,8 @@ impl<'a> Binder<'a> {
         let Some(mut provider) = schema.table(&reference.table).await.map_err(|e| errors::map(e, None))? else {
             return Ok(None);
         };
-        if (&*reference.schema, &*reference.table) == ("information_schema", "columns") {
-            provider = relation::columns_in_sql(provider).map_err(|e| errors::map(e, None))?;
+        if &*reference.schema == "information_schema" {
+            provider = relation::standard_table(&reference.table, provider).map_err(|e| errors::map(e, None))?;
         }
         Ok(Some(Source { reference, provider: provider_as_source(provider), is_topic: false }))
     }

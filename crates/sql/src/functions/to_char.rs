@@ -24,20 +24,20 @@ pub(super) fn function() -> ScalarUDF {
 
 /// A part of a pattern.
 #[derive(Clone, Debug, PartialEq)]
-enum Part {
+pub(super) enum Part {
     Text(String),
     Field { field: Field, case: Case, padded: bool, ordinal: Option<bool> },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Case {
+pub(super) enum Case {
     Upper,
     Capital,
     Lower,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Field {
+pub(super) enum Field {
     Year(u8),
     IsoYear,
     Month,
@@ -116,7 +116,7 @@ const FIELDS: [(&str, Field); 42] = [
 
 const REFUSED: [&str; 7] = ["IDDD", "IYY", "TZH", "TZM", "RM", "FF", "SP"];
 
-fn parse(pattern: &str) -> Result<Vec<Part>> {
+pub(super) fn parse(pattern: &str) -> Result<Vec<Part>> {
     let mut parts = Vec::new();
     let mut text = String::new();
     let mut rest = pattern;
@@ -140,7 +140,7 @@ fn parse(pattern: &str) -> Result<Vec<Part>> {
             && !upper.starts_with("FF3")
             && !upper.starts_with("FF6")
         {
-            let error = Error::new(codes::SQL_UNSUPPORTED, format!("to_char does not offer the pattern `{name}`"))
+            let error = Error::new(codes::SQL_UNSUPPORTED, format!("the pattern `{name}` is not offered"))
                 .hint("patterns are as in PostgreSQL, or as in strftime: '%Y-%m-%d'; text goes in double quotes");
             return Err(DataFusionError::External(Box::new(error)));
         }
@@ -343,6 +343,6 @@ mod tests {
         ] {
             assert_eq!(to_char(pattern), expected, "{pattern}");
         }
-        assert!(to_char("RM").contains("does not offer the pattern `RM`"));
+        assert!(to_char("RM").contains("the pattern `RM` is not offered"));
     }
 }

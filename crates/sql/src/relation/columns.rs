@@ -1,4 +1,5 @@
-//! `information_schema.columns` with types as SQL calls them: DataFusion's has Arrow's names, which tools cannot read.
+//! `information_schema` as the standard has it. DataFusion's calls types by Arrow's names, which tools cannot read, counts
+//! columns from 0, and its numbers are of a type that no client has.
 
 use std::sync::{Arc, LazyLock};
 
@@ -11,23 +12,36 @@ use datafusion::{
     catalog::TableProvider,
     datasource::{ViewTable, provider_as_source},
     error::Result,
-    logical_expr::{ColumnarValue, Expr, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF},
+    logical_expr::{self, ColumnarValue, Expr, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF, lit},
 };
 
 use crate::functions::simple;
 
-const TYPE: &str = "data_type";
-
-/// A view over DataFusion's table.
-pub(crate) fn columns_in_sql(columns: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
-    static UDF: LazyLock<ScalarUDF> = LazyLock::new(|| simple("sql_type_name", 1, |_| Ok(DataType::Utf8), named));
-    let scan = LogicalPlanBuilder::scan("columns", provider_as_source(columns), None)?;
-    let exprs = scan.schema().columns().into_iter().map(|column| match column.name.as_str() {
-        TYPE => UDF.call(vec![Expr::Column(column)]).alias(TYPE),
-        _ => Expr::Column(column),
+/// A view over DataFusion's table called `name`, if it has to be another.
+pub(crate) fn standard_table(name: &str, table: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
+    static TYPE_NAME: LazyLock<ScalarUDF> = LazyLock::new(|| simple("sql_type_name", 1, |_| Ok(DataType::Utf8), named));
+    let is_columns = name == "columns";
+    if !is_columns && table.schema().fields().iter().all(|field| *field.data_type() != DataType::UInt64) {
+        return Ok(table);
+    }
+    let scan = LogicalPlanBuilder::scan(name, provider_as_source(table), None)?;
+    let fields = scan.schema().iter().map(|(_, field)| field.data_type().clone()).collect::<Vec<_>>();
+    let exprs = scan.schema().columns().into_iter().zip(fields).map(|(column, data_type)| {
+        let name = column.name.clone();
+        let expr = Expr::Column(column);
+        match (is_columns, name.as_str(), data_type) {
+            (true, "data_type", _) => TYPE_NAME.call(vec![expr]).alias(name),
+            (true, "ordinal_position", _) => to_integer(expr + lit(1_u64)).alias(name),
+            (_, _, DataType::UInt64) => to_integer(expr).alias(name),
+            _ => expr,
+        }
     });
     let exprs: Vec<Expr> = exprs.collect();
     Ok(Arc::new(ViewTable::new(scan.project(exprs)?.build()?, None)))
+}
+
+fn to_integer(expr: Expr) -> Expr {
+    logical_expr::cast(expr, DataType::Int32)
 }
 
 fn named(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {

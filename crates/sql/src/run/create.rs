@@ -16,7 +16,7 @@ use tables::{NewTable, PartitionBy, SchemaChange, Table, iceberg::Transform};
 
 use super::{
     Run,
-    write::{storable, storable_schema},
+    write::{nullable, storable, storable_schema},
 };
 use crate::{
     Outcome,
@@ -82,7 +82,7 @@ impl Run<'_> {
         let names: Vec<String> = create.columns.iter().map(|column| column.name.clone()).collect();
         let plan = rename(plan, &names)?;
         let plan = self.optimized(plan, Vec::new())?;
-        let schema = storable_schema(plan.schema().as_arrow())?;
+        let schema = Schema::new(nullable(storable_schema(plan.schema().as_arrow())?.fields()));
         let plan = self.shaped(plan, schema.fields())?;
         let new = new_table(schema, create)?.in_folder_of(&name.name);
         let tables = &self.engine().parts.tables;

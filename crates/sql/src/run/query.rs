@@ -41,14 +41,11 @@ impl Run<'_> {
     ) -> Result<Described> {
         let plan = plain(self.plan_query(statement).await?)?;
         let param_types = param_types(&plan, given)?;
-        // Coercion, which happens while optimizing, may change the types of columns.
-        let typed = match param_types.iter().all(Option::is_some) {
-            true => {
-                let values = param_types.iter().flatten().map(ScalarValue::try_from).collect::<Result<Vec<_>, _>>();
-                values.ok().and_then(|values| self.optimized(plan.clone(), values).ok())
-            }
-            false => None,
-        };
+        // Coercion, which happens while optimizing, may change the types of columns. A parameter of which nothing is known
+        // comes as text.
+        let values = param_types.iter().map(|found| ScalarValue::try_from(found.as_ref().unwrap_or(&DataType::Utf8)));
+        let values = values.collect::<Result<Vec<_>, _>>();
+        let typed = values.ok().and_then(|values| self.optimized(plan.clone(), values).ok());
         let schema: SchemaRef = typed.as_ref().unwrap_or(&plan).schema().inner().clone();
         let schema = shown_headings(&schema, self.session.options().headings).unwrap_or(schema);
         Ok(Described { schema, param_types, gives_rows: true })

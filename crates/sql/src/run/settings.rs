@@ -3,18 +3,22 @@
 //! Three kinds: our own (`search_path`, `statement_timeout`), a few of DataFusion's that harm nobody, and those that
 //! PostgreSQL's and ksqlDB's clients set on their own, which are kept and shown but mean nothing here.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
+use arrow::array::timezone::Tz;
+use datafusion::{error::DataFusionError, execution::FunctionRegistry};
 use model::{Error, Result, error::codes};
 
 use super::Run;
-use crate::Outcome;
+use crate::{Outcome, engine::UTC};
+
+const TIME_ZONE: &str = "datafusion.execution.time_zone";
 
 /// DataFusion's options a session may change: none that reaches other sessions, files or the network.
 const OPTIONS: [&str; 17] = [
     "datafusion.execution.batch_size",
     "datafusion.execution.target_partitions",
-    "datafusion.execution.time_zone",
+    TIME_ZONE,
     "datafusion.execution.collect_statistics",
     "datafusion.execution.coalesce_batches",
     "datafusion.execution.parquet.pushdown_filters",
@@ -82,7 +86,7 @@ impl Run<'_> {
                 let timeout = duration(value)?;
                 self.session.change_settings(|settings| settings.timeout = timeout);
             }
-            "timezone" => self.set_option("datafusion.execution.time_zone", value)?,
+            "timezone" => self.set_option(TIME_ZONE, value)?,
             _ if OPTIONS.contains(&key.as_str()) => self.set_option(&key, value)?,
             _ if ACCEPTED.iter().any(|(known, _)| *known == key) => {
                 self.session.change_settings(|settings| {
@@ -123,7 +127,7 @@ impl Run<'_> {
                 self.session.change_settings(|settings| settings.timeout = timeout);
             }
             Some(key) => {
-                let option = if key == "timezone" { "datafusion.execution.time_zone" } else { key };
+                let option = if key == "timezone" { TIME_ZONE } else { key };
                 if OPTIONS.contains(&option) {
                     if let Some(value) = from_base(option) {
                         self.set_option(option, &value)?;
@@ -153,9 +157,22 @@ impl Run<'_> {
         if !in_bounds {
             return Err(wrong("it is not a number within its bounds".to_owned()));
         }
+        let is_zone = key == TIME_ZONE;
+        if is_zone && value.parse::<Tz>().is_err() {
+            return Err(wrong("it is not a time zone".to_owned()).hint("write UTC, +02:00 or Europe/Vienna"));
+        }
         let state = self.session.context().state_ref();
         let mut state = state.write();
-        state.config_mut().options_mut().set(key, value).map_err(|e| wrong(e.strip_backtrace()))
+        let failed = |e: DataFusionError| wrong(e.strip_backtrace());
+        state.config_mut().options_mut().set(key, value).map_err(failed)?;
+        if is_zone {
+            let config = state.config_options();
+            let renewed = state.scalar_functions().values().filter_map(|udf| udf.inner().with_updated_config(config));
+            for udf in renewed.collect::<Vec<_>>() {
+                state.register_udf(Arc::new(udf)).map_err(failed)?;
+            }
+        }
+        Ok(())
     }
 
     /// The value of a setting, as SHOW gives it.
@@ -172,9 +189,7 @@ impl Run<'_> {
         Ok(match key {
             "search_path" | "schema" | "lakehead.namespace" => settings.namespace,
             "statement_timeout" | "lakehead.statement_timeout" => shown(settings.timeout),
-            "timezone" => {
-                option("datafusion.execution.time_zone").filter(|tz| !tz.is_empty()).unwrap_or_else(|| "UTC".to_owned())
-            }
+            "timezone" => option(TIME_ZONE).filter(|zone| zone != UTC).unwrap_or_else(|| "UTC".to_owned()),
             _ => match settings.others.get(key) {
                 Some(value) => value.clone(),
                 None => {

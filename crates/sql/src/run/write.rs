@@ -131,3 +131,13 @@ pub(super) fn storable_schema(schema: &Schema) -> Result<Schema> {
     });
     Ok(Schema::new(fields.collect::<Result<Vec<_>>>()?))
 }
+
+/// `fields` that take NULL, whatever the query they come from can give: later rows are not its rows.
+pub(super) fn nullable(fields: &Fields) -> Fields {
+    let within = |data_type: &DataType| match data_type {
+        DataType::List(item) => DataType::List(nullable(&Fields::from([item.clone()]))[0].clone()),
+        DataType::Struct(fields) => DataType::Struct(nullable(fields)),
+        same => same.clone(),
+    };
+    fields.iter().map(|field| Field::new(field.name(), within(field.data_type()), true)).collect()
+}

@@ -10,3 +10,4 @@ mod queries;
 mod safety;
 mod tables;
 mod topics;
+mod values;

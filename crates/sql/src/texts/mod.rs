@@ -1,0 +1,242 @@
+//! What a text reads as where it is cast: as in PostgreSQL, where the engine would take it otherwise.
+//!
+//! `'\xdeadbeef'` as BYTES is four bytes, and times and intervals have more spellings ([`spelling`]). Analyzer rules put a
+//! function of our own in the place of such casts: of those that are written before types are coerced, and of literals that
+//! coercion casts after. A column that only stands beside another type keeps the engine's cast: what a text happens to
+//! hold must not fail a comparison.
+
+mod decimal;
+mod spelling;
+
+use std::{any::Any, borrow::Cow};
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, BinaryArray, StringArray},
+    compute::{CastOptions, cast, cast_with_options},
+    datatypes::{DataType, Field, FieldRef},
+};
+use datafusion::{
+    common::{
+        DFSchema, DataFusionError, ScalarValue,
+        config::ConfigOptions,
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+    },
+    error::Result,
+    logical_expr::{
+        Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+        ScalarUDFImpl, Signature, TryCast, Volatility,
+    },
+    optimizer::AnalyzerRule,
+};
+use model::{Error, error::codes};
+
+pub use decimal::read_decimal;
+pub(crate) use spelling::interval;
+
+use self::spelling::spelled;
+use crate::intervals::rewritten;
+
+/// The value of type `to` that `text` is written as; `None` if it is none.
+pub fn read_text(text: &str, to: &DataType) -> Option<ScalarValue> {
+    match to {
+        DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
+            ScalarValue::Binary(Some(bytes(text)?)).cast_to(to).ok()
+        }
+        _ => engines(text, to).or_else(|| engines(&spelled(text, to)?, to)),
+    }
+}
+
+/// What the engine itself reads.
+fn engines(text: &str, to: &DataType) -> Option<ScalarValue> {
+    ScalarValue::from(text).cast_to(to).ok().filter(|value| !value.is_null())
+}
+
+/// Hexadecimal digits behind `\x`, else the text itself.
+fn bytes(text: &str) -> Option<Vec<u8>> {
+    let Some(hex) = text.strip_prefix("\\x") else { return Some(text.as_bytes().to_vec()) };
+    let digits: Vec<u32> = hex.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16)).collect::<Option<_>>()?;
+    let pairs = digits.as_chunks::<2>();
+    pairs.1.is_empty().then(|| pairs.0.iter().map(|[high, low]| (high << 4 | low) as u8).collect())
+}
+
+/// Casts that are written.
+#[derive(Debug)]
+pub(crate) struct WrittenCasts;
+
+impl AnalyzerRule for WrittenCasts {
+    fn name(&self) -> &str {
+        "written_casts_of_text"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        casts_in(plan, |expr, schema| Ok(of_text(expr, schema, false)))
+    }
+}
+
+/// Casts of literals that come from coercion.
+#[derive(Debug)]
+pub(crate) struct CoercedLiterals;
+
+impl AnalyzerRule for CoercedLiterals {
+    fn name(&self) -> &str {
+        "coerced_literals"
+    }
+
+    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
+        casts_in(plan, |expr, schema| Ok(of_text(expr, schema, true)))
+    }
+}
+
+/// Most nodes have none.
+fn casts_in(plan: LogicalPlan, expression: fn(Expr, &DFSchema) -> Result<Transformed<Expr>>) -> Result<LogicalPlan> {
+    let done = plan.transform_up_with_subqueries(|plan| {
+        let mut any = false;
+        plan.apply_expressions(|expr| {
+            any = expr.exists(|expr| Ok(is_cast(expr)))?;
+            Ok(if any { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })?;
+        if any { rewritten(plan, expression) } else { Ok(Transformed::no(plan)) }
+    });
+    done.map(|done| done.data)
+}
+
+fn is_cast(expr: &Expr) -> bool {
+    match expr {
+        Expr::Cast(_) | Expr::TryCast(_) => true,
+        // Rows of an INSERT that are written in several ways.
+        Expr::ScalarFunction(called) => called.func.name() == "arrow_cast",
+        _ => false,
+    }
+}
+
+fn of_text(mut expr: Expr, schema: &DFSchema, only_literals: bool) -> Transformed<Expr> {
+    let to = if is_cast(&expr) { expr.get_type(schema).ok().filter(reads) } else { None };
+    let Some(to) = to else { return Transformed::no(expr) };
+    let (text, safe) = match &mut expr {
+        Expr::Cast(Cast { expr, .. }) => (expr.as_mut(), false),
+        Expr::TryCast(TryCast { expr, .. }) => (expr.as_mut(), true),
+        Expr::ScalarFunction(called) => (&mut called.args[0], false),
+        _ => unreachable!("these are casts"),
+    };
+    let is_ours = match &*text {
+        Expr::Literal(value, _) => {
+            value.try_as_str().flatten().is_some_and(|text| is_bytes(&to) || engines(text, &to).is_none())
+        }
+        text => !only_literals && matches!(text.get_type(schema), Ok(given) if given.is_string()),
+    };
+    if !is_ours {
+        return Transformed::no(expr);
+    }
+    let read = Read { to, safe, signature: Signature::any(1, Volatility::Immutable) };
+    Transformed::yes(ScalarUDF::from(read).call(vec![std::mem::take(text)]))
+}
+
+/// Whether texts are read as `to` by us.
+fn reads(to: &DataType) -> bool {
+    is_bytes(to) || matches!(to, DataType::Timestamp(..) | DataType::Date32 | DataType::Interval(_))
+}
+
+fn is_bytes(to: &DataType) -> bool {
+    matches!(to, DataType::Binary | DataType::LargeBinary | DataType::BinaryView)
+}
+
+/// A cast of text.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Read {
+    to: DataType,
+    /// Gives NULL for what cannot be read.
+    safe: bool,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Read {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn name(&self) -> &str {
+        "read_text"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _args: &[DataType]) -> Result<DataType> {
+        Ok(self.to.clone())
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        let nullable = self.safe || args.arg_fields[0].is_nullable();
+        Ok(Field::new(self.name(), self.to.clone(), nullable).into())
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Ok(match &args.args[0] {
+            ColumnarValue::Array(texts) => ColumnarValue::Array(self.read(texts)?),
+            ColumnarValue::Scalar(text) => {
+                ColumnarValue::Scalar(ScalarValue::try_from_array(&self.read(&text.to_array()?)?, 0)?)
+            }
+        })
+    }
+}
+
+impl Read {
+    fn read(&self, texts: &ArrayRef) -> Result<ArrayRef> {
+        if is_bytes(&self.to) { read_bytes(texts, &self.to, self.safe) } else { read_times(texts, &self.to, self.safe) }
+    }
+}
+
+fn read_bytes(texts: &ArrayRef, to: &DataType, safe: bool) -> Result<ArrayRef> {
+    let texts = cast(texts, &DataType::Utf8)?;
+    let read = texts.as_string::<i32>().iter().map(|text| match text.map(|text| (text, bytes(text))) {
+        None => Ok(None),
+        Some((text, None)) if !safe => Err(DataFusionError::External(Box::new(
+            Error::new(codes::SQL_VALUE, format!("`{}` is not read as bytes", shortened(text)))
+                .detail("what follows `\\x` must be pairs of hexadecimal digits"),
+        ))),
+        Some((_, bytes)) => Ok(bytes),
+    });
+    Ok(cast(&read.collect::<Result<BinaryArray>>()?, to)?)
+}
+
+/// Texts as times or intervals. Other spellings are looked at only where there are some.
+pub(crate) fn read_times(texts: &ArrayRef, to: &DataType, safe: bool) -> Result<ArrayRef> {
+    let options = CastOptions { safe: true, ..Default::default() };
+    let read = cast_with_options(texts, to, &options)?;
+    if read.null_count() == texts.null_count() {
+        return Ok(read);
+    }
+    let texts = cast(texts, &DataType::Utf8)?;
+    let respelled = texts.as_string::<i32>().iter().enumerate().map(|(row, text)| {
+        let text = text?;
+        let spelled = if read.is_null(row) { spelled(text, to) } else { None };
+        Some(spelled.map_or(Cow::Borrowed(text), Cow::Owned))
+    });
+    Ok(cast_with_options(&respelled.collect::<StringArray>(), to, &CastOptions { safe, ..options })?)
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_hexadecimal_behind_a_mark() {
+        for (text, read) in [
+            ("\\xDEad 00", Some(vec![0xde, 0xad, 0])),
+            ("\\x", Some(vec![])),
+            ("abc", Some(b"abc".to_vec())),
+            ("\\xabc", None),
+            ("\\xzz", None),
+        ] {
+            assert_eq!(bytes(text), read, "{text}");
+        }
+        assert_eq!(read_text("\\x00ff", &DataType::Binary), Some(ScalarValue::Binary(Some(vec![0, 255]))));
+        assert_eq!(read_text("42", &DataType::Int64), Some(ScalarValue::Int64(Some(42))));
+        assert_eq!(read_text("forty-two", &DataType::Int64), None);
+    }
+}
