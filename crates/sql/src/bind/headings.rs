@@ -19,7 +19,7 @@ use datafusion::sql::{
 };
 
 use super::{folded, scopes};
-use crate::Headings;
+use crate::{Headings, text::VERSION_FUNCTION};
 
 const CHARS_MAX: usize = 60;
 /// Between a name and what tells it from others of the same name.
@@ -206,7 +206,18 @@ fn column(expr: &Expr) -> Option<String> {
 }
 
 fn text(expr: &Expr) -> String {
-    expr.to_string().chars().take(CHARS_MAX).collect()
+    versions_as_written(expr.to_string()).chars().take(CHARS_MAX).collect()
+}
+
+/// What the front parser made of `FOR VERSION AS OF 12`, back again.
+fn versions_as_written(mut text: String) -> String {
+    let made = format!("FOR SYSTEM_TIME AS OF {VERSION_FUNCTION}(");
+    while let Some(start) = text.find(&made) {
+        let version = start + made.len();
+        let Some(end) = text[version..].find(')').map(|end| version + end) else { break };
+        text = format!("{}FOR VERSION AS OF {}{}", &text[..start], &text[version..end], &text[end + 1..]);
+    }
+    text
 }
 
 #[derive(Default)]

@@ -51,7 +51,7 @@ impl ScalarUDFImpl for ToNumeric {
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let field = &args.arg_fields[0];
         let literal = args.scalar_arguments[0].and_then(|value| value.try_as_str().flatten());
-        let data_type = match literal.and_then(read_decimal) {
+        let data_type = match literal.and_then(|text| read_decimal(text.trim())) {
             Some(value) if plain(&value).is_none() => value.data_type(),
             _ => self.return_type(&[field.data_type().clone()])?,
         };
@@ -60,8 +60,13 @@ impl ScalarUDFImpl for ToNumeric {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let (value, to) = (&args.args[0], args.return_field.data_type());
-        if !value.data_type().is_string() || *to != PLAIN {
+        if !value.data_type().is_string() {
             return value.cast_to(to, None);
+        }
+        if *to != PLAIN {
+            let literal = if let ColumnarValue::Scalar(value) = value { value.try_as_str().flatten() } else { None };
+            let read = literal.and_then(|text| read_decimal(text.trim()));
+            return ColumnarValue::Scalar(read.unwrap_or(ScalarValue::Null)).cast_to(to, None);
         }
         let texts = cast(&value.to_array(args.number_rows)?, &DataType::Utf8)?;
         let read = texts.as_string::<i32>().iter().map(|text| {
