@@ -143,7 +143,8 @@ fn fields_without_a_column_cost_their_payload_if_they_shall_and_say_something() 
         2: field `o.lost`: there is no column for it, and none could be added
         3: field `l.y`: there is no column for it, and none could be added
         4: field `new`: there is no column for it, and none could be added
-        5: field `…`: there is no column for it, and none could be added"#]].assert_eq(&causes.join("\n"));
+        5: field `…`: there is no column for it, and none could be added"#]]
+    .assert_eq(&causes.join("\n"));
     assert_eq!(decoded.unknown_fields, ["l.y", "new", "o.lost"]);
 }
 

@@ -82,11 +82,8 @@ fn of_schemas(ids: impl IntoIterator<Item = i32>, schemas: &dyn SchemaSource) ->
 
 fn json(payloads: &[&[u8]]) -> Option<Inferred> {
     let (columns, objects) = of_objects(payloads.iter().copied());
-    (prevails(objects, payloads.len()) && !columns.fields().is_empty()).then(|| Inferred {
-        format: Format::Json,
-        columns,
-        schema_id: None,
-    })
+    let are_objects = prevails(objects, payloads.len()) && !columns.fields().is_empty();
+    are_objects.then_some(Inferred { format: Format::Json, columns, schema_id: None })
 }
 
 /// The columns of those payloads that are JSON objects, and how many are.
