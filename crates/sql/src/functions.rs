@@ -1,5 +1,26 @@
 //! Functions beyond DataFusion's own, and limits on those that make much out of little.
 
+/// What a wrapper of a function says as the function in its field `inner` does.
+macro_rules! as_inner {
+    () => {
+        fn as_any(&self) -> &dyn std::any::Any {
+            self
+        }
+
+        fn name(&self) -> &str {
+            self.inner.name()
+        }
+
+        fn aliases(&self) -> &[String] {
+            self.inner.aliases()
+        }
+
+        fn documentation(&self) -> Option<&datafusion::logical_expr::Documentation> {
+            self.inner.documentation()
+        }
+    };
+}
+
 mod bounded;
 mod counts;
 mod dates;

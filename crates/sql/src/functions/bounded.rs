@@ -4,7 +4,7 @@
 //! wrapped: the size of the result is worked out from the arguments first, and refused if it is more than one batch may
 //! reasonably hold.
 
-use std::{any::Any, sync::Arc};
+use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::{
@@ -12,7 +12,7 @@ use datafusion::{
     error::{DataFusionError, Result},
     execution::FunctionRegistry,
     logical_expr::{
-        ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
         interval_arithmetic::Interval,
         simplify::{ExprSimplifyResult, SimplifyContext},
         sort_properties::{ExprProperties, SortProperties},
@@ -40,8 +40,7 @@ pub(super) fn register(context: &SessionContext) {
     ];
     for (name, estimate) in functions {
         let Ok(inner) = context.udf(name) else { continue };
-        let aliases = inner.aliases().to_vec();
-        context.register_udf(ScalarUDF::from(Bounded { inner, aliases, estimate }));
+        context.register_udf(ScalarUDF::from(Bounded { inner, estimate }));
     }
 }
 
@@ -63,7 +62,6 @@ fn steps(args: &[i128]) -> u128 {
 #[derive(Debug)]
 struct Bounded {
     inner: Arc<ScalarUDF>,
-    aliases: Vec<String>,
     estimate: Estimate,
 }
 
@@ -149,17 +147,7 @@ impl DataBytes for arrow::array::ListArray {
 }
 
 impl ScalarUDFImpl for Bounded {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        &self.aliases
-    }
+    as_inner!();
 
     fn signature(&self) -> &Signature {
         self.inner.signature()
@@ -196,9 +184,5 @@ impl ScalarUDFImpl for Bounded {
 
     fn output_ordering(&self, inputs: &[ExprProperties]) -> Result<SortProperties> {
         self.inner.output_ordering(inputs)
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        self.inner.documentation()
     }
 }

@@ -3,7 +3,7 @@
 //! DataFusion's are unsigned, a type that neither clients nor tables have: it would be a DECIMAL to them. Each such
 //! function is wrapped, so that its type is known wherever it is used.
 
-use std::{any::Any, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
 use arrow::{
     array::ArrayRef,
@@ -15,8 +15,8 @@ use datafusion::{
     error::Result,
     execution::FunctionRegistry,
     logical_expr::{
-        Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Documentation, LimitEffect, PartitionEvaluator,
-        ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, WindowUDF, WindowUDFImpl,
+        Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, LimitEffect, PartitionEvaluator, ReturnFieldArgs,
+        ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, WindowUDF, WindowUDFImpl,
         function::{AccumulatorArgs, ExpressionArgs, PartitionEvaluatorArgs, StateFieldsArgs, WindowUDFFieldArgs},
         simplify::{ExprSimplifyResult, SimplifyContext},
         window_state::WindowAggState,
@@ -30,8 +30,7 @@ pub(super) fn register(context: &SessionContext) {
         ["array_dims", "array_length", "array_ndims", "array_position", "array_positions", "cardinality", "json_length"]
     {
         let inner = context.udf(name).expect("it is registered");
-        let aliases = inner.aliases().to_vec();
-        context.register_udf(ScalarUDF::from(Scalar { inner, aliases }));
+        context.register_udf(ScalarUDF::from(Scalar { inner }));
     }
     for name in ["approx_distinct", "regr_count"] {
         let inner = context.udaf(name).expect("DataFusion has it");
@@ -69,21 +68,10 @@ fn signed_value(value: &ScalarValue) -> Result<ScalarValue> {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Scalar {
     inner: Arc<ScalarUDF>,
-    aliases: Vec<String>,
 }
 
 impl ScalarUDFImpl for Scalar {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        &self.aliases
-    }
+    as_inner!();
 
     fn signature(&self) -> &Signature {
         self.inner.signature()
@@ -115,10 +103,6 @@ impl ScalarUDFImpl for Scalar {
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
         self.inner.simplify(args, info)
     }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        self.inner.documentation()
-    }
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -127,17 +111,7 @@ struct Aggregate {
 }
 
 impl AggregateUDFImpl for Aggregate {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
+    as_inner!();
 
     fn signature(&self) -> &Signature {
         self.inner.signature()
@@ -153,10 +127,6 @@ impl AggregateUDFImpl for Aggregate {
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
         Ok(Box::new(Accumulated(self.inner.accumulator(args)?)))
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        self.inner.documentation()
     }
 }
 
@@ -199,17 +169,7 @@ struct Window {
 }
 
 impl WindowUDFImpl for Window {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
+    as_inner!();
 
     fn signature(&self) -> &Signature {
         self.inner.signature()
@@ -233,10 +193,6 @@ impl WindowUDFImpl for Window {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         self.inner.coerce_types(types)
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        self.inner.documentation()
     }
 
     fn limit_effect(&self, args: &[Arc<dyn PhysicalExpr>]) -> LimitEffect {

@@ -9,7 +9,7 @@ mod distinct;
 mod listed;
 mod text;
 
-use std::{any::Any, sync::Arc};
+use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, ListArray, new_null_array},
@@ -21,7 +21,7 @@ use datafusion::{
     execution::FunctionRegistry,
     functions_aggregate::array_agg::array_agg_udaf,
     logical_expr::{
-        Accumulator, AggregateUDF, AggregateUDFImpl, Documentation, EmitTo, GroupsAccumulator, Signature,
+        Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature,
         function::{AccumulatorArgs, StateFieldsArgs},
         utils::AggregateOrderSensitivity,
     },
@@ -53,17 +53,7 @@ struct Gather {
 }
 
 impl AggregateUDFImpl for Gather {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        self.inner.aliases()
-    }
+    as_inner!();
 
     fn signature(&self) -> &Signature {
         self.inner.signature()
@@ -125,10 +115,6 @@ impl AggregateUDFImpl for Gather {
 
     fn supports_null_handling_clause(&self) -> bool {
         self.inner.supports_null_handling_clause()
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        self.inner.documentation()
     }
 }
 

@@ -1,6 +1,6 @@
 //! `length` and `octet_length`: of BYTES both count bytes, where DataFusion reads them as text or refuses them.
 
-use std::{any::Any, sync::Arc};
+use std::sync::Arc;
 
 use arrow::{
     array::{AsArray, Int32Array},
@@ -11,8 +11,7 @@ use datafusion::{
     error::Result,
     execution::FunctionRegistry,
     logical_expr::{
-        ColumnarValue, Documentation, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
-        Volatility,
+        ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
     },
     prelude::SessionContext,
 };
@@ -22,9 +21,8 @@ use super::coerced;
 pub(super) fn register(context: &SessionContext) {
     for name in ["character_length", "octet_length"] {
         let inner = context.udf(name).expect("DataFusion has it");
-        let aliases = inner.aliases().to_vec();
         let signature = Signature::user_defined(Volatility::Immutable);
-        context.register_udf(ScalarUDF::from(Length { inner, aliases, signature }));
+        context.register_udf(ScalarUDF::from(Length { inner, signature }));
     }
 }
 
@@ -32,22 +30,11 @@ pub(super) fn register(context: &SessionContext) {
 struct Length {
     /// DataFusion's, for texts.
     inner: Arc<ScalarUDF>,
-    aliases: Vec<String>,
     signature: Signature,
 }
 
 impl ScalarUDFImpl for Length {
-    fn as_any(&self) -> &dyn Any {
-        self
-    }
-
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-
-    fn aliases(&self) -> &[String] {
-        &self.aliases
-    }
+    as_inner!();
 
     fn signature(&self) -> &Signature {
         &self.signature
@@ -83,10 +70,6 @@ impl ScalarUDFImpl for Length {
         let bytes = cast(&args.args[0].to_array(args.number_rows)?, &DataType::Binary)?;
         let octets = bytes.as_binary::<i32>().iter().map(|bytes| Some(i32::try_from(bytes?.len()).unwrap_or(i32::MAX)));
         Ok(ColumnarValue::Array(Arc::new(octets.collect::<Int32Array>())))
-    }
-
-    fn documentation(&self) -> Option<&Documentation> {
-        self.inner.documentation()
     }
 }
 
