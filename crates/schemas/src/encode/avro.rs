@@ -28,7 +28,7 @@ fn sized(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(bytes);
 }
 
-/// Each field of the record from the column of its name, else its default.
+/// Each field of the record from the column of its name, else its default. A value that finds no field is refused.
 pub(super) fn record(
     schema: &Schema,
     id: TypeId,
@@ -40,10 +40,12 @@ pub(super) fn record(
     let Kind::Record { fields, .. } = &schema.get(id).kind else {
         return Err(not_encodable(format!("columns as {}", schema.get(id).kind.label())));
     };
+    let mut has_field = vec![false; columns.len()];
     for field in fields {
         let exact = columns.iter().position(|column| column.name() == &field.name);
         let same = |name: &str| name.to_lowercase() == field.name.to_lowercase();
         let found = exact.or_else(|| columns.iter().position(|column| same(column.name())));
+        found.into_iter().for_each(|index| has_field[index] = true);
         let written = match (found, &field.default) {
             (Some(index), _) => value(schema, field.schema, &arrays[index], row, out),
             (None, Some(value)) => default(schema, field.schema, value, out),
@@ -61,7 +63,14 @@ pub(super) fn record(
             }
         })?;
     }
-    Ok(())
+    match (0..columns.len()).find(|&index| !has_field[index] && arrays[index].is_valid(row)) {
+        None => Ok(()),
+        Some(left) => {
+            let name = columns[left].name();
+            Err(not_encodable(format!("the schema has no field for column `{name}`, which has a value"))
+                .hint("register a schema with this field first, or leave the column out"))
+        }
+    }
 }
 
 fn null_branch(schema: &Schema, id: TypeId) -> Option<usize> {

@@ -152,3 +152,21 @@ fn a_writer_without_a_field_gets_its_default_and_numbers_widen() {
         [("schema 8 is not in the registry", Some(8)), ("field `gone`: the payload ends 1 bytes too early", Some(7))]
     );
 }
+
+#[test]
+fn a_value_without_a_field_is_refused() {
+    let fields = r#"[{"name":"x","type":["null","string"]}]"#;
+    let schema = registered(
+        SchemaType::Avro,
+        &format!(
+            r#"{{"type":"record","name":"R","fields":[{{"name":"n","type":{{"type":"record","name":"N","fields":{fields}}}}}]}}"#
+        ),
+    );
+    let encoder = Encoder::new(Format::Avro, columns(), true, Some(schema)).unwrap();
+    let encode = |row: &'static str| encoder.encode(&decode(Format::Json, &[Some(row.into())], crate::no_schemas()));
+    assert!(encode(r#"{"n": {"x": "a"}}"#).is_ok());
+    for (row, column) in [(r#"{"n": {"x": "a", "l": [1]}}"#, "l"), (r#"{"n": {"x": "a"}, "i": 1}"#, "i")] {
+        let error = encode(row).unwrap_err();
+        assert!(error.detail_text().unwrap().contains(&format!("no field for column `{column}`")), "{error:?}");
+    }
+}
