@@ -31,6 +31,7 @@ pub async fn run(open: &Open) {
     committed_readers_see_whole_transactions(open).await;
     transactions_fence_and_are_fenced(&*open().await).await;
     time_finds_the_first_record_at_or_after(&*open().await).await;
+    the_newest_time_is_that_of_the_records(&*open().await).await;
     deleted_records_are_gone_for_good(open).await;
     compacted_topics_want_keys_and_keep_their_start(&*open().await).await;
     wakers_fire_when_the_visible_end_moves(&*open().await).await;
@@ -305,6 +306,14 @@ pub async fn batches_come_back_as_sent(log: &dyn Log) {
     }
 }
 
+/// `batch` with another header, and a checksum that fits.
+fn resealed(batch: &Bytes, change: &dyn Fn(&mut Header)) -> Bytes {
+    let mut header = Header::parse(batch).expect("header");
+    change(&mut header);
+    header.seal(&batch[61..]);
+    [&header.write()[..], &batch[61..]].concat().into()
+}
+
 /// LOG-4
 pub async fn bad_batches_are_refused_and_leave_nothing(log: &dyn Log) {
     create(log, "t-bad", 1, &[("max.message.bytes", "500")]).await;
@@ -316,12 +325,9 @@ pub async fn bad_batches_are_refused_and_leave_nothing(log: &dyn Log) {
         change(&mut bytes);
         Bytes::from(bytes)
     };
-    let resealed = |change: &dyn Fn(&mut Header)| {
-        let mut header = Header::parse(&good).expect("header");
-        change(&mut header);
-        header.seal(&good[61..]);
-        Bytes::from([&header.write()[..], &good[61..]].concat())
-    };
+    let resealed = |change: &dyn Fn(&mut Header)| resealed(&good, change);
+    let packed = keyed_as(BatchBuilder::new(Codec::Zstd), 1, &[("x", Some("1")), ("y", Some("2"))]);
+    let compressed = |change: &dyn Fn(&mut Header)| self::resealed(&packed, change);
     let garbled = {
         let mut header = Header::parse(&good).expect("header");
         let garbage = vec![0x7f; good.len() - 61];
@@ -343,7 +349,18 @@ pub async fn bad_batches_are_refused_and_leave_nothing(log: &dyn Log) {
         ("a control batch", resealed(&|h| h.attributes |= 0x20), ErrorKind::InvalidRecord),
         ("a sequence below 0", resealed(&|h| (h.producer_id, h.producer_epoch) = (1, 0)), ErrorKind::InvalidRecord),
         ("codec 7", resealed(&|h| h.attributes |= 7), ErrorKind::UnsupportedCompression),
-        ("the far future", resealed(&|h| h.max_timestamp = far), ErrorKind::InvalidTimestamp),
+        ("gzip that is none", resealed(&|h| h.attributes |= 1), ErrorKind::InvalidRecord),
+        ("snappy that is none", resealed(&|h| h.attributes |= 2), ErrorKind::InvalidRecord),
+        ("lz4 that is none", resealed(&|h| h.attributes |= 3), ErrorKind::InvalidRecord),
+        ("zstd that is none", resealed(&|h| h.attributes |= 4), ErrorKind::InvalidRecord),
+        (
+            "a compressed record too few",
+            compressed(&|h| (h.count, h.last_offset_delta) = (3, 2)),
+            ErrorKind::InvalidRecord,
+        ),
+        ("the log's time", resealed(&|h| h.attributes |= 8), ErrorKind::InvalidRecord),
+        ("the far future", resealed(&|h| h.base_timestamp = far), ErrorKind::InvalidTimestamp),
+        ("the far future, compressed", compressed(&|h| h.base_timestamp = far), ErrorKind::InvalidTimestamp),
         ("too large", batch(1, &[&"z".repeat(600)]), ErrorKind::MessageTooLarge),
     ] {
         let error = append(log, &at, bytes).await.expect_err(what);
@@ -491,6 +508,23 @@ pub async fn time_finds_the_first_record_at_or_after(log: &dyn Log) {
     assert_eq!((found.offset, found.timestamp), (first, max));
     let latest = find(TimeQuery::Latest).await.expect("query").expect("found");
     assert_eq!((latest.offset, latest.timestamp), (900, -1));
+}
+
+/// What a header says of its records' newest time is made true: who looks for a time relies on it.
+pub async fn the_newest_time_is_that_of_the_records(log: &dyn Log) {
+    create(log, "t-newest", 1, &[]).await;
+    let at = tp("t-newest", 0);
+    for codec in [Codec::None, Codec::Gzip] {
+        for told in [-1, 5, i64::MAX / 2] {
+            let sent = keyed_as(BatchBuilder::new(codec), 1_000, &[("a", Some("1")), ("b", Some("2"))]);
+            let base =
+                append(log, &at, resealed(&sent, &|h| h.max_timestamp = told)).await.expect("append").base_offset;
+            let got = log.read(&at, base, 1, Isolation::Uncommitted).await.expect("read").records;
+            assert_eq!(got.slice(16..), sent.slice(16..), "{} {told}", codec.name());
+        }
+    }
+    let found = log.offset_at(&at, TimeQuery::AtOrAfter(1)).await.expect("query").expect("found");
+    assert_eq!((found.offset, found.timestamp), (0, 1_000));
 }
 
 pub async fn deleted_records_are_gone_for_good(open: &Open) {

@@ -6,7 +6,10 @@
 use std::io::{self, Read, Write};
 
 use bytes::Bytes;
-use model::{Error, Result, error::codes::RECORD_UNREADABLE};
+use model::{
+    Error, Result,
+    error::codes::{BATCH_TOO_LARGE, RECORD_UNREADABLE},
+};
 
 /// How the records of a batch are compressed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -112,6 +115,11 @@ pub fn decompress(codec: Codec, compressed: &Bytes, bytes_max: usize) -> Result<
             .and_then(|decoder| read_limited(decoder, compressed.len(), bytes_max)),
     };
     records.map(Bytes::from).map_err(|error| {
+        if error.kind() == io::ErrorKind::FileTooLarge {
+            return Error::new(BATCH_TOO_LARGE, "the records of a batch are too large once decompressed")
+                .detail(format!("{error}, although compressed they have {}", compressed.len()))
+                .hint("send fewer records in a batch");
+        }
         Error::new(RECORD_UNREADABLE, format!("the records of a batch do not decompress as {}", codec.name()))
             .detail(error.to_string())
     })
@@ -124,7 +132,7 @@ fn read_limited(from: impl Read, compressed_bytes: usize, bytes_max: usize) -> i
 }
 
 fn too_large(bytes_max: usize) -> io::Error {
-    io::Error::other(format!("they are larger than {bytes_max} bytes"))
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("they have more than {bytes_max} bytes"))
 }
 
 fn unsnap(compressed: &[u8], bytes_max: usize) -> io::Result<Vec<u8>> {
@@ -133,7 +141,10 @@ fn unsnap(compressed: &[u8], bytes_max: usize) -> io::Result<Vec<u8>> {
     let mut add = |block: &[u8], out: &mut Vec<u8>| -> io::Result<()> {
         let (before, len) = (out.len(), snap::raw::decompress_len(block).map_err(io::Error::other)?);
         // Snappy's densest output is 64 bytes from a copy of 3; what claims more is lying.
-        if before + len > bytes_max || len / 32 > block.len() {
+        if len / 32 > block.len() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a block claims more than snappy can hold"));
+        }
+        if before + len > bytes_max {
             return Err(too_large(bytes_max));
         }
         out.resize(before + len, 0);

@@ -4,15 +4,15 @@ use bytes::Bytes;
 use model::{
     Error, Result, TimestampMs,
     error::codes::{
-        BATCH_CORRUPT, BATCH_INVALID, BATCH_LARGER_THAN_SEGMENT, BATCH_TOO_LARGE, RECORD_WITHOUT_KEY,
-        TIMESTAMP_INVALID, TRANSACTION_NOT_OPEN,
+        BATCH_CORRUPT, BATCH_INVALID, BATCH_LARGER_THAN_SEGMENT, BATCH_TOO_LARGE, RECORD_UNREADABLE,
+        RECORD_WITHOUT_KEY, TIMESTAMP_INVALID, TRANSACTION_NOT_OPEN,
     },
 };
 
 use super::compaction::KEYS_BLOCK_BYTES_MAX;
 use crate::{
     log::Append,
-    record::{Batch, Codec, HEADER_BYTES, Header, Marker, NO_TIMESTAMP, Record, Records, decompress},
+    record::{HEADER_BYTES, Header, Marker, NO_TIMESTAMP, Record, Records, decompress},
     topic::TopicConfig,
 };
 
@@ -24,13 +24,13 @@ pub(crate) struct Checked {
     pub(crate) marker: Option<Marker>,
 }
 
-/// Largest block decoded to check the time of single records.
-const DECODED_BYTES_MAX: usize = 64 << 20;
+/// Largest block of records: who reads them needs so much memory, compaction among them.
+const DECODED_BYTES_MAX: usize = KEYS_BLOCK_BYTES_MAX;
 
 /// Largest batch that Lakehead itself writes.
 const INTERNAL_BATCH_BYTES_MAX: usize = 64 << 20;
 
-/// Checks a batch (Kafka's `LogValidator.java`, but the records themselves stay closed).
+/// Checks a batch and the records in it (Kafka's `LogValidator.java`).
 pub(crate) fn check_batch(bytes: &Bytes, how: Append, config: &TopicConfig, now: TimestampMs) -> Result<Checked> {
     let mut header = Header::parse(bytes)?;
     match header.size() {
@@ -84,35 +84,52 @@ pub(crate) fn check_batch(bytes: &Bytes, how: Append, config: &TopicConfig, now:
         return Err(invalid("only compaction gives delete horizons".to_owned()));
     }
     let records = bytes.slice(HEADER_BYTES..);
+    if header.is_log_append_time() {
+        return Err(invalid("only the log itself gives append times".to_owned()));
+    }
+    let block = decompress(header.codec()?, &records, DECODED_BYTES_MAX).map_err(|error| {
+        // Trying again would not help.
+        if error.code() == RECORD_UNREADABLE { invalid(error.to_string()) } else { error }
+    })?;
+    let max_timestamp = check_records(&header, &block, config, now)?;
     if config.cleanup.compact && !header.is_control() {
-        // Compaction will look into it: what it cannot read would stay for ever.
-        let block = decompress(header.codec()?, &records, KEYS_BLOCK_BYTES_MAX)?;
-        check_records(&header, &block)?;
         check_keys(&header, &block)?;
-    } else if header.codec()? == Codec::None {
-        check_records(&header, &records)?;
     }
     if config.log_append_time {
         header.set_log_append_time(now);
         header.seal(&records);
-    } else {
-        check_times(&header, bytes, config, now)?;
+    } else if header.max_timestamp != max_timestamp {
+        // Looking for a time relies on it. As in Kafka, what the records say counts.
+        header.max_timestamp = max_timestamp;
+        header.seal(&records);
     }
     let marker = Marker::of(&header, &records)?;
     Ok(Checked { header, records, marker })
 }
 
-/// The records of an open block are what the header says: readers stop for good at one that is not. Compressed blocks stay
-/// closed; the checksum says that they are what the producer made.
-fn check_records(header: &Header, block: &[u8]) -> Result<()> {
+/// The records are what the header says: readers stop for good at a batch that is not. Gives the newest of their times.
+fn check_records(header: &Header, block: &[u8], config: &TopicConfig, now: TimestampMs) -> Result<TimestampMs> {
+    let (before_max, after_max) = (config.timestamp_before_ms_max, config.timestamp_after_ms_max);
+    let times = now.saturating_sub(before_max)..=now.saturating_add(after_max);
+    let mut newest = NO_TIMESTAMP;
     for (number, record) in (0..).zip(Records::new(header, block)) {
         let record = record.map_err(|error| invalid(error.to_string()))?;
         let told = record.offset - header.base_offset;
         if told != number {
             return Err(invalid(format!("record {number} says it is number {told}")));
         }
+        let time = record.timestamp;
+        if !config.log_append_time && time != NO_TIMESTAMP && !times.contains(&time) {
+            return Err(Error::new(
+                TIMESTAMP_INVALID,
+                format!("a record's timestamp {time} is too far from the node's clock {now}"),
+            )
+            .detail(format!("allowed are {before_max} ms before and {after_max} ms after"))
+            .hint("timestamps are milliseconds since 1970"));
+        }
+        newest = newest.max(time);
     }
-    Ok(())
+    Ok(newest)
 }
 
 /// Compaction tells records apart by their keys.
@@ -124,38 +141,6 @@ fn check_keys(header: &Header, block: &[u8]) -> Result<()> {
             .detail(format!("record {index} of the batch"))
             .hint("compaction keeps the last record of each key, so every record needs one")),
     }
-}
-
-fn check_times(header: &Header, bytes: &Bytes, config: &TopicConfig, now: TimestampMs) -> Result<()> {
-    let refuse = |time: TimestampMs| {
-        Error::new(TIMESTAMP_INVALID, format!("a record's timestamp {time} is too far from the node's clock {now}"))
-            .detail(format!(
-                "allowed are {} ms before and {} ms after",
-                config.timestamp_before_ms_max, config.timestamp_after_ms_max
-            ))
-            .hint("timestamps are milliseconds since 1970")
-    };
-    if header.is_log_append_time() {
-        return Err(invalid("only the log itself gives append times".to_owned()));
-    }
-    if header.max_timestamp < NO_TIMESTAMP {
-        return Err(refuse(header.max_timestamp));
-    }
-    if header.max_timestamp > now.saturating_add(config.timestamp_after_ms_max) {
-        return Err(refuse(header.max_timestamp));
-    }
-    let oldest = now.saturating_sub(config.timestamp_before_ms_max);
-    if config.timestamp_before_ms_max < i64::MAX {
-        // Only the records know the smallest time.
-        let block = Batch::parse(bytes)?.decompress(DECODED_BYTES_MAX)?;
-        for record in Records::new(header, &block) {
-            let time = record?.timestamp;
-            if time != NO_TIMESTAMP && time < oldest {
-                return Err(refuse(time));
-            }
-        }
-    }
-    Ok(())
 }
 
 fn invalid(detail: String) -> Error {
