@@ -295,6 +295,7 @@ fn however_many_answers_a_member_missed_it_goes_on_with_what_is_still_its_own() 
     assert_eq!(beat(&mut bench, 3), Ok(4));
     assert_eq!(beat(&mut bench, 2), Err(GroupError::FencedMemberEpoch), "it said a later one");
     assert_eq!(beat(&mut bench, 4), Ok(4));
+    assert_eq!(beat(&mut bench, 3), Err(GroupError::FencedMemberEpoch), "it said that it heard of the last");
     // What it was to give up is its own until it has: it is told again.
     bench.join("b", &[1]);
     let kept = bench.beat("a", 4, &places(&[(1, 0), (1, 1), (1, 2), (1, 3), (1, 4)])).expect("told to give up");
