@@ -285,7 +285,8 @@ impl Group {
                     answer.members.clear();
                 }
                 let records = self.records(out);
-                out.write(records, Write::StaticMember { group: self.id.clone(), reply, answer });
+                let answers = vec![(reply, Answer::Join(answer))];
+                out.write(records, Write::Upkeep { group: Some(self.id.clone()), answers });
             }
             GroupState::Stable | GroupState::CompletingRebalance => {
                 if let Some(member) = self.members.get_mut(&new) {
