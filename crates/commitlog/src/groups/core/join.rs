@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Answer, GroupCoordinator, Lines, Out, ReplyId, Write,
+    Answer, GroupCoordinator, Out, Records, ReplyId, Write,
     group::{Group, Member, Phase},
 };
 use crate::groups::types::*;
@@ -383,7 +383,7 @@ impl Group {
     }
 
     /// What a classic group is, and no longer what it was before.
-    pub(super) fn records(&mut self, out: &Out) -> Lines {
+    pub(super) fn records(&mut self, out: &Out) -> Records {
         let record = self.record();
         out.leftovers_of(&self.id).chain([record]).collect()
     }

@@ -241,8 +241,8 @@ impl Write {
     }
 }
 
-/// Records, by key.
-type Lines = Vec<(Bytes, Option<Bytes>)>;
+/// Keys and values; `None`: a tombstone.
+type Records = Vec<(Bytes, Option<Bytes>)>;
 
 /// What is told to whom.
 type Answers = Vec<(ReplyId, Answer)>;
@@ -275,12 +275,12 @@ impl Out {
         WriteId(self.next_write - 1)
     }
 
-    fn write(&mut self, records: Vec<(Bytes, Option<Bytes>)>, write: Write) -> WriteId {
+    fn write(&mut self, records: Records, write: Write) -> WriteId {
         self.write_in(None, records, write)
     }
 
     /// Takes lines out of a group, and writes what it has instead.
-    fn take_out(&mut self, group: &Arc<str>, mut lines: BTreeSet<Line>, others: Lines, answers: Answers) {
+    fn take_out(&mut self, group: &Arc<str>, mut lines: BTreeSet<Line>, others: Records, answers: Answers) {
         lines.extend(self.take_leftovers(group));
         let records = lines.iter().map(|line| (records::consumer::key(group, line), None)).chain(others).collect();
         let id = self.write(records, Write::Upkeep { group: Some(group.clone()), answers });
@@ -307,7 +307,7 @@ impl Out {
         left.map(|line| (records::consumer::key(group, line), None))
     }
 
-    fn write_in(&mut self, producer: Option<Identity>, records: Vec<(Bytes, Option<Bytes>)>, write: Write) -> WriteId {
+    fn write_in(&mut self, producer: Option<Identity>, records: Records, write: Write) -> WriteId {
         let id = self.next_write_id();
         self.writes.insert(id, write);
         self.effects.push(Effect::Write { id, producer, records });
