@@ -147,12 +147,21 @@ impl Bench {
         reply
     }
 
-    fn ask(&mut self, request: ConsumerHeartbeat) -> Result<ConsumerHeartbeatAnswer, GroupError> {
-        let reply = self.put(|reply| Event::ConsumerHeartbeat { reply, request, fresh: 7 });
-        match self.answers.remove(&reply) {
-            Some(Answer::ConsumerHeartbeat(result)) => result,
-            other => panic!("not answered, or not to a heartbeat: {other:?}"),
+    fn put_beat(&mut self, request: ConsumerHeartbeat) -> ReplyId {
+        self.put(|reply| Event::ConsumerHeartbeat { reply, request, fresh: 7 })
+    }
+
+    /// What was said to a heartbeat, if anything so far.
+    fn told(&mut self, reply: ReplyId) -> Option<Result<ConsumerHeartbeatAnswer, GroupError>> {
+        match self.answers.remove(&reply)? {
+            Answer::ConsumerHeartbeat(result) => Some(result),
+            other => panic!("not to a heartbeat: {other:?}"),
         }
+    }
+
+    fn ask(&mut self, request: ConsumerHeartbeat) -> Result<ConsumerHeartbeatAnswer, GroupError> {
+        let reply = self.put_beat(request);
+        self.told(reply).expect("answered at once")
     }
 
     fn see(&mut self, sizes: &[(u8, i32)]) {
