@@ -1,8 +1,8 @@
 """How long an acknowledgement takes at a given rate, and how much is acknowledged at the most, seen from the wire.
 
 An open loop: batches go out when they are due, whether or not earlier ones have been answered, so a broker that stalls is charged
-for all that waited; `cargo xtask open-loop` sends them. At the most: a closed loop, with so many bytes on their way. One connection, next
-to no work per batch: what is measured is the broker.
+for all that waited; `cargo xtask open-loop` sends them. At the most: a closed loop, with so many bytes on their way. One
+connection, next to no work per batch: what is measured is the broker.
 """
 
 import argparse
@@ -48,20 +48,17 @@ def acked_mb_s(address, topic, partitions, record_bytes, megabytes):
                 sent, unanswered = sent + 1, unanswered + 1
                 continue
             (size,) = struct.unpack(">i", answers.read(4))
-            # A broker that has lost its controller for a while leads nothing; every client tries again.
-            acked += check(answers.read(size), topic, patient=True)
+            acked += is_taken(answers.read(size), topic)
             unanswered -= 1
         return count * records * record_bytes / 1e6 / (time.perf_counter() - began)
 
 
-def check(response, topic, patient=False):
-    """Whether it was taken; not yet, if that is to be sent again, and may be."""
+def is_taken(response, topic):
+    """Or to be sent again: a broker that has lost its controller for a while leads nothing, and every client tries again."""
     (error,) = struct.unpack_from(">h", response, error_at(topic))
-    if error == NOT_LEADER and patient:
-        return False
-    if error:
+    if error not in (0, NOT_LEADER):
         raise SystemExit(f"Produce was answered with error {error}")
-    return True
+    return error == 0
 
 
 def error_at(topic):

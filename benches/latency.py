@@ -1,9 +1,10 @@
 """Durable acknowledgements against the disk and against the floor, in turn, so that all three see the same machine.
 
 Each round measures synced appends of 4 KB and the floor (`floor.py`), Lakehead as it comes, and disk and floor again, each for as
-long; floor and Lakehead with 16 KB batches in an open loop at the same rate. A virtual machine's host stalls its disk for tens of milliseconds now
-and then. A round is *quiet* if the floor kept the bar before and after it: only then can anybody keep it who syncs before
-answering. Medians over all rounds and over the quiet ones are shown; rounds go on until there are enough quiet ones, or too many.
+long; floor and Lakehead with 16 KB batches in an open loop at the same rate. A virtual machine's host stalls its disk for tens of
+milliseconds now and then. A round is *quiet* if the floor kept the bar before and after it: only then can anybody keep it who syncs
+before answering. Medians over all rounds and over the quiet ones are shown; rounds go on until there are enough quiet ones, or too
+many.
 """
 
 import argparse

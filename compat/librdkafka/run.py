@@ -69,7 +69,7 @@ def build():
     config = (FOLDER / "config.h").read_text()
     missing = [part for part in WANTED if f"#define {part} 1" not in config]
     if missing:
-        raise SystemExit(f"librdkafka would be built without {' '.join(missing)}: install the headers named above")
+        raise SystemExit(f"librdkafka would be built without {' '.join(missing)}: compat/README.md says what to install")
     board.run(["nice", "-n", "10", "make", "-j2", "libs"], cwd=FOLDER, **quiet)
     board.run(["nice", "-n", "10", "make", "-j2", "-C", "tests", "build"], cwd=FOLDER, **quiet)
 

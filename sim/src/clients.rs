@@ -40,6 +40,7 @@ pub enum Told {
     Alive { of: usize, life: u32, sent: Duration, answer: Result<ConsumerHeartbeatAnswer, GroupError> },
     OfClassic { of: usize, life: u32, heard: HeardOfClassic },
     LeftAsConsumer { name: String, result: Result<(), GroupError> },
+    LeftAsClassic { name: String, result: Result<(), GroupError> },
     GhostBeaten { name: String, epoch: i32, result: Result<(), GroupError> },
     Made { topic: usize, result: Result<TopicId, String> },
     Deleted { topic: usize, result: Result<(), String> },

@@ -1,8 +1,8 @@
 //! What `benches/` need that an interpreter is too slow for, when tenths of milliseconds count: a client that sends requests when
 //! they are due, and the least there is that makes them durable and answers.
 //!
-//! Neither knows the protocol beyond its frames (a length of four bytes) and where correlation ids are: requests and answers are made
-//! by the benchmarks.
+//! Neither knows the protocol beyond its frames (a length of four bytes) and where correlation ids are: requests and answers are
+//! made by the benchmarks.
 
 use std::{
     fs::OpenOptions,

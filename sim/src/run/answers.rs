@@ -100,6 +100,10 @@ impl Run<'_> {
                 self.left_as_consumer(name, result);
                 Ok(())
             }
+            Told::LeftAsClassic { name, result } => {
+                self.left_as_classic(name, result);
+                Ok(())
+            }
             Told::Committed { of, offset, is_over, result } => {
                 self.story.tell(format!("group {of} committed {offset}: {result:?}{}", lost(is_lost)));
                 let client = &mut self.committers[of];

@@ -39,20 +39,8 @@ pub(super) enum Stage {
 /// What one of them was told.
 pub enum Heard {
     Joined(JoinAnswer),
-    Synced {
-        generation: i32,
-        topics: Topics,
-        answer: SyncAnswer,
-    },
-    Beaten {
-        is_over: bool,
-        result: Result<(), GroupError>,
-    },
-    /// It went meanwhile.
-    Left {
-        name: String,
-        result: Result<(), GroupError>,
-    },
+    Synced { generation: i32, topics: Topics, answer: SyncAnswer },
+    Beaten { is_over: bool, result: Result<(), GroupError> },
 }
 
 /// Id and number of partitions of each topic, by name.
@@ -160,28 +148,22 @@ impl Run<'_> {
         self.consumers.begin_life(of, &mut self.chance);
         self.consumers.clients[of].asleep_until = self.story.step + self.chance.below(50);
         let groups = self.node().groups.clone();
-        self.ask_of_one_gone(of, async move {
+        self.ask(async move {
             let leaver = Leaver { member: name.clone(), instance };
             let result = groups.leave(GROUP, vec![leaver]).await.into_iter().collect::<Result<(), _>>();
-            Heard::Left { name, result }
+            Told::LeftAsClassic { name, result }
         });
     }
 
-    /// Whoever asks does not wait for the answer.
-    fn ask_of_one_gone(&mut self, of: usize, request: impl Future<Output = Heard> + Send + 'static) {
-        let life = self.consumers.clients[of].life;
-        self.ask(async move { Told::OfClassic { of, life, heard: request.await } });
+    pub(in crate::run) fn left_as_classic(&mut self, name: String, result: Result<(), GroupError>) {
+        self.story.tell(format!("`{name}` left: {result:?}"));
+        if result.is_ok() {
+            self.consumers.unknown.insert(name);
+        }
     }
 
     pub(in crate::run) fn told_as_classic(&mut self, of: usize, life: u32, heard: Heard, is_lost: bool) -> Held {
         let lost = if is_lost { " (lost)" } else { "" };
-        if let Heard::Left { name, result } = heard {
-            self.story.tell(format!("`{name}` left: {result:?}{lost}"));
-            if result.is_ok() {
-                self.consumers.unknown.insert(name);
-            }
-            return Ok(());
-        }
         if self.consumers.clients[of].life != life {
             return Ok(());
         }
@@ -211,7 +193,6 @@ impl Run<'_> {
                 }
                 Ok(())
             }
-            Heard::Left { .. } => Ok(()),
         }
     }
 
@@ -224,7 +205,7 @@ impl Run<'_> {
                 client.stage = Stage::Joined(answer.generation, if leads { answer.members } else { Vec::new() });
                 // Only the coordinator itself leads nobody: then it is on disk. Generations are when they are assigned.
                 if answer.leader.is_empty() {
-                    return self.consumers.is_in(of, &answer.member, answer.generation);
+                    return self.consumers.told_in(of, &answer.member, answer.generation);
                 }
             }
             Some(GroupError::MemberIdRequired) => client.name = answer.member,
@@ -259,7 +240,7 @@ impl Run<'_> {
             self.consumers.remember(of);
             self.consumers.clients[of].epoch = generation;
         }
-        self.consumers.is_in(of, &name, generation)?;
+        self.consumers.told_in(of, &name, generation)?;
         self.is_alone(of)
     }
 
@@ -283,7 +264,7 @@ impl Run<'_> {
                 client.former.push(name.clone());
             }
             if error == GroupError::UnknownMember {
-                known.is_out(name);
+                known.told_out(name);
             }
         }
     }

@@ -140,7 +140,7 @@ impl Run<'_> {
                 if client.told.as_ref().is_some_and(|told| client.owned.is_subset(told)) {
                     client.safe_until = sent + SESSION_TIMEOUT.min(client.rebalance_timeout);
                 }
-                known.is_in(of, &name, answer.epoch)
+                known.told_in(of, &name, answer.epoch)
             }
             Err(GroupError::NotAvailable) => {
                 client.is_full = true;
@@ -160,7 +160,7 @@ impl Run<'_> {
                 known.remember(of);
                 if matches!(answer, Err(GroupError::UnknownMember | GroupError::GroupIdNotFound)) {
                     let name = known.clients[of].name.clone();
-                    known.is_out(name);
+                    known.told_out(name);
                 }
                 known.clients[of].start_over();
                 Ok(())

@@ -166,8 +166,8 @@ impl Run<'_> {
                 }
             }
         }
-        let wanted = self.node().log.topics().iter().map(|topic| topic.id).collect::<Vec<_>>();
-        match read.keys().find(|(topic, _)| !wanted.contains(topic)) {
+        let topics = self.topic_names();
+        match read.keys().find(|(topic, _)| !topics.contains_key(topic)) {
             Some(place) => Err(format!("{place:?} is read, and is not there")),
             None => Ok(()),
         }

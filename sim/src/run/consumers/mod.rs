@@ -226,13 +226,13 @@ impl Known {
     }
 
     /// It was told to be no member. A group without members and offsets goes, so that the next of its name begins anew.
-    fn is_out(&mut self, name: String) {
+    fn told_out(&mut self, name: String) {
         self.told.remove(&name);
         self.unknown.insert(name);
     }
 
     /// It was told to be in, in this epoch, which is on disk.
-    fn is_in(&mut self, of: usize, name: &str, epoch: i32) -> Held {
+    fn told_in(&mut self, of: usize, name: &str, epoch: i32) -> Held {
         let before = self.told.insert(name.to_owned(), epoch).unwrap_or(0);
         let former = std::mem::take(&mut self.clients[of].former);
         self.gone.extend(former);

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Answer, GroupCoordinator, Lines, Out, ReplyId, Write,
+    Answer, GroupCoordinator, Out, Records, ReplyId, Write,
     group::{Group, Member, Phase},
 };
 use crate::groups::types::*;
@@ -285,7 +285,8 @@ impl Group {
                     answer.members.clear();
                 }
                 let records = self.records(out);
-                out.write(records, Write::StaticMember { group: self.id.clone(), reply, answer });
+                let answers = vec![(reply, Answer::Join(answer))];
+                out.write(records, Write::Upkeep { group: Some(self.id.clone()), answers });
             }
             GroupState::Stable | GroupState::CompletingRebalance => {
                 if let Some(member) = self.members.get_mut(&new) {
@@ -382,7 +383,7 @@ impl Group {
     }
 
     /// What a classic group is, and no longer what it was before.
-    pub(super) fn records(&mut self, out: &Out) -> Lines {
+    pub(super) fn records(&mut self, out: &Out) -> Records {
         let record = self.record();
         out.leftovers_of(&self.id).chain([record]).collect()
     }

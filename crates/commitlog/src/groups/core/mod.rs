@@ -204,12 +204,6 @@ enum Write {
         group: Arc<str>,
         generation: i32,
     },
-    /// A static member came back under a new id.
-    StaticMember {
-        group: Arc<str>,
-        reply: ReplyId,
-        answer: JoinAnswer,
-    },
     Commit {
         group: Arc<str>,
         reply: ReplyId,
@@ -240,15 +234,15 @@ impl Write {
     /// The group whose leftovers it takes out.
     fn takes_leftovers_of(&self) -> Option<&Arc<str>> {
         match self {
-            Self::Assignment { group, .. } | Self::StaticMember { group, .. } => Some(group),
+            Self::Assignment { group, .. } => Some(group),
             Self::Upkeep { group, .. } => group.as_ref(),
             Self::Commit { .. } | Self::TransactionalCommit { .. } | Self::Consumer { .. } => None,
         }
     }
 }
 
-/// Records, by key.
-type Lines = Vec<(Bytes, Option<Bytes>)>;
+/// Keys and values; `None`: a tombstone.
+type Records = Vec<(Bytes, Option<Bytes>)>;
 
 /// What is told to whom.
 type Answers = Vec<(ReplyId, Answer)>;
@@ -265,9 +259,13 @@ impl Out {
     }
 
     /// Says what rests on a write, if that is durable.
+    fn answer_written(&mut self, reply: ReplyId, answer: Answer, durable: bool) {
+        self.answer(reply, if durable { answer } else { answer.unavailable() });
+    }
+
     fn answer_all(&mut self, answers: Answers, durable: bool) {
         for (reply, answer) in answers {
-            self.answer(reply, if durable { answer } else { answer.unavailable() });
+            self.answer_written(reply, answer, durable);
         }
     }
 
@@ -277,12 +275,12 @@ impl Out {
         WriteId(self.next_write - 1)
     }
 
-    fn write(&mut self, records: Vec<(Bytes, Option<Bytes>)>, write: Write) -> WriteId {
+    fn write(&mut self, records: Records, write: Write) -> WriteId {
         self.write_in(None, records, write)
     }
 
     /// Takes lines out of a group, and writes what it has instead.
-    fn take_out(&mut self, group: &Arc<str>, mut lines: BTreeSet<Line>, others: Lines, answers: Answers) {
+    fn take_out(&mut self, group: &Arc<str>, mut lines: BTreeSet<Line>, others: Records, answers: Answers) {
         lines.extend(self.take_leftovers(group));
         let records = lines.iter().map(|line| (records::consumer::key(group, line), None)).chain(others).collect();
         let id = self.write(records, Write::Upkeep { group: Some(group.clone()), answers });
@@ -309,7 +307,7 @@ impl Out {
         left.map(|line| (records::consumer::key(group, line), None))
     }
 
-    fn write_in(&mut self, producer: Option<Identity>, records: Vec<(Bytes, Option<Bytes>)>, write: Write) -> WriteId {
+    fn write_in(&mut self, producer: Option<Identity>, records: Records, write: Write) -> WriteId {
         let id = self.next_write_id();
         self.writes.insert(id, write);
         self.effects.push(Effect::Write { id, producer, records });
@@ -412,7 +410,6 @@ impl GroupCoordinator {
                     consumer.on_time(&self.out, &self.topics, &name);
                 }
                 self.settle(&name, None);
-                self.rearm(&name);
             }
         }
         if self.next_expiry <= now {
@@ -433,26 +430,15 @@ impl GroupCoordinator {
                     self.rearm(&group);
                 }
             }
-            Write::StaticMember { group, reply, answer } => {
-                let answer =
-                    if durable { answer } else { JoinAnswer::refused(GroupError::NotAvailable, answer.member) };
-                self.out.answer(reply, Answer::Join(answer));
-                self.rearm(&group);
-            }
-            Write::Commit { group, reply, mut results, offsets } => {
+            Write::Commit { group, reply, results, offsets } => {
                 self.commit_written(&group, id, &offsets, durable);
-                if !durable {
-                    results.iter_mut().filter(|r| r.is_ok()).for_each(|r| *r = Err(GroupError::NotAvailable));
-                }
-                self.out.answer(reply, Answer::Each(results));
+                self.out.answer_written(reply, Answer::Each(results), durable);
             }
-            Write::TransactionalCommit { group, reply, mut results, offsets, producer } => {
+            Write::TransactionalCommit { group, reply, results, offsets, producer } => {
                 if durable {
                     self.transactional_commit_written(&group, id, offsets, producer);
-                } else {
-                    results.iter_mut().filter(|r| r.is_ok()).for_each(|r| *r = Err(GroupError::NotAvailable));
                 }
-                self.out.answer(reply, Answer::Each(results));
+                self.out.answer_written(reply, Answer::Each(results), durable);
             }
             Write::Consumer { group, answers } => self.consumer_written(&group, id, answers, durable),
             Write::Upkeep { answers, .. } => self.out.answer_all(answers, durable),

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use model::PartitionId;
 
 use super::{
-    Answer, Committed, GroupCoordinator, Lines, ReplyId, Write, WriteId,
+    Answer, Committed, GroupCoordinator, Records, ReplyId, Write, WriteId,
     group::{Group, OffsetEntry},
 };
 use crate::groups::{
@@ -25,7 +25,7 @@ impl GroupCoordinator {
         let now_ms = self.out.now.wall_ms;
         let group = self.groups.entry(name.clone()).or_insert_with(|| Group::new(name.clone(), now_ms));
         group.renew(&self.out, &request.who.member);
-        let (results, offsets, lines) = self.lines(&name, request.offsets);
+        let (results, offsets, records) = self.records_of_commit(&name, request.offsets);
         if offsets.is_empty() {
             self.out.answer(reply, Answer::Each(results));
         } else {
@@ -38,15 +38,19 @@ impl GroupCoordinator {
                     .or_insert_with(|| OffsetEntry { durable: None, at: id, pending: None, born: id });
                 entry.pending = Some((id, committed.offset.clone()));
             }
-            let written = self.out.write(lines, Write::Commit { group: name.clone(), reply, results, offsets });
+            let written = self.out.write(records, Write::Commit { group: name.clone(), reply, results, offsets });
             assert_eq!(written, id, "writes are numbered in order");
         }
         self.rearm(&name);
     }
 
     /// What to write for a commit, and what to say of each offset in it.
-    pub(super) fn lines(&self, group: &str, wanted: Vec<OffsetToCommit>) -> (Results, Vec<Committed>, Lines) {
-        let (mut results, mut offsets, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+    pub(super) fn records_of_commit(
+        &self,
+        group: &str,
+        wanted: Vec<OffsetToCommit>,
+    ) -> (Results, Vec<Committed>, Records) {
+        let (mut results, mut offsets, mut records) = (Vec::new(), Vec::new(), Vec::new());
         for wanted in wanted {
             if wanted.metadata.len() > self.out.settings.metadata_bytes_max {
                 results.push(Err(GroupError::OffsetMetadataTooLarge));
@@ -60,10 +64,10 @@ impl GroupCoordinator {
                 committed_ms: self.out.now.wall_ms,
             };
             let key = records::offset_key(group, &wanted.topic, wanted.partition);
-            lines.push((key, Some(records::offset_value(&offset))));
+            records.push((key, Some(records::offset_value(&offset))));
             offsets.push(Committed { topic: wanted.topic, partition: wanted.partition, offset });
         }
-        (results, offsets, lines)
+        (results, offsets, records)
     }
 
     pub(super) fn check_commit(&self, name: &str, who: &MemberRef) -> Result<(), GroupError> {
@@ -125,22 +129,22 @@ impl GroupCoordinator {
         // Not known (yet): maybe.
         let in_doubt = !group.has_no_members();
         let subscribed = group.subscribed_topics();
-        let (mut results, mut lines, mut gone) = (Vec::new(), Vec::new(), BTreeSet::new());
+        let (mut results, mut records, mut gone) = (Vec::new(), Vec::new(), BTreeSet::new());
         for (topic, partition) in partitions {
             if subscribed.as_ref().map_or(in_doubt, |topics| topics.contains(&topic)) {
                 results.push(Err(GroupError::SubscribedToTopic));
                 continue;
             }
             results.push(Ok(()));
-            lines.push((records::offset_key(&name, &topic, partition), None));
+            records.push((records::offset_key(&name, &topic, partition), None));
             group.offsets.remove(&(topic.clone(), partition));
             gone.insert((topic, partition));
         }
         self.forget_open(|(group, topic, partition)| *group == name && gone.contains(&(topic.clone(), *partition)));
-        if lines.is_empty() {
+        if records.is_empty() {
             self.out.answer(reply, Answer::Each(results));
         } else {
-            self.out.write(lines, Write::Upkeep { group: None, answers: vec![(reply, Answer::Each(results))] });
+            self.out.write(records, Write::Upkeep { group: None, answers: vec![(reply, Answer::Each(results))] });
         }
         self.rearm(&name);
     }
@@ -191,11 +195,11 @@ impl GroupCoordinator {
     ) {
         let is_awaited = self.open.concerns(name);
         let Some(group) = self.groups.get_mut(name) else { return };
-        let (mut lines, mut of_group, mut answers) = (Vec::new(), BTreeSet::new(), Vec::new());
+        let (mut records, mut lines, mut answers) = (Vec::new(), BTreeSet::new(), Vec::new());
         group.offsets.retain(|key, entry| {
             let remove = gone(key, entry);
             if remove {
-                lines.push((records::offset_key(name, &key.0, key.1), None));
+                records.push((records::offset_key(name, &key.0, key.1), None));
             }
             !remove
         });
@@ -204,19 +208,19 @@ impl GroupCoordinator {
             && group.offsets.is_empty()
             && group.pending.is_empty()
             && !is_awaited;
-        if is_over && (is_due || !lines.is_empty()) {
+        if is_over && (is_due || !records.is_empty()) {
             if std::mem::take(&mut group.stored) {
-                of_group.insert(Line::Classic);
+                lines.insert(Line::Classic);
             }
             if let Some(mut consumer) = group.consumer.take() {
-                of_group.extend(consumer.all_lines());
+                lines.extend(consumer.all_lines());
                 answers = consumer.take_waiting();
             }
         }
-        if !of_group.is_empty() {
-            self.out.take_out(name, of_group, lines, answers);
-        } else if !lines.is_empty() {
-            self.out.write(lines, Write::Upkeep { group: None, answers });
+        if !lines.is_empty() {
+            self.out.take_out(name, lines, records, answers);
+        } else if !records.is_empty() {
+            self.out.write(records, Write::Upkeep { group: None, answers });
         }
         self.rearm(&name.clone());
     }
@@ -282,7 +286,7 @@ impl Group {
         }
     }
 
-    fn offset_tombstones(&self) -> Lines {
+    fn offset_tombstones(&self) -> Records {
         let places = self.offsets.keys();
         places.map(|(topic, partition)| (records::offset_key(&self.id, topic, *partition), None)).collect()
     }

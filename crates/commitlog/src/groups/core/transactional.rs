@@ -72,12 +72,12 @@ impl GroupCoordinator {
             let results = request.offsets.iter().map(|_| Err(error)).collect();
             return self.out.answer(reply, Answer::Each(results));
         }
-        let (results, offsets, lines) = self.lines(&name, request.offsets);
+        let (results, offsets, records) = self.records_of_commit(&name, request.offsets);
         if offsets.is_empty() {
             return self.out.answer(reply, Answer::Each(results));
         }
         let write = Write::TransactionalCommit { group: name, reply, results, offsets, producer };
-        self.out.write_in(Some(producer), lines, write);
+        self.out.write_in(Some(producer), records, write);
     }
 
     /// Committers older than KIP-447 do not say which member they are; the others may commit whatever the group is about (as in

@@ -93,8 +93,9 @@ impl ConsumerGroup {
             }
         }
         let progress = &mut self.members.get_mut(&id).expect("enrolled just now").progress;
-        if is_behind && request.epoch > 0 {
-            // What it was given since, step by step, it has not heard of. The log may hold an older one, and takes more for lost.
+        if request.epoch > 0 {
+            // What it was given since, step by step, it may not have heard of. What it said before was long on its way if it comes
+            // now, and what it held then says nothing. The log may hold an older one, and takes more for lost.
             progress.previous_epoch = request.epoch;
         }
         // A full request is what a client sends that is not sure any more what it was told.
@@ -214,8 +215,8 @@ impl ConsumerGroup {
 /// holds nothing that it was to give up.)
 fn check_epoch(member: &Member, request: &ConsumerHeartbeat) -> Result<(), GroupError> {
     let progress = &member.progress;
-    let was_in_another = progress.previous_epoch > 0;
-    let missed_answers = was_in_another
+    let has_said_one = progress.previous_epoch > 0;
+    let missed_answers = has_said_one
         && (progress.previous_epoch..progress.epoch).contains(&request.epoch)
         && request.owned.as_ref().is_some_and(|owned| owned.iter().all(|place| progress.holds(place)));
     if request.epoch == progress.epoch || missed_answers { Ok(()) } else { Err(GroupError::FencedMemberEpoch) }

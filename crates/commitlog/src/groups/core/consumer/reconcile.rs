@@ -32,8 +32,7 @@ pub(super) enum State {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
     pub(super) epoch: i32,
-    /// The last epoch it said, if that is older: so may it say all those since, whose answers it missed. 0: since it joined it was
-    /// in no other.
+    /// The last epoch it said: so may it say all those since, whose answers it missed. 0: it said none since it joined.
     pub(super) previous_epoch: i32,
     pub(super) state: State,
     /// What it may hold.

@@ -147,12 +147,21 @@ impl Bench {
         reply
     }
 
-    fn ask(&mut self, request: ConsumerHeartbeat) -> Result<ConsumerHeartbeatAnswer, GroupError> {
-        let reply = self.put(|reply| Event::ConsumerHeartbeat { reply, request, fresh: 7 });
-        match self.answers.remove(&reply) {
-            Some(Answer::ConsumerHeartbeat(result)) => result,
-            other => panic!("not answered, or not to a heartbeat: {other:?}"),
+    fn put_beat(&mut self, request: ConsumerHeartbeat) -> ReplyId {
+        self.put(|reply| Event::ConsumerHeartbeat { reply, request, fresh: 7 })
+    }
+
+    /// What was said to a heartbeat, if anything so far.
+    fn told(&mut self, reply: ReplyId) -> Option<Result<ConsumerHeartbeatAnswer, GroupError>> {
+        match self.answers.remove(&reply)? {
+            Answer::ConsumerHeartbeat(result) => Some(result),
+            other => panic!("not to a heartbeat: {other:?}"),
         }
+    }
+
+    fn ask(&mut self, request: ConsumerHeartbeat) -> Result<ConsumerHeartbeatAnswer, GroupError> {
+        let reply = self.put_beat(request);
+        self.told(reply).expect("answered at once")
     }
 
     fn see(&mut self, sizes: &[(u8, i32)]) {
@@ -295,6 +304,7 @@ fn however_many_answers_a_member_missed_it_goes_on_with_what_is_still_its_own() 
     assert_eq!(beat(&mut bench, 3), Ok(4));
     assert_eq!(beat(&mut bench, 2), Err(GroupError::FencedMemberEpoch), "it said a later one");
     assert_eq!(beat(&mut bench, 4), Ok(4));
+    assert_eq!(beat(&mut bench, 3), Err(GroupError::FencedMemberEpoch), "it said that it heard of the last");
     // What it was to give up is its own until it has: it is told again.
     bench.join("b", &[1]);
     let kept = bench.beat("a", 4, &places(&[(1, 0), (1, 1), (1, 2), (1, 3), (1, 4)])).expect("told to give up");

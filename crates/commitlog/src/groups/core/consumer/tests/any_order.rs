@@ -139,7 +139,7 @@ impl World {
         match op {
             Op::Beat { client, lost } if self.clients[client].waiting.is_none() => {
                 let request = self.clients[client].request();
-                let reply = self.bench.put(|reply| Event::ConsumerHeartbeat { reply, request, fresh: 0 });
+                let reply = self.bench.put_beat(request);
                 self.clients[client].waiting = Some((reply, lost));
             }
             Op::Beat { .. } => {}
@@ -154,7 +154,7 @@ impl World {
             }
             Op::Leave { client } => {
                 let request = alive(&self.clients[client].id, -1, None);
-                self.bench.put(|reply| Event::ConsumerHeartbeat { reply, request, fresh: 0 });
+                self.bench.put_beat(request);
                 self.clients[client].replace(client);
             }
             Op::Crash { client } => self.clients[client].replace(client),

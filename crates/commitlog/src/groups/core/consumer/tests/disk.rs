@@ -3,36 +3,43 @@
 use super::*;
 
 impl Bench {
-    fn put_beat(&mut self, request: ConsumerHeartbeat) -> ReplyId {
-        self.put(|reply| Event::ConsumerHeartbeat { reply, request, fresh: 0 })
-    }
-
-    fn told(&mut self, reply: ReplyId) -> Option<Result<ConsumerHeartbeatAnswer, GroupError>> {
-        match self.answers.remove(&reply)? {
-            Answer::ConsumerHeartbeat(result) => Some(result),
-            other => panic!("not to a heartbeat: {other:?}"),
-        }
-    }
-
     fn members(&self) -> Vec<String> {
         self.group().members.keys().map(|id| id.to_string()).collect()
     }
+
+    fn end(&mut self, end: End) {
+        match end {
+            End::Deleted => {
+                self.put(|reply| Event::DeleteGroup { reply, group: GROUP.into() });
+            }
+            End::BecomesClassic => {
+                join_classic(self);
+            }
+            End::Expired => self.pass(self.settings.expiry_interval),
+        }
+    }
 }
+
+/// How a group of the consumer protocol ends that has no members.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Deleted,
+    BecomesClassic,
+    Expired,
+}
+
+const ENDS: [End; 3] = [End::Deleted, End::BecomesClassic, End::Expired];
 
 #[test]
 fn nothing_is_answered_before_it_is_durable() {
     let mut bench = Bench::new(&[(1, 1)]);
     bench.hold = true;
-    let first = bench.put(|reply| Event::ConsumerHeartbeat { reply, request: joining("a", &[1]), fresh: 0 });
-    let second = bench.put(|reply| Event::ConsumerHeartbeat { reply, request: alive("a", 1, None), fresh: 0 });
+    let (first, second) = (bench.put_beat(joining("a", &[1])), bench.put_beat(alive("a", 1, None)));
     assert!(bench.answers.is_empty(), "neither the change nor what rests on it");
     bench.flush(false);
     for reply in [first, second] {
-        assert_eq!(
-            bench.answers.remove(&reply),
-            Some(Answer::ConsumerHeartbeat(Err(GroupError::NotAvailable))),
-            "what could not be written did not happen"
-        );
+        let told = bench.told(reply);
+        assert_eq!(told, Some(Err(GroupError::NotAvailable)), "what could not be written did not happen");
     }
     bench.hold = false;
     bench.join("a", &[1]);
@@ -55,11 +62,10 @@ fn what_could_not_be_written_is_not_left_out_of_what_is_written_next() {
     bench.beat("a", 2, &left).expect("known");
     bench.hold = true;
     bench.pass(Duration::from_secs(10));
-    let request = alive("a", 2, None);
-    let reply = bench.put(|reply| Event::ConsumerHeartbeat { reply, request, fresh: 0 });
+    let reply = bench.put_beat(alive("a", 2, None));
     // That `b` is out cannot be written, what `a` has instead can.
     bench.flush_as(&[false]);
-    let Some(Answer::ConsumerHeartbeat(Ok(told))) = bench.answers.remove(&reply) else { panic!("not answered") };
+    let told = bench.told(reply).expect("answered").expect("alive");
     assert_eq!((told.epoch, told.assignment), (3, Some(places(&[(1, 0), (1, 1)]))));
     bench.hold = false;
     bench.restart();
@@ -105,30 +111,6 @@ fn who_could_not_be_taken_out_is_taken_out_with_the_next_write() {
         assert_eq!(bench.join("b", &[1]).assignment, Some(places(&[(1, 0), (1, 1)])));
         bench.restart();
         assert_eq!(bench.members(), ["b"], "deleted: {is_deleted}");
-    }
-}
-
-/// How a group of the consumer protocol ends that has no members.
-#[derive(Clone, Copy, Debug)]
-enum End {
-    Deleted,
-    BecomesClassic,
-    Expired,
-}
-
-const ENDS: [End; 3] = [End::Deleted, End::BecomesClassic, End::Expired];
-
-impl Bench {
-    fn end(&mut self, end: End) {
-        match end {
-            End::Deleted => {
-                self.put(|reply| Event::DeleteGroup { reply, group: GROUP.into() });
-            }
-            End::BecomesClassic => {
-                join_classic(self);
-            }
-            End::Expired => self.pass(self.settings.expiry_interval),
-        }
     }
 }
 

@@ -349,19 +349,19 @@ fn a_change_that_cannot_be_written_is_not_told() {
     let mut bench = Bench::new(&[(1, 4)]);
     let (old, generation) = bench.lone_classic(classic("", &[1], &Partitions::new()));
     bench.hold = true;
-    let reply = bench.put(|reply| Event::ConsumerHeartbeat { reply, request: joining("new", &[1]), fresh: 7 });
+    let reply = bench.put_beat(joining("new", &[1]));
     assert!(!bench.answers.contains_key(&reply), "GRP-5");
     bench.flush(false);
-    assert_eq!(bench.answers.remove(&reply), Some(Answer::ConsumerHeartbeat(Err(GroupError::NotAvailable))));
+    assert_eq!(bench.told(reply), Some(Err(GroupError::NotAvailable)));
     bench.restart();
     assert_eq!((bench.is_consumer(), bench.heartbeat(&old, generation)), (false, Ok(())));
     bench.hold = false;
     let new = bench.join("new", &[1]);
     bench.hold = true;
-    let reply = bench.put(|reply| Event::ConsumerHeartbeat { reply, request: alive("new", -1, None), fresh: 7 });
+    let reply = bench.put_beat(alive("new", -1, None));
     assert!(!bench.answers.contains_key(&reply), "GRP-5");
     bench.flush(false);
-    assert_eq!(bench.answers.remove(&reply), Some(Answer::ConsumerHeartbeat(Err(GroupError::NotAvailable))));
+    assert_eq!(bench.told(reply), Some(Err(GroupError::NotAvailable)));
     bench.hold = false;
     bench.restart();
     assert!(bench.is_consumer() && bench.group().epoch == new.epoch, "it is what it was");
@@ -375,7 +375,7 @@ fn whom_a_change_could_not_take_out_is_not_back_after_the_next() {
         let (old, _) = bench.lone_classic(classic("", &[1], &Partitions::new()));
         bench.join("new", &[1]);
         bench.hold = true;
-        bench.put(|reply| Event::ConsumerHeartbeat { reply, request: alive("new", -1, None), fresh: 7 });
+        bench.put_beat(alive("new", -1, None));
         bench.flush(false);
         bench.hold = false;
         assert!(!bench.is_consumer());
@@ -400,12 +400,12 @@ fn what_waits_for_a_group_that_becomes_classic_is_answered() {
     bench.hold = true;
     let wants = |to: &[u8]| ConsumerHeartbeat { epoch: new.epoch, ..joining("new", to) };
     let requests = [wants(&[2]), wants(&[1, 2]), alive("new", -1, None)];
-    let replies = requests.map(|request| bench.put(|reply| Event::ConsumerHeartbeat { reply, request, fresh: 7 }));
+    let replies = requests.map(|request| bench.put_beat(request));
     assert!(!bench.is_consumer());
     bench.flush(true);
     for reply in replies {
-        let answer = bench.answers.remove(&reply);
-        assert!(matches!(answer, Some(Answer::ConsumerHeartbeat(Ok(_)))), "{answer:?}");
+        let told = bench.told(reply);
+        assert!(matches!(told, Some(Ok(_))), "{told:?}");
     }
 }
 
@@ -544,7 +544,7 @@ impl Client {
                 bench.answers.remove(&reply);
             } else {
                 let request = alive(&self.id, -1, None);
-                let reply = bench.put(|reply| Event::ConsumerHeartbeat { reply, request, fresh: 7 });
+                let reply = bench.put_beat(request);
                 bench.answers.remove(&reply);
             }
         }
