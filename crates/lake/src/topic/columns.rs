@@ -236,7 +236,8 @@ impl TopicState {
         let own = arrow::datatypes::Schema::new(table.schema.fields()[table.key_columns..table.own_columns()].to_vec());
         let may_retype = table.origin == Origin::Inferred && self.log_is_whole(parts).await?;
         let cause = match table.origin {
-            Origin::Registry { .. } => Cause::Schema,
+            Origin::Registry { .. } if table.value_format != Format::JsonSr => Cause::Schema,
+            // What a JSON Schema leaves open is named by records.
             _ => Cause::Records { may_retype },
         };
         let growth = match (&inferred, &new_columns) {
