@@ -155,6 +155,24 @@ async fn a_declaration_gives_the_columns_and_is_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_were_decoded_with_more_columns_than_are_declared_now_are_committed() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = House::open(dir.path()).await;
+    house.topic("t", 1).await;
+    let columns = [("a", DataType::Int64, false), ("b", DataType::Int64, false)];
+    house.lake.declare(declaration("t", &columns), false).await.unwrap();
+    house.produce("t", 0, [r#"{"a":1,"b":1}"#]).await;
+    house.lake.flush("t").await.unwrap();
+    house.produce("t", 0, [r#"{"a":2,"b":2}"#]).await;
+    assert_eq!(column(&house.rows("t").await, "b"), ["1", "2"]);
+    house.lake.declare(declaration("t", &columns[..1]), true).await.unwrap();
+    house.lake.flush("t").await.unwrap();
+    assert_eq!(column(&house.committed("t").await, "a"), ["1", "2"]);
+    assert_eq!(column(&house.committed("t").await, "b"), ["1", "∅"]);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_shows_a_part_of_a_topic_leaves_the_topic_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let house = House::open(dir.path()).await;
