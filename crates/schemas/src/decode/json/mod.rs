@@ -255,9 +255,10 @@ impl ObjectPlan {
     }
 }
 
-/// Whether a value tells anything about the type of its field: nulls and empty containers do not.
+/// Whether a value tells anything about the type of its field: nulls and empty containers do not. What is JSON and still no
+/// value of ours (a number beyond all bounds, half a character) does.
 fn says_something(value: &str) -> bool {
-    value != "null" && serde_json::from_str(value).is_ok_and(|value| tells(&value))
+    value != "null" && !serde_json::from_str(value).is_ok_and(|value| !tells(&value))
 }
 
 /// Whether there is more in a value than nulls and empty containers.
