@@ -163,8 +163,8 @@ async fn attempt(parts: &Parts, state: &Arc<TopicState>, writer: &mut WriterStat
     }
     // Columns that were found again meanwhile may have left out records that they took before.
     exceptions::write(parts, state, mark.as_ref(), &mut writer.exceptions).await?;
-    if let Some(end) = exceptions::end(parts) {
-        next.set(exceptions::PROGRESS_KEY, end);
+    if let Some(place) = exceptions::place_beyond(parts, &writer.exceptions, &next) {
+        next.set(exceptions::PROGRESS_KEY, place);
     }
     let count = rows.rows();
     let files = rows.close().await?;
