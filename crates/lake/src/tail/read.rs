@@ -181,8 +181,7 @@ fn keep(parts: &Parts, state: &TopicState, partition: &PartitionTail, decoded: D
         if tail.is_begun && tail.core.end() == chunk.range.start {
             tail.core.append(chunk);
             if is_written {
-                tail.rejected_bytes += decoded.rejected.iter().map(|bad| bad.bytes()).sum::<usize>();
-                tail.rejected.extend(decoded.rejected);
+                tail.reject(decoded.rejected);
             }
         }
     });
@@ -216,6 +215,10 @@ async fn cold(
     // A query may look with columns of a moment ago: a record that has more by now is a row without it, not no row.
     let keep_whole = reader == Reader::Writer;
     let slice = decode_cold(parts, partition, topic, range, keep_whole).await?;
+    if reader == Reader::Writer {
+        // Most of them are written by now, and are not written twice. But columns may have changed since they were decoded.
+        partition.tail(|tail| tail.reject(slice.rejected));
+    }
     let rows = filter.wants_times(slice.timestamps).then_some(slice.batch);
     Ok((rows, slice.range.end))
 }

@@ -4,7 +4,7 @@
 //! again by reading `_exceptions` from a place that is kept in the same progress: where the first of it is, or else the end.
 //! Only a start after a crash has to look.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::atomic::Ordering};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use commitlog::{
@@ -50,7 +50,6 @@ pub(crate) async fn write(
     for (index, partition) in state.partitions.iter().enumerate() {
         let (rejected, until) = partition.tail(|tail| tail.take_rejected());
         if !rejected.is_empty() && &*state.topic.name != EXCEPTIONS_TOPIC {
-            state.figures.rejected.fetch_add(rejected.len() as u64, std::sync::atomic::Ordering::Relaxed);
             if let Err(error) = append(parts, state, &partition.at, &rejected, mark, written).await {
                 // They are found again when the same records are decoded again.
                 state.forget_decoded();
@@ -104,6 +103,7 @@ async fn append(
     let fresh: Vec<_> = rejected.iter().filter(|bad| !known.contains_key(&(at.partition, bad.offset))).collect();
     let place = end(parts).unwrap_or(0);
     append_all(parts, state, at, &fresh).await?;
+    state.figures.rejected.fetch_add(fresh.len() as u64, Ordering::Relaxed);
     known.extend(fresh.iter().map(|bad| ((at.partition, bad.offset), place)));
     Ok(())
 }
