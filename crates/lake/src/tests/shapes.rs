@@ -103,6 +103,21 @@ async fn a_topic_made_again_starts_with_a_new_table() {
     house.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_finds_no_place_is_no_row_when_it_is_decoded_again_either() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = House::with(dir.path(), LakeSettings { tail_bytes_max: 1, ..super::settings() }).await;
+    house.topic("t", 1).await;
+    let records = (0..500).map(|n| format!(r#"{{"a":{{"b":{n}}}}}"#));
+    house.produce("t", 0, records.chain([r#"{"a.b":1}"#.to_owned()])).await;
+    assert_eq!(house.places("t").await.len(), 500);
+    house.produce("t", 0, [r#"{"a":{"b":501}}"#]).await;
+    for _ in 0..2 {
+        assert_eq!(house.places("t").await.len(), 501, "there is no room for the first ones");
+    }
+    house.close().await;
+}
+
 fn declaration(name: &str, columns: &[(&str, DataType, bool)]) -> StreamDeclaration {
     StreamDeclaration {
         name: TableName::public(name),
