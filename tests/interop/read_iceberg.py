@@ -4,7 +4,8 @@
     read_iceberg.py CATALOG_DB ZONE.TABLE [METADATA_JSON] [--append ROWS_JSON] [--snapshot ID]
 
 Prints one JSON object a line: {"reader", "rows", "columns", "sums", "nulls"}; sums are of number columns, and of the
-lengths of text columns; what is within a column is summed as `column.field`, `column.element` or `column.value`. `--append` first adds rows (a JSON list of objects) through PyIceberg, as another engine would.
+lengths of text columns; what is within a column is summed as `column.field`, `column.element` or `column.value`. `--append`
+first adds rows (a JSON list of objects) through PyIceberg, as another engine would.
 DuckDB reads METADATA_JSON (by default the one the catalog points to) with its iceberg extension; where the extension
 cannot be loaded, it reads the Parquet files that PyIceberg plans, if nothing is deleted from them.
 

@@ -184,29 +184,35 @@ pub(crate) fn first(columns: &Schema, cause: Cause) -> SchemaRef {
 
 fn within_limits(existing: &Schema, changes: Vec<infer::SchemaChange>, cause: Cause) -> Vec<infer::SchemaChange> {
     let mut counts: HashMap<Vec<String>, usize> = HashMap::new();
-    let mut names: HashSet<String> = existing.fields().iter().flat_map(|field| full_names(field, "")).collect();
+    let mut names: HashSet<String> = table_names(existing).into_iter().collect();
     let mut fits = |change: &infer::SchemaChange| {
         let infer::SchemaChange::AddColumn { parent, field } = change else { return true };
-        if parent.is_empty() && super::pseudo::is_pseudo(field.name()) {
-            return false;
-        }
         let max = if parent.is_empty() { COLUMNS_MAX } else { infer::NESTED_FIELDS_MAX };
         let count = counts.entry(parent.clone()).or_insert_with(|| width(existing.fields(), parent));
-        *count += 1;
         let prefix: String = parent.iter().flat_map(|name| [name.as_str(), "."]).collect();
         let own = full_names(field, &prefix);
-        let is_free = own.iter().all(|name| !names.contains(name));
-        if is_free {
+        let are_distinct = own.iter().collect::<HashSet<_>>().len() == own.len();
+        let is_free = are_distinct && own.iter().all(|name| !names.contains(name));
+        let fits = is_free && (cause == Cause::Schema || *count < max);
+        if fits {
+            *count += 1;
             names.extend(own);
         }
-        is_free && (cause == Cause::Schema || *count <= max)
+        fits
     };
     changes.into_iter().filter(|change| fits(change)).collect()
 }
 
 fn clashes(columns: &Schema) -> bool {
     let mut names = HashSet::new();
-    columns.fields().iter().flat_map(|field| full_names(field, "")).any(|name| !names.insert(name))
+    table_names(columns).into_iter().any(|name| !names.insert(name))
+}
+
+/// All names in the table of a topic with these columns, those of the pseudo-columns first.
+fn table_names(columns: &Schema) -> Vec<String> {
+    let pseudo = super::pseudo::fields(true);
+    let fields = pseudo.iter().chain(columns.fields().iter().map(AsRef::as_ref));
+    fields.flat_map(|field| full_names(field, "")).collect()
 }
 
 /// By these Iceberg knows `field` and all within it: a column `a.b` cannot stand beside a field `b` of a column `a`.
@@ -351,5 +357,16 @@ mod tests {
         assert_eq!(grow(&dotted, &path, Cause::Records { may_retype: true }), Growth::Same);
         let both = infer::merge(&path, &dotted);
         assert_eq!(first(&both, Cause::Schema).fields().len(), 2, "the first one and what does not clash");
+    }
+
+    #[test]
+    fn what_iceberg_would_call_alike_is_no_column() {
+        let twins = point(&[("b.c", DataType::Int64), ("b", point(&[("c", DataType::Int64)]))]);
+        let columns = schema(&[("x", twins), ("_headers.element", DataType::Utf8), ("y", DataType::Utf8)]);
+        for cause in [Cause::Schema, Cause::Records { may_retype: false }, Cause::Records { may_retype: true }] {
+            let taken = first(&columns, cause);
+            let names: Vec<_> = taken.fields().iter().map(|field| field.name().as_str()).collect();
+            assert_eq!(names, ["y"], "{cause:?}");
+        }
     }
 }

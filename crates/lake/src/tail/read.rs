@@ -87,14 +87,14 @@ pub(crate) async fn step(
                 match (adapt(chunk.rows(range), &topic.schema)?, reader) {
                     (Adapted::Whole(rows), _) | (Adapted::Part(rows), Reader::Query) => return Ok((Some(rows), next)),
                     (Adapted::Misfit, Reader::Query) => {
-                        return cold(parts, partition, topic, range.start..next, filter, reader).await;
+                        return cold(parts, state, partition, topic, range.start..next, filter, reader).await;
                     }
                     (_, Reader::Writer) => return Err(columns_changed(topic)),
                 }
             }
             Found::Cold { until } => {
                 let range = range.start..until.min(range.end);
-                return cold(parts, partition, topic, range, filter, reader).await;
+                return cold(parts, state, partition, topic, range, filter, reader).await;
             }
             Found::End => advance(parts, state, partition, range.start).await?,
         };
@@ -181,8 +181,7 @@ fn keep(parts: &Parts, state: &TopicState, partition: &PartitionTail, decoded: D
         if tail.is_begun && tail.core.end() == chunk.range.start {
             tail.core.append(chunk);
             if is_written {
-                tail.rejected_bytes += decoded.rejected.iter().map(|bad| bad.bytes()).sum::<usize>();
-                tail.rejected.extend(decoded.rejected);
+                tail.reject(decoded.rejected);
             }
         }
     });
@@ -207,6 +206,7 @@ pub(crate) fn rejects_too_many(partition: &PartitionTail) -> bool {
 /// Reads what is not decoded (any more), for one reader only.
 async fn cold(
     parts: &Parts,
+    state: &TopicState,
     partition: &PartitionTail,
     topic: &Arc<TopicTable>,
     range: Range<Offset>,
@@ -214,8 +214,13 @@ async fn cold(
     reader: Reader,
 ) -> Result<(Option<RecordBatch>, Offset)> {
     // A query may look with columns of a moment ago: a record that has more by now is a row without it, not no row.
-    let keep_whole = reader == Reader::Writer;
+    let is_current = || state.last_columns().is_some_and(|columns| Arc::ptr_eq(&columns, topic));
+    let keep_whole = reader == Reader::Writer || is_current();
     let slice = decode_cold(parts, partition, topic, range, keep_whole).await?;
+    if reader == Reader::Writer {
+        // Most of them are written by now, and are not written twice. But columns may have changed since they were decoded.
+        partition.tail(|tail| tail.reject(slice.rejected));
+    }
     let rows = filter.wants_times(slice.timestamps).then_some(slice.batch);
     Ok((rows, slice.range.end))
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{House, column, eventually, places};
-use crate::{LakeSettings, writer::commit::Step};
+use crate::{
+    LakeSettings,
+    writer::commit::{self, Step},
+};
 
 fn numbers(range: std::ops::Range<i64>) -> Vec<String> {
     range.map(|n| format!(r#"{{"n":{n},"name":"row {n}"}}"#)).collect()
@@ -49,6 +52,29 @@ async fn a_commit_that_dies_at_any_step_loses_and_doubles_nothing() {
         assert_eq!(column(&exceptions, "record_offset"), ["0"], "{step:?}: reported once");
         house.close().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_commit_left_to_the_next_one_is_reported_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = House::with(dir.path(), LakeSettings { commit_bytes: 1, ..super::settings() }).await;
+    house.topic("t", 2).await;
+    house.produce("t", 0, numbers(0..50)).await;
+    house.produce("t", 1, ["not json at all", r#"{"n":7}"#]).await;
+    let state = house.lake.parts.state("t").expect("the topic");
+    commit::begin(&house.lake.parts, &state).await.unwrap();
+    assert_eq!(house.places("t").await.len(), 51);
+    assert!(commit::commit(&house.lake.parts, &state).await.unwrap().more, "the second partition is left");
+    assert_eq!(column(&house.rows("_exceptions").await, "record_offset"), ["0"]);
+    // Gone as by kill -9.
+    drop(state);
+    house.close().await;
+
+    let house = House::open(dir.path()).await;
+    house.lake.flush("t").await.unwrap();
+    assert_eq!(house.places("t").await.len(), 51);
+    assert_eq!(column(&house.rows("_exceptions").await, "record_offset"), ["0"], "reported once");
+    house.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -189,6 +189,25 @@ async fn fields_that_the_newest_schema_does_not_name_are_kept_too() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_json_schema_leaves_open_does_not_grow_a_table_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = House::open(dir.path()).await;
+    house.topic("t", 1).await;
+    let schema = r#"{"type":"object","properties":{"a":{"type":"integer"}}}"#;
+    let id = house.register("t-value", Some("JSON"), schema).await;
+    let keys = |a: u32, range: std::ops::Range<u32>| {
+        let fields = range.map(|n| format!(r#""k{n}":{n}"#)).collect::<Vec<_>>().join(",");
+        [&[0], &id.to_be_bytes()[..], format!(r#"{{"a":{a},"o":{{{fields}}}}}"#).as_bytes()].concat()
+    };
+    house.produce("t", 0, [keys(1, 0..200)]).await;
+    house.check("a", &["1"]).await;
+    house.produce("t", 0, [keys(2, 200..300), keys(3, 200..201)]).await;
+    house.check("a", &["1", "3"]).await;
+    assert_eq!(house.causes().await, ["field `o.k256`: there is no column for it, and none could be added"]);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inferred_fields_within_fields_grow_when_the_log_has_forgotten_them() {
     let dir = tempfile::tempdir().unwrap();
     let house = House::open(dir.path()).await;

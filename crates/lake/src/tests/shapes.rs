@@ -5,7 +5,7 @@ use model::{TableName, TopicName, error::codes};
 use schemas::Format;
 
 use super::{House, column, eventually, places};
-use crate::{DeclaredColumn, Origin, StreamDeclaration, StreamKind};
+use crate::{DeclaredColumn, LakeSettings, Origin, StreamDeclaration, StreamKind};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn inferred_columns_grow_and_stay_over_restarts() {
@@ -103,6 +103,21 @@ async fn a_topic_made_again_starts_with_a_new_table() {
     house.close().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_that_finds_no_place_is_no_row_when_it_is_decoded_again_either() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = House::with(dir.path(), LakeSettings { tail_bytes_max: 1, ..super::settings() }).await;
+    house.topic("t", 1).await;
+    let records = (0..500).map(|n| format!(r#"{{"a":{{"b":{n}}}}}"#));
+    house.produce("t", 0, records.chain([r#"{"a.b":1}"#.to_owned()])).await;
+    assert_eq!(house.places("t").await.len(), 500);
+    house.produce("t", 0, [r#"{"a":{"b":501}}"#]).await;
+    for _ in 0..2 {
+        assert_eq!(house.places("t").await.len(), 501, "there is no room for the first ones");
+    }
+    house.close().await;
+}
+
 fn declaration(name: &str, columns: &[(&str, DataType, bool)]) -> StreamDeclaration {
     StreamDeclaration {
         name: TableName::public(name),
@@ -151,6 +166,44 @@ async fn a_declaration_gives_the_columns_and_is_kept() {
         house.lake.flush("t").await.unwrap();
     }
     assert!(house.lake.undeclare(&TableName::public("s")).await.unwrap());
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_that_were_decoded_with_more_columns_than_are_declared_now_are_committed() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = House::open(dir.path()).await;
+    house.topic("t", 1).await;
+    let columns = [("a", DataType::Int64, false), ("b", DataType::Int64, false)];
+    house.lake.declare(declaration("t", &columns), false).await.unwrap();
+    house.produce("t", 0, [r#"{"a":1,"b":1}"#]).await;
+    house.lake.flush("t").await.unwrap();
+    house.produce("t", 0, [r#"{"a":2,"b":2}"#]).await;
+    assert_eq!(column(&house.rows("t").await, "b"), ["1", "2"]);
+    house.lake.declare(declaration("t", &columns[..1]), true).await.unwrap();
+    house.lake.flush("t").await.unwrap();
+    assert_eq!(column(&house.committed("t").await, "a"), ["1", "2"]);
+    assert_eq!(column(&house.committed("t").await, "b"), ["1", "∅"]);
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_that_do_not_fit_when_they_are_decoded_again_are_exceptions() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = House::with(dir.path(), LakeSettings { tail_bytes_max: 1, ..super::settings() }).await;
+    house.topic("t", 1).await;
+    house.lake.declare(declaration("t", &[("a", DataType::Int64, false)]), false).await.unwrap();
+    house.produce("t", 0, [r#"{"a":0}"#]).await;
+    house.lake.flush("t").await.unwrap();
+    house.produce("t", 0, (1..=500).map(|n| format!(r#"{{"a":{n},"b":{n}}}"#))).await;
+    assert_eq!(house.places("t").await.len(), 501);
+    // Now there is no room for the ones before.
+    house.produce("t", 0, [r#"{"a":501}"#]).await;
+    assert_eq!(house.places("t").await.len(), 502);
+    house.lake.undeclare(&TableName::public("t")).await.unwrap();
+    house.lake.flush("t").await.unwrap();
+    assert_eq!(places(&house.committed("t").await), [(0, 0), (0, 501)]);
+    assert_eq!(column(&house.rows("_exceptions").await, "record_offset").len(), 500);
     house.close().await;
 }
 

@@ -18,7 +18,7 @@ use super::TopicState;
 use crate::{
     Origin, TopicTable,
     columns::{
-        fit::{Cause, Growth, fit, grow, stored_columns},
+        fit::{Cause, Fit, Growth, fit, grow, stored_columns},
         pseudo,
         resolve::{Guess, Knowledge, Known, Shape, Subjects, property},
     },
@@ -126,11 +126,13 @@ impl TopicState {
         Ok(table)
     }
 
-    /// Puts new columns in place. Rows that were decoded with columns of other types are forgotten.
+    /// Puts new columns in place. Rows that were decoded with columns of other types, or with more than there are now, are
+    /// forgotten.
     fn install(&self, active: Active, previous: Option<&TopicTable>) {
         let compatible = previous.is_none_or(|previous| {
             previous.shape() == active.table.shape_with(previous)
                 && fit(&active.table.schema, &previous.schema).conflicts.is_empty()
+                && fit(&previous.schema, &active.table.schema) == Fit::default()
         });
         *self.columns.active.write() = Some(active);
         if !compatible {
@@ -236,7 +238,8 @@ impl TopicState {
         let own = arrow::datatypes::Schema::new(table.schema.fields()[table.key_columns..table.own_columns()].to_vec());
         let may_retype = table.origin == Origin::Inferred && self.log_is_whole(parts).await?;
         let cause = match table.origin {
-            Origin::Registry { .. } => Cause::Schema,
+            Origin::Registry { .. } if table.value_format != Format::JsonSr => Cause::Schema,
+            // What a JSON Schema leaves open is named by records.
             _ => Cause::Records { may_retype },
         };
         let growth = match (&inferred, &new_columns) {

@@ -55,7 +55,7 @@ impl Drop for PartitionTail {
 #[derive(Default)]
 pub(crate) struct Tail {
     pub core: TailCore,
-    /// Undecodable records that are not in `_exceptions` yet, by offset.
+    /// Undecodable records that may not be in `_exceptions` yet.
     pub rejected: VecDeque<Rejected>,
     pub rejected_bytes: usize,
     /// First offset not in the table, as far as this process knows.
@@ -85,6 +85,12 @@ impl Tail {
     pub(super) fn forget(&mut self) {
         self.begin(self.mark);
         self.is_begun = false;
+    }
+
+    /// Keeps undecodable records until they are in `_exceptions`.
+    pub(crate) fn reject(&mut self, rejected: Vec<Rejected>) {
+        self.rejected_bytes += rejected.iter().map(|bad| bad.bytes()).sum::<usize>();
+        self.rejected.extend(rejected);
     }
 
     /// Hands out the undecodable records, and the offset up to which these are all.

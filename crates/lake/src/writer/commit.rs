@@ -22,7 +22,7 @@ use crate::{
         resolve::{conflicts, property},
     },
     lake::Parts,
-    tail::read::{Reader, advance, step},
+    tail::read::{Reader, advance, rejects_too_many, step},
     topic::{PartitionTail, TopicState, WriterState},
 };
 
@@ -158,13 +158,16 @@ async fn attempt(parts: &Parts, state: &Arc<TopicState>, writer: &mut WriterStat
                 rows.write(batch).await?;
             }
             range.start = position;
+            if rejects_too_many(partition) {
+                exceptions::write(parts, state, mark.as_ref(), &mut writer.exceptions).await?;
+            }
         }
         next.set(key, range.start);
     }
-    // Columns that were found again meanwhile may have left out records that they took before.
+    // Columns that were found again meanwhile, and records decoded again, may have left out what was taken before.
     exceptions::write(parts, state, mark.as_ref(), &mut writer.exceptions).await?;
-    if let Some(end) = exceptions::end(parts) {
-        next.set(exceptions::PROGRESS_KEY, end);
+    if let Some(place) = exceptions::place_beyond(parts, &writer.exceptions, &next) {
+        next.set(exceptions::PROGRESS_KEY, place);
     }
     let count = rows.rows();
     let files = rows.close().await?;

@@ -1,10 +1,10 @@
 //! `_exceptions`: records that could not be decoded, with bytes, place and cause.
 //!
 //! Each is written once. The table's mark says up to where records were dealt with; what was written after it is found
-//! again by reading `_exceptions` from where it ended at that mark (kept in the same progress). Only a start after a crash
-//! has to look.
+//! again by reading `_exceptions` from a place that is kept in the same progress: where the first of it is, or else the end.
+//! Only a start after a crash has to look.
 
-use std::collections::HashSet;
+use std::{collections::HashMap, sync::atomic::Ordering};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use commitlog::{
@@ -21,7 +21,7 @@ use crate::{
     topic::TopicState,
 };
 
-/// Where it ended when the topic's table was last committed: a key in the table's progress.
+/// From where on `_exceptions` has what is beyond the mark of the topic's table: a key in the table's progress.
 pub(crate) const PROGRESS_KEY: &str = "_exceptions";
 
 /// Bytes of one record kept at most: larger ones are cut, and say so.
@@ -32,8 +32,9 @@ const READ_BYTES: usize = 1 << 20;
 /// Which records of a topic are in `_exceptions` beyond the mark.
 #[derive(Default)]
 pub(crate) struct Written {
-    /// `None` until the first undecodable record after the start came: then those of before are looked up.
-    known: Option<HashSet<(PartitionId, Offset)>>,
+    /// With an offset in `_exceptions` that they are not before. `None` until the first undecodable record after the start
+    /// came: then those of before are looked up.
+    known: Option<HashMap<(PartitionId, Offset), Offset>>,
     /// Per partition: all undecodable records below are written.
     pub until: Vec<Offset>,
 }
@@ -49,7 +50,6 @@ pub(crate) async fn write(
     for (index, partition) in state.partitions.iter().enumerate() {
         let (rejected, until) = partition.tail(|tail| tail.take_rejected());
         if !rejected.is_empty() && &*state.topic.name != EXCEPTIONS_TOPIC {
-            state.figures.rejected.fetch_add(rejected.len() as u64, std::sync::atomic::Ordering::Relaxed);
             if let Err(error) = append(parts, state, &partition.at, &rejected, mark, written).await {
                 // They are found again when the same records are decoded again.
                 state.forget_decoded();
@@ -99,10 +99,12 @@ async fn append(
     let known = written.known.as_mut().expect("set above");
     // What the table has dealt with is not decoded again; the rest may be, when columns change.
     let dealt_with = |partition: PartitionId| mark.and_then(|mark| mark.get(&partition.to_string())).unwrap_or(0);
-    known.retain(|(partition, offset)| *offset >= dealt_with(*partition));
-    let fresh: Vec<_> = rejected.iter().filter(|bad| !known.contains(&(at.partition, bad.offset))).collect();
+    known.retain(|(partition, offset), _| *offset >= dealt_with(*partition));
+    let fresh: Vec<_> = rejected.iter().filter(|bad| !known.contains_key(&(at.partition, bad.offset))).collect();
+    let place = end(parts).unwrap_or(0);
     append_all(parts, state, at, &fresh).await?;
-    known.extend(fresh.iter().map(|bad| (at.partition, bad.offset)));
+    state.figures.rejected.fetch_add(fresh.len() as u64, Ordering::Relaxed);
+    known.extend(fresh.iter().map(|bad| ((at.partition, bad.offset), place)));
     Ok(())
 }
 
@@ -148,8 +150,17 @@ fn record(topic_id: &str, at: &TopicPartition, bad: &Rejected) -> Value {
     })
 }
 
+/// What [`PROGRESS_KEY`] is with the mark `next`; `None` if there is no `_exceptions` yet.
+pub(crate) fn place_beyond(parts: &Parts, written: &Written, next: &Progress) -> Option<Offset> {
+    let dealt_with = |partition: PartitionId| next.get(&partition.to_string()).unwrap_or(0);
+    let known = written.known.iter().flatten();
+    let beyond = known.filter(|((partition, offset), _)| *offset >= dealt_with(*partition));
+    let first = beyond.map(|(_, place)| *place).min();
+    first.or_else(|| end(parts))
+}
+
 /// Where `_exceptions` ends now; `None` if there is no such topic yet.
-pub(crate) fn end(parts: &Parts) -> Option<Offset> {
+fn end(parts: &Parts) -> Option<Offset> {
     parts.log.bounds(&partition()).ok().map(|bounds| bounds.last_stable)
 }
 
@@ -169,9 +180,14 @@ async fn ensure_topic(parts: &Parts) -> Result<TopicPartition> {
     Ok(to)
 }
 
-/// The records of a topic that are in `_exceptions` from `from` on.
-async fn find(parts: &Parts, topic: &str, topic_id: &str, from: Offset) -> Result<HashSet<(PartitionId, Offset)>> {
-    let mut found = HashSet::new();
+/// The records of a topic that are in `_exceptions` from `from` on, and where.
+async fn find(
+    parts: &Parts,
+    topic: &str,
+    topic_id: &str,
+    from: Offset,
+) -> Result<HashMap<(PartitionId, Offset), Offset>> {
+    let mut found = HashMap::new();
     let at = partition();
     let Ok(bounds) = parts.log.bounds(&at) else { return Ok(found) };
     let mut position = from.max(bounds.log_start);
@@ -184,7 +200,8 @@ async fn find(parts: &Parts, topic: &str, topic_id: &str, from: Offset) -> Resul
             let is_ours = value["topic"] == topic && value["topic_id"] == topic_id && value["part"] != "log";
             let place = value["record_partition"].as_i64().zip(value["record_offset"].as_i64());
             if let (true, Some((partition, offset))) = (is_ours, place) {
-                found.extend(PartitionId::try_from(partition).ok().map(|partition| (partition, offset)));
+                let known = PartitionId::try_from(partition).ok().map(|partition| (partition, offset));
+                found.extend(known.map(|known| (known, record.offset)));
             }
         })?;
         if next == position {

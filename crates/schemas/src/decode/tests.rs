@@ -134,6 +134,8 @@ fn fields_without_a_column_cost_their_payload_if_they_shall_and_say_something() 
         r#"{"a":4,"l":[{"x":1},{"y":false}]}"#,
         r#"{"a":5,"new":"again"}"#,
         r#"{"a":6,"with \"quotes\"":1}"#,
+        r#"{"a":7,"new":1e999}"#,
+        r#"{"a":8,"new":["\ud800"]}"#,
     ];
     let decoded = decoder.decode(payloads.iter().map(|payload| Some(payload.as_bytes())));
     let causes: Vec<_> = decoded.rejected.iter().map(|bad| format!("{}: {}", bad.row, bad.cause)).collect();
@@ -143,7 +145,9 @@ fn fields_without_a_column_cost_their_payload_if_they_shall_and_say_something() 
         2: field `o.lost`: there is no column for it, and none could be added
         3: field `l.y`: there is no column for it, and none could be added
         4: field `new`: there is no column for it, and none could be added
-        5: field `…`: there is no column for it, and none could be added"#]]
+        5: field `…`: there is no column for it, and none could be added
+        6: field `new`: there is no column for it, and none could be added
+        7: field `new`: there is no column for it, and none could be added"#]]
     .assert_eq(&causes.join("\n"));
     assert_eq!(decoded.unknown_fields, ["l.y", "new", "o.lost"]);
 }

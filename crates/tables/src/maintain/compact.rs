@@ -29,7 +29,7 @@ const HELD_MAX: Duration = Duration::from_millis(500);
 #[derive(Clone)]
 struct Input {
     entry: ManifestEntryRef,
-    deletes: Vec<(ManifestEntryRef, i32)>,
+    deletes: Vec<ManifestEntryRef>,
     /// Rows deleted by files that name this one.
     deleted: u64,
 }
@@ -168,17 +168,17 @@ async fn by_partition(tables: &Tables, table: &Table) -> Result<HashMap<Struct, 
     // Our own deletes name their file; only those of other engines must be held against every file.
     let (named, unnamed): (Vec<_>, Vec<_>) =
         deletes.into_iter().partition(|(delete, _)| delete.data_file().referenced_data_file().is_some());
-    let mut by_name: HashMap<String, Vec<(ManifestEntryRef, i32)>> = HashMap::new();
-    for delete in named {
-        let path = delete.0.data_file().referenced_data_file().expect("partitioned by it");
+    let mut by_name: HashMap<String, Vec<ManifestEntryRef>> = HashMap::new();
+    for (delete, _) in named {
+        let path = delete.data_file().referenced_data_file().expect("partitioned by it");
         by_name.entry(path).or_default().push(delete);
     }
     for (partition, inputs) in &mut partitions {
         for input in inputs {
             let named = by_name.remove(input.entry.file_path()).unwrap_or_default();
-            input.deleted = named.iter().map(|(delete, _)| delete.record_count()).sum();
+            input.deleted = named.iter().map(|delete| delete.record_count()).sum();
             let unnamed = unnamed.iter().filter(|(delete, spec)| applies(delete, *spec, input, spec_id, partition));
-            input.deletes = named.into_iter().chain(unnamed.cloned()).collect();
+            input.deletes = named.into_iter().chain(unnamed.map(|(delete, _)| delete.clone())).collect();
         }
     }
     Ok(partitions)
@@ -245,11 +245,8 @@ async fn rewrite(
     policy: &MaintenancePolicy,
 ) -> Result<(Vec<DataFile>, u64)> {
     let spec = table.metadata().default_partition_spec();
-    let files = group.into_iter().map(|input| PlannedFile {
-        entry: input.entry,
-        spec: spec.clone(),
-        deletes: input.deletes.into_iter().map(|(delete, _)| delete).collect(),
-    });
+    let files =
+        group.into_iter().map(|input| PlannedFile { entry: input.entry, spec: spec.clone(), deletes: input.deletes });
     let rows = live_rows(tables, table.clone(), files.collect())?;
     let mut options = WriterOptions::of(table);
     options.target_file_bytes = table.property("write.target-file-size-bytes", policy.target_file_bytes);

@@ -5,7 +5,10 @@
 
 pub(crate) mod scan;
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+};
 
 use arrow::datatypes::{DataType, Fields};
 use base64::{Engine as _, engine::general_purpose};
@@ -60,6 +63,8 @@ enum Target {
 
 /// Names remembered for one object: wide enough for real records, small enough for hostile ones.
 const NAMES_MAX: usize = 1024;
+/// Names that a fault tells of a column that has several.
+const SPELLINGS_TOLD: usize = 4;
 
 impl Plan {
     pub(crate) fn new(data_type: &DataType, prefix: &str) -> Self {
@@ -164,7 +169,7 @@ impl ObjectPlan {
     #[cold]
     fn check_spellings(&self, object: &str, columns: &[Column], row: usize) -> Outcome {
         let mut scan = Scan::new(object, usize::MAX);
-        let mut said: HashMap<usize, Vec<(Cow<'_, str>, &str)>> = HashMap::new();
+        let mut said: BTreeMap<usize, HashMap<Cow<'_, str>, (usize, &str)>> = BTreeMap::new();
         scan.at += 1;
         scan.blank();
         loop {
@@ -172,23 +177,23 @@ impl ObjectPlan {
             scan.colon()?;
             let value = scan.raw_value()?;
             if let Target::Field { index, .. } = self.look_up(&name) {
-                let spellings = said.entry(index).or_default();
                 // The last of several with the very same name counts, as everywhere in JSON.
-                spellings.retain(|(known, _)| *known != name);
-                spellings.push((name, value));
+                said.entry(index).or_default().insert(name, (scan.at, value));
             }
             if !scan.comma_or(b'}')? {
                 break;
             }
         }
         for (index, spellings) in said {
-            let mut values = spellings.iter().map(|(_, value)| value).filter(|value| **value != "null");
+            let mut spellings: Vec<_> = spellings.into_iter().collect();
+            spellings.sort_unstable_by_key(|(_, (at, _))| *at);
+            let mut values = spellings.iter().map(|(_, (_, value))| *value).filter(|value| *value != "null");
             let Some(value) = values.next() else { continue };
             if values.any(|other| other != value) || columns[index].is_null(row) {
-                let names: Vec<_> = spellings.iter().map(|(name, _)| format!("`{name}`")).collect();
+                let names = spellings.iter().take(SPELLINGS_TOLD).map(|(name, _)| format!("`{name}`"));
                 return Err(Fault::new(format!(
                     "{} differ only in case, so they are one column, and have different values",
-                    names.join(" and ")
+                    names.collect::<Vec<_>>().join(" and ")
                 )));
             }
         }
@@ -255,9 +260,10 @@ impl ObjectPlan {
     }
 }
 
-/// Whether a value tells anything about the type of its field: nulls and empty containers do not.
+/// Whether a value tells anything about the type of its field: nulls and empty containers do not. What is JSON and still no
+/// value of ours (a number beyond all bounds, half a character) does.
 fn says_something(value: &str) -> bool {
-    value != "null" && serde_json::from_str(value).is_ok_and(|value| tells(&value))
+    value != "null" && !serde_json::from_str(value).is_ok_and(|value| !tells(&value))
 }
 
 /// Whether there is more in a value than nulls and empty containers.
