@@ -1,5 +1,6 @@
 //! `to_date(text, pattern)` and `to_timestamp(text, pattern)` with PostgreSQL's patterns, those of `to_char`; with strftime's
-//! where there is a `%`. With one argument texts are read as casts read them, and numbers are seconds since 1970.
+//! where there is a `%`. With one argument texts are read as casts read them, and numbers are seconds since 1970, or days
+//! where a day is asked for.
 //!
 //! As in PostgreSQL a separator of the pattern stands for any separators of the text, or none; the text may end before the
 //! pattern does, and what follows the last field is passed over.
@@ -9,7 +10,7 @@ use std::{any::Any, sync::Arc};
 use arrow::{
     array::{Array, ArrayRef, AsArray, Date32Array, TimestampMicrosecondArray, timezone::Tz},
     compute::cast,
-    datatypes::{DataType, Date32Type, TimeUnit},
+    datatypes::{DataType, Date32Type, Decimal128Type, TimeUnit},
 };
 use chrono::{Duration, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Weekday};
 use datafusion::{
@@ -43,7 +44,7 @@ fn signature() -> Signature {
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct ToTime {
-    /// DataFusion's, for strftime's patterns and for numbers.
+    /// DataFusion's, for strftime's patterns and for days.
     inner: Arc<ScalarUDF>,
     gives: DataType,
     signature: Signature,
@@ -81,6 +82,9 @@ impl ScalarUDFImpl for ToTime {
         let is_text = args.args[0].data_type().is_string();
         let array = match args.args.as_slice() {
             [texts] if is_text => read_times(&texts.to_array(args.number_rows)?, &self.gives, false)?,
+            [seconds] if seconds.data_type().is_numeric() && self.zone().is_some() => {
+                self.since_1970(seconds, args.number_rows)?
+            }
             [texts, patterns] if is_text && patterns.data_type().is_string() && !is_strftime(patterns)? => {
                 self.read(&texts.to_array(args.number_rows)?, &patterns.to_array(args.number_rows)?)?
             }
@@ -106,6 +110,23 @@ fn is_strftime(patterns: &ColumnarValue) -> Result<bool> {
 }
 
 impl ToTime {
+    /// Of the moments it gives; a day has none.
+    fn zone(&self) -> Option<&Arc<str>> {
+        if let DataType::Timestamp(_, zone) = &self.gives { zone.as_ref() } else { None }
+    }
+
+    /// DataFusion's nanoseconds cut microseconds off a DOUBLE, and end with the year 2262.
+    fn since_1970(&self, seconds: &ColumnarValue, rows: usize) -> Result<ArrayRef> {
+        let micros = seconds.cast_to(&DataType::Decimal128(38, 6), None)?.to_array(rows)?;
+        let too_far = |_| {
+            let error = Error::new(codes::SQL_VALUE, "a number of seconds is too far from 1970 to be a time");
+            DataFusionError::External(Box::new(error))
+        };
+        let micros = micros.as_primitive::<Decimal128Type>();
+        let moments: TimestampMicrosecondArray = micros.try_unary(|micros| i64::try_from(micros).map_err(too_far))?;
+        Ok(Arc::new(moments.with_timezone_opt(self.zone().cloned())))
+    }
+
     fn read(&self, texts: &ArrayRef, patterns: &ArrayRef) -> Result<ArrayRef> {
         let (texts, patterns) = (cast(texts, &DataType::Utf8)?, cast(patterns, &DataType::Utf8)?);
         let (texts, patterns) = (texts.as_string::<i32>(), patterns.as_string::<i32>());

@@ -241,12 +241,22 @@ async fn times_are_read_as_people_write_them() {
         "to_timestamp('2024-01-02 10:00') = TIMESTAMPTZ '2024-01-02 10:00:00Z'",
         "to_timestamp(1704067200) = TIMESTAMPTZ '2024-01-01 00:00:00Z'",
         "to_timestamp(1704067200.5) = TIMESTAMPTZ '2024-01-01 00:00:00.5Z'",
+        "to_timestamp(1704067200.998) = TIMESTAMPTZ '2024-01-01 00:00:00.998Z'",
+        "to_timestamp(DECIMAL '1704067200.000001') = TIMESTAMPTZ '2024-01-01 00:00:00.000001Z'",
+        "to_timestamp(-0.25) = TIMESTAMPTZ '1969-12-31 23:59:59.75Z'",
+        "to_timestamp(253402300799) = TIMESTAMPTZ '9999-12-31 23:59:59Z'",
         "arrow_typeof(to_timestamp(0)) = 'Timestamp(µs, \"+00:00\")'",
         "to_date(NULL, 'YYYY') IS NULL",
     ] {
         assert_eq!(node.value(&format!("SELECT {law}")).await, "true", "{law}");
     }
-    for wrong in ["timestamp '2024-01-01 25:00'", "CAST(v AS TIMESTAMP)", "to_date('2024-13-01', 'YYYY-MM-DD')"] {
+    for wrong in [
+        "timestamp '2024-01-01 25:00'",
+        "CAST(v AS TIMESTAMP)",
+        "to_date('2024-13-01', 'YYYY-MM-DD')",
+        "to_timestamp('NaN'::double)",
+        "to_timestamp(1e18)",
+    ] {
         assert_eq!(node.fails(&format!("SELECT {wrong} FROM (VALUES ('soon')) AS t(v)")).await, "LH0505", "{wrong}");
     }
     node.run("SET TIME ZONE 'America/New_York'").await;
