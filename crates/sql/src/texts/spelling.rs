@@ -1,12 +1,16 @@
 //! Times and intervals as PostgreSQL and people write them, in the spelling the engine reads.
 
-use arrow::datatypes::DataType;
+use arrow::{compute::kernels::cast_utils::string_to_datetime, datatypes::DataType};
+use chrono::Utc;
 
 /// `text` as the engine reads it as `to`; `None` if it is not written in a way known here.
 pub(super) fn spelled(text: &str, to: &DataType) -> Option<String> {
     match to {
         DataType::Timestamp(..) => moment(text).map(|(day, time)| day + &time),
-        DataType::Date32 => moment(text).map(|(day, _)| day),
+        // A time must be one, though the day alone counts.
+        DataType::Date32 => moment(text)
+            .filter(|(day, time)| time.is_empty() || string_to_datetime(&Utc, &format!("{day}{time}")).is_ok())
+            .map(|(day, _)| day),
         DataType::Interval(_) => interval(text),
         _ => None,
     }
@@ -102,6 +106,8 @@ mod tests {
             assert_eq!(spelled(text, &moment).as_deref(), read, "{text}");
         }
         assert_eq!(spelled("2024-1-5 10:00", &DataType::Date32).as_deref(), Some("2024-01-05"));
+        assert_eq!(spelled("2024-1-5 25:00", &DataType::Date32), None);
+        assert_eq!(spelled("2024-1-5 10:00 nowhere", &DataType::Date32), None);
     }
 
     #[test]
