@@ -110,7 +110,7 @@ impl ExprPlanner for Texts {
             raw.left = moment(raw.left, &raw.right, schema)?;
             raw.right = match raw.op {
                 Plus => moment(raw.right, &raw.left, schema)?,
-                _ => in_zone_of(&raw.left, raw.right, schema)?,
+                _ => in_zone_of(&raw.left, raw.right, schema),
             };
             return Ok(PlannerResult::Original(raw));
         }
@@ -138,12 +138,12 @@ impl ExprPlanner for Texts {
 }
 
 /// `time` in the time zone of `other`, if both have one: the engine subtracts only moments of the same.
-fn in_zone_of(other: &Expr, time: Expr, schema: &DFSchema) -> Result<Expr> {
-    match (other.get_type(schema)?, time.get_type(schema)?) {
-        (DataType::Timestamp(_, Some(zone)), DataType::Timestamp(unit, Some(own))) if zone != own => {
-            Ok(cast(time, DataType::Timestamp(unit, Some(zone))))
+fn in_zone_of(other: &Expr, time: Expr, schema: &DFSchema) -> Expr {
+    match (other.get_type(schema), time.get_type(schema)) {
+        (Ok(DataType::Timestamp(_, Some(zone))), Ok(DataType::Timestamp(unit, Some(own)))) if zone != own => {
+            cast(time, DataType::Timestamp(unit, Some(zone)))
         }
-        _ => Ok(time),
+        _ => time,
     }
 }
 
