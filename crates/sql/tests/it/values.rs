@@ -27,8 +27,10 @@ async fn now_is_a_moment_in_the_time_zone_of_its_session() {
     ] {
         assert_eq!(node.value(&format!("SELECT {law}")).await, "true", "{law}");
     }
-    node.run("RESET ALL").await;
-    assert_eq!(node.value("SELECT arrow_typeof(now())").await, "Timestamp(µs, \"+00:00\")");
+    for back in ["SET TIME ZONE 'utc'", "RESET ALL"] {
+        node.run(&format!("SET TIME ZONE 'America/New_York'; {back}")).await;
+        assert_eq!(node.value("SELECT arrow_typeof(now())").await, "Timestamp(µs, \"+00:00\")", "{back}");
+    }
     node.check(
         "SHOW timezone; SET timezone = 'Atlantis'",
         expect![[r#"
