@@ -18,7 +18,6 @@ use arrow::{
 use datafusion::{
     common::{
         DFSchema, DataFusionError, ScalarValue,
-        config::ConfigOptions,
         tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
     error::Result,
@@ -26,7 +25,6 @@ use datafusion::{
         Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
         ScalarUDFImpl, Signature, TryCast, Volatility,
     },
-    optimizer::AnalyzerRule,
 };
 use model::{Error, error::codes};
 
@@ -60,31 +58,13 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Casts that are written.
-#[derive(Debug)]
-pub(crate) struct WrittenCasts;
-
-impl AnalyzerRule for WrittenCasts {
-    fn name(&self) -> &str {
-        "written_casts_of_text"
-    }
-
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        casts_in(plan, |expr, schema| Ok(of_text(expr, schema, false)))
-    }
+pub(crate) fn written_casts(plan: LogicalPlan) -> Result<LogicalPlan> {
+    casts_in(plan, |expr, schema| Ok(of_text(expr, schema, false)))
 }
 
 /// Casts of literals that come from coercion.
-#[derive(Debug)]
-pub(crate) struct CoercedLiterals;
-
-impl AnalyzerRule for CoercedLiterals {
-    fn name(&self) -> &str {
-        "coerced_literals"
-    }
-
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        casts_in(plan, |expr, schema| Ok(of_text(expr, schema, true)))
-    }
+pub(crate) fn coerced_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
+    casts_in(plan, |expr, schema| Ok(of_text(expr, schema, true)))
 }
 
 /// Most nodes have none.
