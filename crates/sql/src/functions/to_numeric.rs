@@ -9,7 +9,7 @@ use arrow::{
     datatypes::{DataType, Field, FieldRef},
 };
 use datafusion::{
-    common::{DataFusionError, ScalarValue},
+    common::{DataFusionError, ScalarValue, internal_err},
     error::Result,
     logical_expr::{
         ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -65,8 +65,10 @@ impl ScalarUDFImpl for ToNumeric {
         }
         if *to != PLAIN {
             let literal = if let ColumnarValue::Scalar(value) = value { value.try_as_str().flatten() } else { None };
-            let read = literal.and_then(|text| read_decimal(text.trim()));
-            return ColumnarValue::Scalar(read.unwrap_or(ScalarValue::Null)).cast_to(to, None);
+            let Some(read) = literal.and_then(|text| read_decimal(text.trim())) else {
+                return internal_err!("only a literal keeps more digits than {PLAIN} has");
+            };
+            return ColumnarValue::Scalar(read).cast_to(to, None);
         }
         let texts = cast(&value.to_array(args.number_rows)?, &DataType::Utf8)?;
         let read = texts.as_string::<i32>().iter().map(|text| {
