@@ -17,7 +17,7 @@ use datafusion::{
 };
 use model::{Error, error::codes};
 
-use crate::texts::read_decimal;
+use crate::{errors::shortened, texts::read_decimal};
 
 /// What `numeric` is where nothing says more.
 const PLAIN: DataType = DataType::Decimal128(38, 10);
@@ -88,8 +88,8 @@ fn plain(value: &ScalarValue) -> Option<i128> {
 }
 
 fn refused(text: &str) -> DataFusionError {
-    let text: String = text.chars().take(60).collect();
-    let error = Error::new(codes::SQL_VALUE, format!("`{text}` is no numeric of 28 digits and ten behind the point"))
+    let what = format!("`{}` is no numeric of 28 digits and ten behind the point", shortened(text));
+    let error = Error::new(codes::SQL_VALUE, what)
         .hint("cast it to a type with as many digits as it has, such as numeric(38, 20)");
     DataFusionError::External(Box::new(error))
 }

@@ -27,7 +27,7 @@ use super::{
     now::zone,
     to_char::{Field, Part, parse},
 };
-use crate::{engine::UTC, texts::read_times};
+use crate::{engine::UTC, errors::shortened, texts::read_times};
 
 pub(super) fn register(context: &SessionContext) {
     let config = context.copied_config();
@@ -165,8 +165,8 @@ fn moment(time: NaiveDateTime, zone: Tz) -> Option<DateTime<Tz>> {
 }
 
 fn refused(text: &str, pattern: &str) -> DataFusionError {
-    let text: String = text.chars().take(60).collect();
-    let error = Error::new(codes::SQL_VALUE, format!("`{text}` is not a time written as `{pattern}`"))
+    let what = format!("`{}` is not a time written as `{pattern}`", shortened(text));
+    let error = Error::new(codes::SQL_VALUE, what)
         .hint("patterns are as in PostgreSQL, or as in strftime: '%Y-%m-%d'; text goes in double quotes");
     DataFusionError::External(Box::new(error))
 }

@@ -32,7 +32,7 @@ pub use decimal::read_decimal;
 pub(crate) use spelling::interval;
 
 use self::spelling::spelled;
-use crate::intervals::rewritten;
+use crate::{errors::shortened, intervals::rewritten};
 
 /// The value of type `to` that `text` is written as; `None` if it is none.
 pub fn read_text(text: &str, to: &DataType) -> Option<ScalarValue> {
@@ -194,10 +194,6 @@ pub(crate) fn read_times(texts: &ArrayRef, to: &DataType, safe: bool) -> Result<
         Some(spelled.map_or(Cow::Borrowed(text), Cow::Owned))
     });
     Ok(cast_with_options(&respelled.collect::<StringArray>(), to, &CastOptions { safe, ..options })?)
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().take(60).collect()
 }
 
 #[cfg(test)]
