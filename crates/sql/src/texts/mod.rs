@@ -62,6 +62,11 @@ pub(crate) fn written_casts(plan: LogicalPlan) -> Result<LogicalPlan> {
     casts_in(plan, |expr, schema| Ok(of_text(expr, schema, false)))
 }
 
+/// The same, in an expression that is in no plan.
+pub(crate) fn written_casts_in(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    expr.transform_up(|expr| Ok(of_text(expr, schema, false))).map(|done| done.data)
+}
+
 /// Casts of literals that come from coercion.
 pub(crate) fn coerced_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
     casts_in(plan, |expr, schema| Ok(of_text(expr, schema, true)))

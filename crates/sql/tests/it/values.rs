@@ -259,6 +259,12 @@ async fn times_are_read_as_people_write_them() {
     }
     node.run("SET TIME ZONE 'America/New_York'").await;
     node.holds(&["to_timestamp('2024-01-02', 'YYYY-MM-DD') = TIMESTAMPTZ '2024-01-02 05:00:00Z'"]).await;
+    // Where no row is read yet, too.
+    node.run("PREPARE later AS SELECT $1 > TIMESTAMP '2024-01-02 10:00'; EXECUTE later(TIMESTAMP '2024-01-02 10:01')")
+        .await;
+    for moment in ["'2200-01-01 10:00'", "TIMESTAMP '2200-01-01 10:00'"] {
+        assert_eq!(node.value(&format!("SELECT count(*) FROM m FOR TIMESTAMP AS OF {moment}")).await, "3", "{moment}");
+    }
 }
 
 #[tokio::test]
