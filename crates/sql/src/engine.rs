@@ -14,7 +14,6 @@ use datafusion::{
         memory_pool::{FairSpillPool, TrackConsumersPool},
         runtime_env::{RuntimeEnv, RuntimeEnvBuilder},
     },
-    optimizer::{Analyzer, AnalyzerRule},
     prelude::{SessionConfig, SessionContext},
 };
 use files::Files;
@@ -26,10 +25,9 @@ use world::World;
 
 use crate::{
     Session, SessionOptions, SqlSettings, errors,
-    intervals::{ByLength, WindowsByLength},
     relation::{CATALOG, Zones},
+    rules::analyzer_rules,
     run::files::drafts,
-    texts::{CoercedLiterals, WrittenCasts},
     workers::Workers,
 };
 
@@ -144,13 +142,4 @@ fn config(settings: &SqlSettings) -> SessionConfig {
     options.sql_parser.collect_spans = true;
     options.execution.time_zone = Some(UTC.to_owned());
     config
-}
-
-/// All rules of the analyzer, ours among them: before types are coerced, and after.
-fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
-    let mut rules: Vec<Arc<dyn AnalyzerRule + Send + Sync>> = vec![Arc::new(WindowsByLength), Arc::new(WrittenCasts)];
-    rules.extend(Analyzer::new().rules);
-    rules.push(Arc::new(ByLength));
-    rules.push(Arc::new(CoercedLiterals));
-    rules
 }

@@ -220,6 +220,11 @@ fn of_execution(text: &str) -> Error {
     Error::new(codes::SQL_VALUE, clause(text))
 }
 
+/// The beginning of a value, for a message.
+pub(crate) fn shortened(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
 /// Refuses what only Lakehead itself writes, makes and removes, whoever asks.
 pub(crate) fn unless_protected(topic: &TopicName) -> Result<()> {
     match topic.is_protected() {

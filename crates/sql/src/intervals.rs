@@ -20,7 +20,6 @@ use arrow::{
 use datafusion::{
     common::{
         DFSchema,
-        config::ConfigOptions,
         tree_node::{Transformed, TreeNode},
     },
     error::{DataFusionError, Result},
@@ -35,7 +34,6 @@ use datafusion::{
         utils::{AggregateOrderSensitivity, merge_schema},
         when,
     },
-    optimizer::AnalyzerRule,
     scalar::ScalarValue,
     sql::sqlparser::ast::BinaryOperator,
 };
@@ -53,49 +51,30 @@ const DAY_NANOS: i128 = 86_400_000_000_000;
 const MONTH_DAYS: i128 = 30;
 
 /// The order of windows comes before type coercion, which knows no ranges of intervals.
-#[derive(Debug)]
-pub(crate) struct WindowsByLength;
-
-impl AnalyzerRule for WindowsByLength {
-    fn name(&self) -> &str {
-        "windows_by_length"
-    }
-
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| {
-            if !matches!(plan, LogicalPlan::Window(_)) {
-                return Ok(Transformed::no(plan));
-            }
-            rewritten(plan, |mut expr, schema| {
-                let Expr::WindowFunction(called) = &mut expr else { return Ok(Transformed::no(expr)) };
-                let mut changed = false;
-                for sort in &mut called.params.order_by {
-                    let of_time =
-                        matches!(sort.expr.get_type(schema), Ok(DataType::Interval(_) | DataType::Duration(_)));
-                    if of_time {
-                        sort.expr = length(take(&mut sort.expr), schema);
-                        changed = true;
-                    }
+pub(crate) fn windows_by_length(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|plan| {
+        if !matches!(plan, LogicalPlan::Window(_)) {
+            return Ok(Transformed::no(plan));
+        }
+        rewritten(plan, |mut expr, schema| {
+            let Expr::WindowFunction(called) = &mut expr else { return Ok(Transformed::no(expr)) };
+            let mut changed = false;
+            for sort in &mut called.params.order_by {
+                let of_time = matches!(sort.expr.get_type(schema), Ok(DataType::Interval(_) | DataType::Duration(_)));
+                if of_time {
+                    sort.expr = length(take(&mut sort.expr), schema);
+                    changed = true;
                 }
-                Ok(if changed { Transformed::yes(expr) } else { Transformed::no(expr) })
-            })
+            }
+            Ok(if changed { Transformed::yes(expr) } else { Transformed::no(expr) })
         })
-        .map(|done| done.data)
-    }
+    })
+    .map(|done| done.data)
 }
 
 /// Everything else, which comes after.
-#[derive(Debug)]
-pub(crate) struct ByLength;
-
-impl AnalyzerRule for ByLength {
-    fn name(&self) -> &str {
-        "intervals_by_length"
-    }
-
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        plan.transform_up_with_subqueries(|plan| rewritten(plan, expression)).map(|done| done.data)
-    }
+pub(crate) fn by_length(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|plan| rewritten(plan, expression)).map(|done| done.data)
 }
 
 /// `later - sooner > '1 day'`: a text beside an interval is one. A day and an interval are a moment. Moments of two time
@@ -110,7 +89,7 @@ impl ExprPlanner for Texts {
             raw.left = moment(raw.left, &raw.right, schema)?;
             raw.right = match raw.op {
                 Plus => moment(raw.right, &raw.left, schema)?,
-                _ => in_zone_of(&raw.left, raw.right, schema)?,
+                _ => in_zone_of(&raw.left, raw.right, schema),
             };
             return Ok(PlannerResult::Original(raw));
         }
@@ -138,12 +117,12 @@ impl ExprPlanner for Texts {
 }
 
 /// `time` in the time zone of `other`, if both have one: the engine subtracts only moments of the same.
-fn in_zone_of(other: &Expr, time: Expr, schema: &DFSchema) -> Result<Expr> {
-    match (other.get_type(schema)?, time.get_type(schema)?) {
-        (DataType::Timestamp(_, Some(zone)), DataType::Timestamp(unit, Some(own))) if zone != own => {
-            Ok(cast(time, DataType::Timestamp(unit, Some(zone))))
+fn in_zone_of(other: &Expr, time: Expr, schema: &DFSchema) -> Expr {
+    match (other.get_type(schema), time.get_type(schema)) {
+        (Ok(DataType::Timestamp(_, Some(zone))), Ok(DataType::Timestamp(unit, Some(own)))) if zone != own => {
+            cast(time, DataType::Timestamp(unit, Some(zone)))
         }
-        _ => Ok(time),
+        _ => time,
     }
 }
 

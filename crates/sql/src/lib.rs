@@ -31,6 +31,7 @@ pub mod fuzzing;
 mod intervals;
 mod outcome;
 mod relation;
+mod rules;
 mod run;
 mod session;
 mod settings;

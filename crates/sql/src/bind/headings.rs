@@ -206,18 +206,19 @@ fn column(expr: &Expr) -> Option<String> {
 }
 
 fn text(expr: &Expr) -> String {
-    versions_as_written(expr.to_string()).chars().take(CHARS_MAX).collect()
+    versions_as_written(&expr.to_string()).chars().take(CHARS_MAX).collect()
 }
 
 /// What the front parser made of `FOR VERSION AS OF 12`, back again.
-fn versions_as_written(mut text: String) -> String {
+fn versions_as_written(text: &str) -> String {
     let made = format!("FOR SYSTEM_TIME AS OF {VERSION_FUNCTION}(");
-    while let Some(start) = text.find(&made) {
-        let version = start + made.len();
-        let Some(end) = text[version..].find(')').map(|end| version + end) else { break };
-        text = format!("{}FOR VERSION AS OF {}{}", &text[..start], &text[version..end], &text[end + 1..]);
+    let mut pieces = text.split(&made);
+    let mut written = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let (version, after) = piece.split_once(')').unwrap_or((piece, ""));
+        written.extend(["FOR VERSION AS OF ", version, after]);
     }
-    text
+    written
 }
 
 #[derive(Default)]

@@ -160,7 +160,7 @@ fn unnest(alias: &mut Option<TableAlias>, arrays: &mut Vec<Expr>, with_ordinalit
     }
     if let ([first, ..], true) = (arrays.as_slice(), *with_ordinality) {
         let length = call("array_length", vec![first.clone()]);
-        let numbers = call("generate_series", vec![number(1), cast(length, DataType::BigInt(None))]);
+        let numbers = call("generate_series", vec![number(1), length]);
         if let Some(alias) = alias
             && alias.columns.len() == arrays.len()
         {

@@ -17,6 +17,7 @@ use datafusion::{
 };
 
 use super::scopes;
+use crate::{functions::zone, texts::written_casts_in};
 
 /// Turns `?` into `$1`, `$2` … in the order they stand.
 pub(crate) fn number(statement: &mut DfStatement) {
@@ -54,8 +55,8 @@ pub(super) fn constant_ms(state: &SessionState, expr: &Expr) -> Result<i64, Stri
     {
         return Ok(ms);
     }
-    let value = constant(state, expr, Some(DataType::Timestamp(TimeUnit::Millisecond, Some("+00:00".into()))))
-        .map_err(|e| e.strip_backtrace())?;
+    let moment = DataType::Timestamp(TimeUnit::Millisecond, Some(zone(state.config_options())));
+    let value = constant(state, expr, Some(moment)).map_err(|e| e.strip_backtrace())?;
     let array = value.into_array(1).map_err(|e| e.strip_backtrace())?;
     let array = as_timestamp_millisecond_array(&array).map_err(|e| e.strip_backtrace())?;
     match array.iter().next().flatten() {
@@ -77,6 +78,7 @@ pub(crate) fn constant(
         Some(data_type) => cast(logical, data_type),
         None => logical,
     };
+    let logical = written_casts_in(logical, &schema)?;
     // `now()` is the session's: bound while simplifying.
     let props: &ExecutionProps = state.execution_props();
     let context = datafusion::logical_expr::simplify::SimplifyContext::default()

@@ -85,8 +85,7 @@ fn as_utf8(args: &ScalarFunctionArgs) -> Result<ArrayRef> {
 fn uuid(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     let texts = as_utf8(args)?;
     if let Some(wrong) = texts.as_string::<i32>().iter().flatten().find(|text| uuid::Uuid::try_parse(text).is_err()) {
-        let shown: String = wrong.chars().take(60).collect();
-        let error = Error::new(codes::SQL_VALUE, format!("`{shown}` is not a UUID"))
+        let error = Error::new(codes::SQL_VALUE, format!("`{}` is not a UUID", errors::shortened(wrong)))
             .hint("a UUID is 32 hexadecimal digits: a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11");
         return Err(DataFusionError::External(Box::new(error)));
     }

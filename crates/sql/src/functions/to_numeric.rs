@@ -9,7 +9,7 @@ use arrow::{
     datatypes::{DataType, Field, FieldRef},
 };
 use datafusion::{
-    common::{DataFusionError, ScalarValue},
+    common::{DataFusionError, ScalarValue, internal_err},
     error::Result,
     logical_expr::{
         ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -17,7 +17,7 @@ use datafusion::{
 };
 use model::{Error, error::codes};
 
-use crate::texts::read_decimal;
+use crate::{errors::shortened, texts::read_decimal};
 
 /// What `numeric` is where nothing says more.
 const PLAIN: DataType = DataType::Decimal128(38, 10);
@@ -65,8 +65,10 @@ impl ScalarUDFImpl for ToNumeric {
         }
         if *to != PLAIN {
             let literal = if let ColumnarValue::Scalar(value) = value { value.try_as_str().flatten() } else { None };
-            let read = literal.and_then(|text| read_decimal(text.trim()));
-            return ColumnarValue::Scalar(read.unwrap_or(ScalarValue::Null)).cast_to(to, None);
+            let Some(read) = literal.and_then(|text| read_decimal(text.trim())) else {
+                return internal_err!("only a literal keeps more digits than {PLAIN} has");
+            };
+            return ColumnarValue::Scalar(read).cast_to(to, None);
         }
         let texts = cast(&value.to_array(args.number_rows)?, &DataType::Utf8)?;
         let read = texts.as_string::<i32>().iter().map(|text| {
@@ -86,8 +88,8 @@ fn plain(value: &ScalarValue) -> Option<i128> {
 }
 
 fn refused(text: &str) -> DataFusionError {
-    let text: String = text.chars().take(60).collect();
-    let error = Error::new(codes::SQL_VALUE, format!("`{text}` is no numeric of 28 digits and ten behind the point"))
+    let what = format!("`{}` is no numeric of 28 digits and ten behind the point", shortened(text));
+    let error = Error::new(codes::SQL_VALUE, what)
         .hint("cast it to a type with as many digits as it has, such as numeric(38, 20)");
     DataFusionError::External(Box::new(error))
 }

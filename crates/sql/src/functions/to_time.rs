@@ -1,5 +1,6 @@
 //! `to_date(text, pattern)` and `to_timestamp(text, pattern)` with PostgreSQL's patterns, those of `to_char`; with strftime's
-//! where there is a `%`. With one argument texts are read as casts read them, and numbers are seconds since 1970.
+//! where there is a `%`. With one argument texts are read as casts read them, and numbers are seconds since 1970, or days
+//! where a day is asked for.
 //!
 //! As in PostgreSQL a separator of the pattern stands for any separators of the text, or none; the text may end before the
 //! pattern does, and what follows the last field is passed over.
@@ -9,9 +10,9 @@ use std::{any::Any, sync::Arc};
 use arrow::{
     array::{Array, ArrayRef, AsArray, Date32Array, TimestampMicrosecondArray, timezone::Tz},
     compute::cast,
-    datatypes::{DataType, Date32Type, TimeUnit},
+    datatypes::{DataType, Date32Type, Decimal128Type, TimeUnit},
 };
-use chrono::{Duration, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Weekday};
+use chrono::{DateTime, Duration, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Weekday};
 use datafusion::{
     common::{DataFusionError, config::ConfigOptions},
     error::Result,
@@ -26,7 +27,7 @@ use super::{
     now::zone,
     to_char::{Field, Part, parse},
 };
-use crate::texts::read_times;
+use crate::{engine::UTC, errors::shortened, texts::read_times};
 
 pub(super) fn register(context: &SessionContext) {
     let config = context.copied_config();
@@ -43,7 +44,7 @@ fn signature() -> Signature {
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct ToTime {
-    /// DataFusion's, for strftime's patterns and for numbers.
+    /// DataFusion's, for strftime's patterns and for days.
     inner: Arc<ScalarUDF>,
     gives: DataType,
     signature: Signature,
@@ -81,6 +82,9 @@ impl ScalarUDFImpl for ToTime {
         let is_text = args.args[0].data_type().is_string();
         let array = match args.args.as_slice() {
             [texts] if is_text => read_times(&texts.to_array(args.number_rows)?, &self.gives, false)?,
+            [seconds] if seconds.data_type().is_numeric() && self.zone().is_some() => {
+                self.since_1970(seconds, args.number_rows)?
+            }
             [texts, patterns] if is_text && patterns.data_type().is_string() && !is_strftime(patterns)? => {
                 self.read(&texts.to_array(args.number_rows)?, &patterns.to_array(args.number_rows)?)?
             }
@@ -106,9 +110,27 @@ fn is_strftime(patterns: &ColumnarValue) -> Result<bool> {
 }
 
 impl ToTime {
+    /// Of the moments it gives; a day has none.
+    fn zone(&self) -> Option<&Arc<str>> {
+        if let DataType::Timestamp(_, zone) = &self.gives { zone.as_ref() } else { None }
+    }
+
+    /// DataFusion's nanoseconds cut microseconds off a DOUBLE, and end with the year 2262.
+    fn since_1970(&self, seconds: &ColumnarValue, rows: usize) -> Result<ArrayRef> {
+        let micros = seconds.cast_to(&DataType::Decimal128(38, 6), None)?.to_array(rows)?;
+        let too_far = |_| {
+            let error = Error::new(codes::SQL_VALUE, "a number of seconds is too far from 1970 to be a time");
+            DataFusionError::External(Box::new(error))
+        };
+        let micros = micros.as_primitive::<Decimal128Type>();
+        let moments: TimestampMicrosecondArray = micros.try_unary(|micros| i64::try_from(micros).map_err(too_far))?;
+        Ok(Arc::new(moments.with_timezone_opt(self.zone().cloned())))
+    }
+
     fn read(&self, texts: &ArrayRef, patterns: &ArrayRef) -> Result<ArrayRef> {
         let (texts, patterns) = (cast(texts, &DataType::Utf8)?, cast(patterns, &DataType::Utf8)?);
         let (texts, patterns) = (texts.as_string::<i32>(), patterns.as_string::<i32>());
+        let session: Tz = self.zone().map_or(UTC, |zone| &**zone).parse()?;
         // Nearly always one for all rows.
         let mut last: Option<(&str, Vec<Part>)> = None;
         let mut times = Vec::with_capacity(texts.len());
@@ -121,28 +143,30 @@ impl ToTime {
                 last = Some((pattern, parse(pattern)?));
             }
             let parts = last.as_ref().map(|(_, parts)| parts.as_slice()).unwrap_or_default();
-            let time = Reader::new(text).read(parts)?.time();
+            let read = Reader::new(text).read(parts)?.time();
+            let time = read.and_then(|(time, zone)| moment(time, zone.unwrap_or(session)));
             times.push(Some(time.ok_or_else(|| refused(text, pattern))?));
         }
-        let DataType::Timestamp(_, Some(zone)) = &self.gives else {
-            let days = times.iter().map(|time| Some(Date32Type::from_naive_date((*time)?.0.date())));
+        let Some(zone) = self.zone() else {
+            let days = times.iter().map(|time| Some(Date32Type::from_naive_date((*time)?.date_naive())));
             return Ok(Arc::new(days.collect::<Date32Array>()));
         };
-        let tz: Tz = zone.parse()?;
-        let moments = times.iter().map(|time| {
-            let (time, offset) = (*time)?;
-            Some(match offset {
-                Some(offset) => offset.from_local_datetime(&time).single()?.timestamp_micros(),
-                None => tz.from_local_datetime(&time).earliest()?.timestamp_micros(),
-            })
-        });
+        let moments = times.iter().map(|time| Some((*time)?.timestamp_micros()));
         Ok(Arc::new(moments.collect::<TimestampMicrosecondArray>().with_timezone(zone.clone())))
     }
 }
 
+/// What the clocks of `zone` call `time`, as in PostgreSQL: the later moment of two, and where clocks go forward past it, what
+/// it would be had they not.
+fn moment(time: NaiveDateTime, zone: Tz) -> Option<DateTime<Tz>> {
+    let day = Duration::days(1);
+    let at = |time| zone.from_local_datetime(&time).latest();
+    at(time).or_else(|| at(time.checked_sub_signed(day)?)?.checked_add_signed(day))
+}
+
 fn refused(text: &str, pattern: &str) -> DataFusionError {
-    let text: String = text.chars().take(60).collect();
-    let error = Error::new(codes::SQL_VALUE, format!("`{text}` is not a time written as `{pattern}`"))
+    let what = format!("`{}` is not a time written as `{pattern}`", shortened(text));
+    let error = Error::new(codes::SQL_VALUE, what)
         .hint("patterns are as in PostgreSQL, or as in strftime: '%Y-%m-%d'; text goes in double quotes");
     DataFusionError::External(Box::new(error))
 }
@@ -165,7 +189,7 @@ struct Reader<'a> {
     micros: u32,
     half_day: Option<bool>,
     before_christ: bool,
-    offset: Option<FixedOffset>,
+    zone: Option<Tz>,
 }
 
 impl<'a> Reader<'a> {
@@ -187,7 +211,7 @@ impl<'a> Reader<'a> {
             micros: 0,
             half_day: None,
             before_christ: false,
-            offset: None,
+            zone: None,
         }
     }
 
@@ -309,21 +333,19 @@ impl<'a> Reader<'a> {
         place
     }
 
-    /// `+02`, `-05:30`, `Z`, `UTC`.
+    /// `+02`, `-05:30`, `Z`, `UTC`, `Europe/Vienna`.
     fn zone(&mut self) {
         self.rest = self.rest.trim_start();
         let end = self.rest.find(char::is_whitespace).unwrap_or(self.rest.len());
         let (zone, rest) = self.rest.split_at(end);
-        let zone = if zone.eq_ignore_ascii_case("z") { "+00:00" } else { zone };
-        let at = NaiveDate::from_ymd_opt(2000, 1, 1).and_then(|day| day.and_hms_opt(0, 0, 0));
-        let offset =
-            zone.parse::<Tz>().ok().zip(at).map(|(zone, at)| chrono::Offset::fix(&zone.offset_from_utc_datetime(&at)));
-        (self.rest, self.fails) = (rest, self.fails || offset.is_none());
-        self.offset = offset;
+        self.rest = rest;
+        let zone = if zone.eq_ignore_ascii_case("z") { UTC } else { zone };
+        self.zone = zone.parse().ok();
+        self.fails |= self.zone.is_none();
     }
 
-    /// What was read, and how far from UTC if that was said.
-    fn time(self) -> Option<(NaiveDateTime, Option<FixedOffset>)> {
+    /// What was read, and the time zone if that was said.
+    fn time(self) -> Option<(NaiveDateTime, Option<Tz>)> {
         if self.fails {
             return None;
         }
@@ -346,7 +368,7 @@ impl<'a> Reader<'a> {
             Some(seconds) => NaiveTime::from_num_seconds_from_midnight_opt(seconds, 0)?,
             None => NaiveTime::from_hms_opt(hour, self.minute, self.second)?,
         };
-        Some((day.and_time(time) + Duration::microseconds(self.micros.into()), self.offset))
+        Some((day.and_time(time) + Duration::microseconds(self.micros.into()), self.zone))
     }
 }
 
@@ -372,7 +394,7 @@ mod tests {
 
     fn read(text: &str, pattern: &str) -> Option<String> {
         let reader = Reader::new(text).read(&parse(pattern).expect("a pattern")).expect("a pattern that reads");
-        reader.time().map(|(time, offset)| format!("{time}{}", offset.map(|o| o.to_string()).unwrap_or_default()))
+        reader.time().map(|(time, zone)| format!("{time}{}", zone.map(|zone| zone.to_string()).unwrap_or_default()))
     }
 
     #[test]
@@ -393,6 +415,7 @@ mod tests {
                 "YYYY-MM-DD\"T\"HH24:MI:SS.USOF",
                 Some("2024-01-01 10:00:00.000123+02:00"),
             ),
+            ("2024-07-01 10 Europe/Vienna", "YYYY-MM-DD HH24 TZ", Some("2024-07-01 10:00:00Europe/Vienna")),
             ("2024-01-01xyz", "YYYY-MM-DD", Some("2024-01-01 00:00:00")),
             ("2024-02-30", "YYYY-MM-DD", None),
             ("2024-13-01", "YYYY-MM-DD", None),
@@ -404,5 +427,18 @@ mod tests {
             assert_eq!(read(text, pattern).as_deref(), time, "{text} {pattern}");
         }
         assert!(Reader::new("1").read(&parse("CC").expect("a pattern")).is_err());
+    }
+
+    #[test]
+    fn what_clocks_show_twice_or_never_is_a_moment_as_in_postgresql() {
+        let vienna: Tz = "Europe/Vienna".parse().expect("a time zone");
+        for (time, utc) in [
+            ("2024-07-01T10:00:00", "2024-07-01 08:00:00"),
+            ("2024-10-27T02:30:00", "2024-10-27 01:30:00"),
+            ("2024-03-31T02:30:00", "2024-03-31 01:30:00"),
+        ] {
+            let found = moment(time.parse().expect("a time"), vienna).expect("a moment");
+            assert_eq!(found.naive_utc().to_string(), utc, "{time}");
+        }
     }
 }

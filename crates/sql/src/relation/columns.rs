@@ -12,7 +12,7 @@ use datafusion::{
     catalog::TableProvider,
     datasource::{ViewTable, provider_as_source},
     error::Result,
-    logical_expr::{self, ColumnarValue, Expr, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF, lit},
+    logical_expr::{self, ColumnarValue, Expr, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF, lit, try_cast},
 };
 
 use crate::functions::simple;
@@ -31,17 +31,14 @@ pub(crate) fn standard_table(name: &str, table: Arc<dyn TableProvider>) -> Resul
         let expr = Expr::Column(column);
         match (is_columns, name.as_str(), data_type) {
             (true, "data_type", _) => TYPE_NAME.call(vec![expr]).alias(name),
-            (true, "ordinal_position", _) => to_integer(expr + lit(1_u64)).alias(name),
-            (_, _, DataType::UInt64) => to_integer(expr).alias(name),
+            (true, "ordinal_position", _) => logical_expr::cast(expr + lit(1_u64), DataType::Int32).alias(name),
+            // NULL stands for lengths without a limit.
+            (_, _, DataType::UInt64) => try_cast(expr, DataType::Int32).alias(name),
             _ => expr,
         }
     });
     let exprs: Vec<Expr> = exprs.collect();
     Ok(Arc::new(ViewTable::new(scan.project(exprs)?.build()?, None)))
-}
-
-fn to_integer(expr: Expr) -> Expr {
-    logical_expr::cast(expr, DataType::Int32)
 }
 
 fn named(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {

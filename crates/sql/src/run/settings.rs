@@ -86,6 +86,8 @@ impl Run<'_> {
                 let timeout = duration(value)?;
                 self.session.change_settings(|settings| settings.timeout = timeout);
             }
+            // As PostgreSQL's clients write it.
+            "timezone" if value.eq_ignore_ascii_case("utc") => self.set_option(TIME_ZONE, UTC)?,
             "timezone" => self.set_option(TIME_ZONE, value)?,
             _ if OPTIONS.contains(&key.as_str()) => self.set_option(&key, value)?,
             _ if ACCEPTED.iter().any(|(known, _)| *known == key) => {

@@ -18,7 +18,6 @@ use arrow::{
 use datafusion::{
     common::{
         DFSchema, DataFusionError, ScalarValue,
-        config::ConfigOptions,
         tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
     error::Result,
@@ -26,7 +25,6 @@ use datafusion::{
         Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
         ScalarUDFImpl, Signature, TryCast, Volatility,
     },
-    optimizer::AnalyzerRule,
 };
 use model::{Error, error::codes};
 
@@ -34,7 +32,7 @@ pub use decimal::read_decimal;
 pub(crate) use spelling::interval;
 
 use self::spelling::spelled;
-use crate::intervals::rewritten;
+use crate::{errors::shortened, intervals::rewritten};
 
 /// The value of type `to` that `text` is written as; `None` if it is none.
 pub fn read_text(text: &str, to: &DataType) -> Option<ScalarValue> {
@@ -60,31 +58,18 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Casts that are written.
-#[derive(Debug)]
-pub(crate) struct WrittenCasts;
+pub(crate) fn written_casts(plan: LogicalPlan) -> Result<LogicalPlan> {
+    casts_in(plan, |expr, schema| Ok(of_text(expr, schema, false)))
+}
 
-impl AnalyzerRule for WrittenCasts {
-    fn name(&self) -> &str {
-        "written_casts_of_text"
-    }
-
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        casts_in(plan, |expr, schema| Ok(of_text(expr, schema, false)))
-    }
+/// The same, in an expression that is in no plan.
+pub(crate) fn written_casts_in(expr: Expr, schema: &DFSchema) -> Result<Expr> {
+    expr.transform_up(|expr| Ok(of_text(expr, schema, false))).map(|done| done.data)
 }
 
 /// Casts of literals that come from coercion.
-#[derive(Debug)]
-pub(crate) struct CoercedLiterals;
-
-impl AnalyzerRule for CoercedLiterals {
-    fn name(&self) -> &str {
-        "coerced_literals"
-    }
-
-    fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        casts_in(plan, |expr, schema| Ok(of_text(expr, schema, true)))
-    }
+pub(crate) fn coerced_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
+    casts_in(plan, |expr, schema| Ok(of_text(expr, schema, true)))
 }
 
 /// Most nodes have none.
@@ -214,10 +199,6 @@ pub(crate) fn read_times(texts: &ArrayRef, to: &DataType, safe: bool) -> Result<
         Some(spelled.map_or(Cow::Borrowed(text), Cow::Owned))
     });
     Ok(cast_with_options(&respelled.collect::<StringArray>(), to, &CastOptions { safe, ..options })?)
-}
-
-fn shortened(text: &str) -> String {
-    text.chars().take(60).collect()
 }
 
 #[cfg(test)]

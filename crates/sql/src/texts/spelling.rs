@@ -1,12 +1,16 @@
 //! Times and intervals as PostgreSQL and people write them, in the spelling the engine reads.
 
-use arrow::datatypes::DataType;
+use arrow::{compute::kernels::cast_utils::string_to_datetime, datatypes::DataType};
+use chrono::Utc;
 
 /// `text` as the engine reads it as `to`; `None` if it is not written in a way known here.
 pub(super) fn spelled(text: &str, to: &DataType) -> Option<String> {
     match to {
         DataType::Timestamp(..) => moment(text).map(|(day, time)| day + &time),
-        DataType::Date32 => moment(text).map(|(day, _)| day),
+        // A time must be one, though the day alone counts.
+        DataType::Date32 => moment(text)
+            .filter(|(day, time)| time.is_empty() || string_to_datetime(&Utc, &format!("{day}{time}")).is_ok())
+            .map(|(day, _)| day),
         DataType::Interval(_) => interval(text),
         _ => None,
     }
@@ -83,10 +87,16 @@ mod tests {
 
     use super::*;
 
+    fn check(to: &DataType, spellings: &[(&str, Option<&str>)]) {
+        for (text, read) in spellings {
+            assert_eq!(spelled(text, to).as_deref(), *read, "{text} as {to}");
+        }
+    }
+
     #[test]
     fn times_need_no_seconds() {
         let moment = DataType::Timestamp(TimeUnit::Microsecond, None);
-        for (text, read) in [
+        let moments = [
             ("2024-01-01 10:00", Some("2024-01-01 10:00:00")),
             (" 2024-1-5T9:30 ", Some("2024-01-05 09:30:00")),
             ("2024-01-01 10:00+02", Some("2024-01-01 10:00:00+02")),
@@ -98,16 +108,15 @@ mod tests {
             ("2024-01-01 10:00.5", None),
             ("yesterday", None),
             ("ö", None),
-        ] {
-            assert_eq!(spelled(text, &moment).as_deref(), read, "{text}");
-        }
-        assert_eq!(spelled("2024-1-5 10:00", &DataType::Date32).as_deref(), Some("2024-01-05"));
+        ];
+        check(&moment, &moments);
+        let days = [("2024-1-5 10:00", Some("2024-01-05")), ("2024-1-5 25:00", None), ("2024-1-5 10:00 nowhere", None)];
+        check(&DataType::Date32, &days);
     }
 
     #[test]
     fn intervals_are_read_as_postgresql_writes_them() {
-        let parts = DataType::Interval(IntervalUnit::MonthDayNano);
-        for (text, read) in [
+        let intervals = [
             ("1 day 03:04:05", Some("1 day 03 hours 04 minutes 05 seconds")),
             ("-1 days +02:03", Some("-1 days 02 hours 03 minutes 00 seconds")),
             ("1 mon -00:00:01.5", Some("1 mon -00 hours -00 minutes -01.5 seconds")),
@@ -115,8 +124,7 @@ mod tests {
             ("1 day", None),
             ("1:2:3:4", None),
             ("day 1:x", None),
-        ] {
-            assert_eq!(spelled(text, &parts).as_deref(), read, "{text}");
-        }
+        ];
+        check(&DataType::Interval(IntervalUnit::MonthDayNano), &intervals);
     }
 }

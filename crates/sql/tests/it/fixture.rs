@@ -101,6 +101,13 @@ impl Node {
         arrow::util::display::array_value_to_string(batch.column(0), 0).expect("a value is shown")
     }
 
+    /// Every one of `laws`, which are expressions, with a FROM behind if they need one, is true.
+    pub async fn holds(&self, laws: &[&str]) {
+        for law in laws {
+            assert_eq!(self.value(&format!("SELECT {law}")).await, "true", "{law}");
+        }
+    }
+
     /// The code of the error a statement ends with.
     pub async fn fails(&self, sql: &str) -> &'static str {
         let error = match self.session.run(sql).await {

@@ -7,28 +7,28 @@ use crate::fixture::Node;
 #[tokio::test]
 async fn now_is_a_moment_in_the_time_zone_of_its_session() {
     let node = Node::start().await;
-    for law in [
+    node.holds(&[
         "arrow_typeof(now()) = 'Timestamp(µs, \"+00:00\")'",
         "arrow_typeof(now() AT TIME ZONE 'America/New_York') = 'Timestamp(µs)'",
         "now() AT TIME ZONE 'UTC' - now() AT TIME ZONE 'America/New_York' IN (INTERVAL '4 hours', INTERVAL '5 hours')",
         "current_timestamp = now()",
         "now() AT TIME ZONE 'UTC' AT TIME ZONE 'UTC' = now()",
-    ] {
-        assert_eq!(node.value(&format!("SELECT {law}")).await, "true", "{law}");
-    }
+    ])
+    .await;
     node.run("CREATE TABLE t AS SELECT now() AS at").await;
     assert_eq!(node.value("SELECT arrow_typeof(at) FROM t").await, "Timestamp(µs, \"+00:00\")");
 
     node.run("SET TIME ZONE 'America/New_York'").await;
-    for law in [
+    node.holds(&[
         "arrow_typeof(now()) = 'Timestamp(µs, \"America/New_York\")'",
         "now() - at < INTERVAL '1 hour' FROM t",
         "now() - TIMESTAMPTZ '2020-01-01' > INTERVAL '1 day'",
-    ] {
-        assert_eq!(node.value(&format!("SELECT {law}")).await, "true", "{law}");
+    ])
+    .await;
+    for back in ["SET TIME ZONE 'utc'", "RESET ALL"] {
+        node.run(&format!("SET TIME ZONE 'America/New_York'; {back}")).await;
+        assert_eq!(node.value("SELECT arrow_typeof(now())").await, "Timestamp(µs, \"+00:00\")", "{back}");
     }
-    node.run("RESET ALL").await;
-    assert_eq!(node.value("SELECT arrow_typeof(now())").await, "Timestamp(µs, \"+00:00\")");
     node.check(
         "SHOW timezone; SET timezone = 'Atlantis'",
         expect![[r#"
@@ -63,7 +63,7 @@ async fn bytes_are_written_as_hexadecimal_digits() {
         "#]],
     )
     .await;
-    for law in [
+    node.holds(&[
         "'\\xdead'::bytea = decode('dead', 'hex')",
         "CAST('\\x' || 'DE ad' AS BYTEA) = decode('dead', 'hex')",
         "(SELECT count(*) FROM b WHERE a = '\\xff') = 1",
@@ -72,9 +72,8 @@ async fn bytes_are_written_as_hexadecimal_digits() {
         "TRY_CAST('\\xzz' AS BYTEA) IS NULL",
         // Characters of text are still characters.
         "length('größe') = 5 AND octet_length('größe') = 7 AND char_length('größe') = 5",
-    ] {
-        assert_eq!(node.value(&format!("SELECT {law}")).await, "true", "{law}");
-    }
+    ])
+    .await;
     assert_eq!(node.fails("SELECT '\\xzz'::bytea").await, "LH0505");
     assert_eq!(node.fails("SELECT CAST(v AS BYTEA) FROM (VALUES ('\\xabc')) AS t(v)").await, "LH0505");
     // What a text column happens to hold fails no comparison.
@@ -200,6 +199,10 @@ async fn the_information_schema_counts_from_one_in_integers() {
             .await,
         "1"
     );
+    // A text without a limit, as DataFusion knows some, has no length there.
+    node.run("CREATE VIEW long AS SELECT string_agg(b, ',') AS texts FROM i").await;
+    let octets = "SELECT array_agg(character_octet_length) FROM information_schema.columns WHERE table_name = 'long'";
+    assert_eq!(node.value(octets).await, "[]");
 }
 
 #[tokio::test]
@@ -222,7 +225,7 @@ async fn times_are_read_as_people_write_them() {
         "#]],
     )
     .await;
-    for law in [
+    node.holds(&[
         "timestamp '2024-01-01 10:00' = timestamp '2024-01-01 10:00:00'",
         "timestamptz '2024-01-01 10:00+02' = timestamptz '2024-01-01 08:00:00Z'",
         "(SELECT count(*) FROM m WHERE at > '2024-01-01 10:00') = 2",
@@ -237,23 +240,37 @@ async fn times_are_read_as_people_write_them() {
         "to_timestamp('2024-01-02 10:00') = TIMESTAMPTZ '2024-01-02 10:00:00Z'",
         "to_timestamp(1704067200) = TIMESTAMPTZ '2024-01-01 00:00:00Z'",
         "to_timestamp(1704067200.5) = TIMESTAMPTZ '2024-01-01 00:00:00.5Z'",
+        "to_timestamp(1704067200.998) = TIMESTAMPTZ '2024-01-01 00:00:00.998Z'",
+        "to_timestamp(DECIMAL '1704067200.000001') = TIMESTAMPTZ '2024-01-01 00:00:00.000001Z'",
+        "to_timestamp(-0.25) = TIMESTAMPTZ '1969-12-31 23:59:59.75Z'",
+        "to_timestamp(253402300799) = TIMESTAMPTZ '9999-12-31 23:59:59Z'",
         "arrow_typeof(to_timestamp(0)) = 'Timestamp(µs, \"+00:00\")'",
         "to_date(NULL, 'YYYY') IS NULL",
+    ])
+    .await;
+    for wrong in [
+        "timestamp '2024-01-01 25:00'",
+        "CAST(v AS TIMESTAMP)",
+        "to_date('2024-13-01', 'YYYY-MM-DD')",
+        "to_timestamp('NaN'::double)",
+        "to_timestamp(1e18)",
     ] {
-        assert_eq!(node.value(&format!("SELECT {law}")).await, "true", "{law}");
-    }
-    for wrong in ["timestamp '2024-01-01 25:00'", "CAST(v AS TIMESTAMP)", "to_date('2024-13-01', 'YYYY-MM-DD')"] {
         assert_eq!(node.fails(&format!("SELECT {wrong} FROM (VALUES ('soon')) AS t(v)")).await, "LH0505", "{wrong}");
     }
     node.run("SET TIME ZONE 'America/New_York'").await;
-    let there = "to_timestamp('2024-01-02', 'YYYY-MM-DD') = TIMESTAMPTZ '2024-01-02 05:00:00Z'";
-    assert_eq!(node.value(&format!("SELECT {there}")).await, "true");
+    node.holds(&["to_timestamp('2024-01-02', 'YYYY-MM-DD') = TIMESTAMPTZ '2024-01-02 05:00:00Z'"]).await;
+    // Where no row is read yet, too.
+    node.run("PREPARE later AS SELECT $1 > TIMESTAMP '2024-01-02 10:00'; EXECUTE later(TIMESTAMP '2024-01-02 10:01')")
+        .await;
+    for moment in ["'2200-01-01 10:00'", "TIMESTAMP '2200-01-01 10:00'"] {
+        assert_eq!(node.value(&format!("SELECT count(*) FROM m FOR TIMESTAMP AS OF {moment}")).await, "3", "{moment}");
+    }
 }
 
 #[tokio::test]
 async fn intervals_are_read_as_postgresql_writes_them() {
     let node = Node::start().await;
-    for law in [
+    node.holds(&[
         "interval '1 day 03:04:05' = interval '1 day 3 hours 4 minutes 5 seconds'",
         "'03:04:05'::interval = interval '3 hours 4 minutes 5 seconds'",
         "interval '1 month 2 days 03:04:05.6' = interval '32 days 11045.6 seconds'",
@@ -262,9 +279,8 @@ async fn intervals_are_read_as_postgresql_writes_them() {
         "timestamp '2024-01-01 10:00' + interval '00:30' = timestamp '2024-01-01 10:30'",
         "timestamp '2024-01-03' - timestamp '2024-01-01' > '1 day 12:00'",
         "(SELECT bool_and(CAST(v AS INTERVAL) = interval '90 minutes') FROM (VALUES ('01:30'), ('90 minutes')) AS t(v))",
-    ] {
-        assert_eq!(node.value(&format!("SELECT {law}")).await, "true", "{law}");
-    }
+    ])
+    .await;
     assert_eq!(node.fails("SELECT interval '1 day 3:4:5:6'").await, "LH0505");
 }
 
