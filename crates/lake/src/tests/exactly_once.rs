@@ -55,6 +55,20 @@ async fn a_commit_that_dies_at_any_step_loses_and_doubles_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_built_again_reports_nothing_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = House::open(dir.path()).await;
+    house.topic("t", 1).await;
+    house.produce("t", 0, [r#"{"n":1}"#, "not json at all"]).await;
+    house.lake.flush("t").await.unwrap();
+    house.produce("t", 0, [r#"{"n":1.5}"#]).await;
+    house.lake.flush("t").await.unwrap();
+    assert_eq!(column(&house.committed("t").await, "n"), ["1.0", "1.5"], "built again");
+    assert_eq!(column(&house.rows("_exceptions").await, "record_offset"), ["1"], "reported once");
+    house.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_commit_left_to_the_next_one_is_reported_once() {
     let dir = tempfile::tempdir().unwrap();
     let house = House::with(dir.path(), LakeSettings { commit_bytes: 1, ..super::settings() }).await;

@@ -100,6 +100,8 @@ pub(crate) async fn commit(parts: &Parts, state: &Arc<TopicState>) -> Result<Com
             Err(error) if error.is(codes::PROGRESS_CONFLICT) || error.is(codes::COMMIT_CONFLICT) => {
                 tracing::info!(topic = %state.topic.name, %error, "another writer moved the mark: reading it again");
                 writer.mark = None;
+                // A table that is built again comes to records whose exceptions are there.
+                writer.exceptions = exceptions::Written::default();
                 lost_race = Some(error);
             }
             Ok(done) => {
@@ -166,7 +168,7 @@ async fn attempt(parts: &Parts, state: &Arc<TopicState>, writer: &mut WriterStat
     }
     // Columns that were found again meanwhile, and records decoded again, may have left out what was taken before.
     exceptions::write(parts, state, mark.as_ref(), &mut writer.exceptions).await?;
-    if let Some(place) = exceptions::place_beyond(parts, &writer.exceptions, &next) {
+    if let Some(place) = exceptions::place_beyond(parts, &writer.exceptions, mark.as_ref(), &next) {
         next.set(exceptions::PROGRESS_KEY, place);
     }
     let count = rows.rows();

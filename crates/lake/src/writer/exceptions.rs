@@ -35,6 +35,8 @@ pub(crate) struct Written {
     /// With an offset in `_exceptions` that they are not before. `None` until the first undecodable record after the start
     /// came: then those of before are looked up.
     known: Option<HashMap<(PartitionId, Offset), Offset>>,
+    /// Where each partition ended at the start: of what came since, nothing was written before it.
+    ends: Vec<Offset>,
     /// Per partition: all undecodable records below are written.
     pub until: Vec<Offset>,
 }
@@ -47,6 +49,10 @@ pub(crate) async fn write(
     written: &mut Written,
 ) -> Result<()> {
     written.until.resize(state.partitions.len(), 0);
+    if written.ends.is_empty() {
+        let ends = state.partitions.iter().map(|partition| Ok(parts.log.bounds(&partition.at)?.log_end));
+        written.ends = ends.collect::<Result<_>>()?;
+    }
     for (index, partition) in state.partitions.iter().enumerate() {
         let (rejected, until) = partition.tail(|tail| tail.take_rejected());
         if !rejected.is_empty() && &*state.topic.name != EXCEPTIONS_TOPIC {
@@ -150,13 +156,22 @@ fn record(topic_id: &str, at: &TopicPartition, bad: &Rejected) -> Value {
     })
 }
 
-/// What [`PROGRESS_KEY`] is with the mark `next`; `None` if there is no `_exceptions` yet.
-pub(crate) fn place_beyond(parts: &Parts, written: &Written, next: &Progress) -> Option<Offset> {
+/// What [`PROGRESS_KEY`] is with the mark `next`, after `mark`; `None` if there is no `_exceptions` yet.
+pub(crate) fn place_beyond(
+    parts: &Parts,
+    written: &Written,
+    mark: Option<&Progress>,
+    next: &Progress,
+) -> Option<Offset> {
     let dealt_with = |partition: PartitionId| next.get(&partition.to_string()).unwrap_or(0);
-    let known = written.known.iter().flatten();
-    let beyond = known.filter(|((partition, offset), _)| *offset >= dealt_with(*partition));
-    let first = beyond.map(|(_, place)| *place).min();
-    first.or_else(|| end(parts))
+    let end = end(parts)?;
+    let Some(known) = &written.known else {
+        // Nobody has looked for what was written before the start. It stays where it can be found until the mark is past it.
+        let is_past = (0..).zip(&written.ends).all(|(partition, end)| dealt_with(partition) >= *end);
+        return Some(if is_past { end } else { mark.and_then(|mark| mark.get(PROGRESS_KEY)).unwrap_or(0) });
+    };
+    let beyond = known.iter().filter(|((partition, offset), _)| *offset >= dealt_with(*partition));
+    Some(beyond.map(|(_, place)| *place).min().unwrap_or(end))
 }
 
 /// Where `_exceptions` ends now; `None` if there is no such topic yet.
