@@ -537,3 +537,43 @@ async fn groups_and_offsets_survive_a_restart() {
     assert_eq!((partition.committed_offset, partition.metadata.as_deref()), (49, Some("why")));
     server.stop().await;
 }
+
+/// Checksums are the log's to look at: librdkafka does not by itself.
+#[tokio::test]
+async fn a_batch_that_the_disk_has_changed_is_not_served() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 1).await;
+    for value in ["whole", "damaged", "behind it"] {
+        client.produce("t", &[value]).await;
+    }
+    server.stop().await;
+    let damaged = files_within(dir.path()).into_iter().filter(|path| {
+        let mut bytes = std::fs::read(path).expect("a file");
+        let at = bytes.windows(7).position(|found| found == b"damaged");
+        if let (Some(at), true) = (at, path.extension().is_some_and(|of| of == "log")) {
+            bytes[at] ^= 0x20;
+            std::fs::write(path, bytes).expect("written");
+            return true;
+        }
+        false
+    });
+    assert_eq!(damaged.count(), 1, "in its segment");
+
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    let mut fetched = async |offset| {
+        let response = client.ask(12, &fetch("t", uuid::Uuid::nil(), 12, offset, 0)).await;
+        let partition = response.responses[0].partitions[0].clone();
+        (partition.error_code, values(partition.records))
+    };
+    assert_eq!(fetched(0).await, (0, vec!["whole".to_owned()]));
+    assert_eq!(fetched(1).await, (2, vec![]), "CORRUPT_MESSAGE");
+    assert_eq!(fetched(2).await, (0, vec!["behind it".to_owned()]));
+}
+
+fn files_within(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { files_within(&path) } else { vec![path] }).collect()
+}

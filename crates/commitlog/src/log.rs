@@ -34,7 +34,10 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::BoxFuture;
-use model::{Offset, PartitionId, ProducerId, Result, TimestampMs, TopicId, TopicName, TopicPartition};
+use model::{
+    Error, Offset, PartitionId, ProducerId, Result, TimestampMs, TopicId, TopicName, TopicPartition,
+    error::codes::BATCH_CORRUPT,
+};
 use tokio::sync::{Notify, watch};
 
 use crate::record::{Batch, Marker, batches};
@@ -199,6 +202,30 @@ pub struct Slice {
 }
 
 impl Slice {
+    /// What comes before the first batch that the disk has not kept as it was. Fails with its place if that is the first one:
+    /// clients need not look at checksums, and some do not.
+    pub fn undamaged(mut self, at: &TopicPartition) -> Result<Self> {
+        let mut end = 0;
+        for batch in batches(self.records.clone()) {
+            let batch = batch?;
+            if batch.check_crc().is_err() {
+                let (first, next) = (batch.header.base_offset, batch.header.next_offset());
+                if end == 0 {
+                    return Err(Error::new(
+                        BATCH_CORRUPT,
+                        format!("the batch at offset {first} of {at} is damaged on the disk"),
+                    )
+                    .detail(format!("its {} bytes do not give the checksum they carry", batch.bytes.len()))
+                    .hint(format!("what comes behind it can be read from offset {next} on")));
+                }
+                break;
+            }
+            end += batch.bytes.len();
+        }
+        self.records.truncate(end);
+        Ok(self)
+    }
+
     /// The batches, and whether each is hidden from committed readers.
     pub fn batches(&self) -> impl Iterator<Item = Result<(Batch, bool)>> + use<> {
         hidden_or_not(

@@ -12,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use commitlog::{Aborted, Bounds, Subscription, log::Log};
-use model::{ErrorKind, TopicPartition};
+use model::{ErrorKind, TopicPartition, error::codes::BATCH_CORRUPT};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 pub(crate) use self::{request::FetchRequest, session::Sessions};
@@ -256,13 +256,19 @@ impl Fetch<'_> {
         if want.offset >= end || (bytes_max == 0 && !first) {
             return nothing(bounds);
         }
-        match self.log().read(&place, want.offset, bytes_max, isolation).await {
+        let read = self.log().read(&place, want.offset, bytes_max, isolation).await;
+        match read.and_then(|slice| slice.undamaged(&place)) {
             Ok(slice) if slice.records.len() > bytes_max && !first => nothing(slice.bounds),
             Ok(slice) if self.context.version < 10 && has_zstd(&slice.records) => {
                 Found::failed(errors::UNSUPPORTED_COMPRESSION_TYPE, slice.bounds)
             }
             Ok(slice) => Found { records: slice.records, aborted: slice.aborted, ..nothing(slice.bounds) },
-            Err(error) => Found::failed(self.code(&error), bounds),
+            Err(error) => {
+                if error.is(BATCH_CORRUPT) {
+                    tracing::error!(%error, "damaged records are not served");
+                }
+                Found::failed(self.code(&error), bounds)
+            }
         }
     }
 

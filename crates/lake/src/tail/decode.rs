@@ -222,7 +222,8 @@ fn unpack(slice: &Slice, wanted: &Range<Offset>, rejected: &mut Vec<Rejected>) -
         if is_hidden {
             continue;
         }
-        match batch.decompress(BATCH_BYTES_MAX) {
+        // What the disk has not kept as it was is no row.
+        match batch.check_crc().and_then(|()| batch.decompress(BATCH_BYTES_MAX)) {
             Ok(block) => {
                 bytes += block.len();
                 unpacked.blocks.push((header, block));

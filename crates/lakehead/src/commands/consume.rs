@@ -55,6 +55,7 @@ pub async fn run(args: ConsumeArgs) -> Result<()> {
                     idle = false;
                     continue;
                 }
+                batch.check_crc()?;
                 let bytes = batch.decompress(BATCH_BYTES_MAX)?;
                 for record in record::Records::new(&batch.header, &bytes) {
                     let record = record?;
