@@ -25,6 +25,7 @@ use world::World;
 
 use crate::{
     Session, SessionOptions, SqlSettings, errors,
+    pushdown::physical_rules,
     relation::{CATALOG, Zones},
     rules::analyzer_rules,
     run::files::drafts,
@@ -76,6 +77,7 @@ impl Engine {
                 .with_runtime_env(runtime)
                 .with_default_features()
                 .with_analyzer_rules(analyzer_rules())
+                .with_physical_optimizer_rules(physical_rules())
                 .build();
             let base = SessionContext::new_with_state(state);
             base.register_catalog(CATALOG, Arc::new(Zones::new(engine.clone(), parts.catalog.clone())));

@@ -29,7 +29,9 @@ mod functions;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod intervals;
+mod lists;
 mod outcome;
+mod pushdown;
 mod relation;
 mod rules;
 mod run;

@@ -160,3 +160,38 @@ async fn what_folders_are_called_is_a_column() {
     )
     .await;
 }
+
+#[tokio::test]
+async fn a_null_in_a_list_makes_unknown_what_is_not_in_it() {
+    let node = Node::start().await;
+    node.run("CREATE TABLE n AS SELECT * FROM (VALUES (1), (3), (NULL)) AS n(a)").await;
+    for (condition, found) in [
+        ("a IN (1, 2, 3) AND a NOT IN (1, 2, NULL)", "0"),
+        ("a NOT IN (1, 2, NULL) OR a NOT IN (1, 2, 3)", "0"),
+        ("a IN (1, NULL) OR a IN (3, NULL)", "2"),
+        ("a IN (1, NULL) AND a IN (1, 3)", "1"),
+        ("NOT (a IN (1, 2, 4, 5, NULL))", "0"),
+        ("(a IN (1, 2, 4, 5, NULL)) IS NULL", "2"),
+        ("(a IN (NULL)) IS NULL", "3"),
+        ("(a NOT IN (1, NULL)) = false", "1"),
+    ] {
+        assert_eq!(node.value(&format!("SELECT count(*) FROM n WHERE {condition}")).await, found, "{condition}");
+    }
+}
+
+#[tokio::test]
+async fn a_condition_on_one_side_of_a_join_is_not_asked_of_the_other() {
+    let node = Node::start().await;
+    node.run("CREATE TABLE l AS SELECT k, 'x' AS s FROM generate_series(1, 20000) AS k(k)").await;
+    node.run("CREATE TABLE r AS SELECT k, 'y' AS s, k AS year FROM generate_series(1, 12) AS k(k)").await;
+    for join in ["RIGHT", "FULL"] {
+        let query = format!(
+            "SELECT count(*) FROM (SELECT l.s AS ls, r.s AS rs FROM l {join} JOIN r ON l.k = r.k
+             WHERE coalesce(l.s, 'none') = 'x' AND r.year > 2)"
+        );
+        assert_eq!(node.value(&query).await, "10", "{join}");
+    }
+    let other =
+        "SELECT count(*) FROM r WHERE r.year > 2 AND NOT EXISTS (SELECT 1 FROM l WHERE l.k = r.year AND l.k > 5)";
+    assert_eq!(node.value(other).await, "3");
+}
