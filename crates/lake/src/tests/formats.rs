@@ -81,3 +81,38 @@ async fn separated_lines_become_columns_even_if_the_first_one_did_not_tell() {
     assert_eq!(names(&house, "prose").await, ["value"]);
     house.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_disk_has_changed_is_an_exception() {
+    let dir = tempfile::tempdir().unwrap();
+    let house = House::open(dir.path()).await;
+    house.topic("t", 1).await;
+    for value in [r#"{"a":"whole"}"#, r#"{"a":"damaged"}"#, r#"{"a":"behind"}"#] {
+        house.produce("t", 0, [value]).await;
+    }
+    house.close().await;
+    let mut changed = 0;
+    for path in files_within(dir.path()) {
+        let mut bytes = std::fs::read(&path).unwrap();
+        let at = bytes.windows(7).position(|found| found == b"damaged");
+        if let (Some(at), Some("log")) = (at, path.extension().and_then(|of| of.to_str())) {
+            bytes[at] = b'D';
+            std::fs::write(&path, bytes).unwrap();
+            changed += 1;
+        }
+    }
+    assert_eq!(changed, 1, "in its segment");
+
+    let house = House::open(dir.path()).await;
+    house.lake.flush("t").await.unwrap();
+    assert_eq!(column(&house.committed("t").await, "a"), ["whole", "behind"]);
+    let exceptions = house.rows("_exceptions").await;
+    assert_eq!(column(&exceptions, "record_offset"), ["1"]);
+    assert_eq!(column(&exceptions, "code"), ["LH0407"]);
+    house.close().await;
+}
+
+fn files_within(dir: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files_within(&path) } else { vec![path] }).collect()
+}
