@@ -59,12 +59,13 @@ async fn a_table_that_is_built_again_reports_nothing_twice() {
     let dir = tempfile::tempdir().unwrap();
     let house = House::open(dir.path()).await;
     house.topic("t", 1).await;
-    house.produce("t", 0, [r#"{"n":1}"#, "not json at all"]).await;
+    house.produce("t", 0, numbers(0..50)).await;
+    house.produce("t", 0, ["not json at all"]).await;
     house.lake.flush("t").await.unwrap();
     house.produce("t", 0, [r#"{"n":1.5}"#]).await;
     house.lake.flush("t").await.unwrap();
-    assert_eq!(column(&house.committed("t").await, "n"), ["1.0", "1.5"], "built again");
-    assert_eq!(column(&house.rows("_exceptions").await, "record_offset"), ["1"], "reported once");
+    assert_eq!(column(&house.committed("t").await, "n").last().unwrap(), "1.5", "built again");
+    assert_eq!(column(&house.rows("_exceptions").await, "record_offset"), ["50"], "reported once");
     house.close().await;
 }
 
