@@ -65,5 +65,5 @@ codes! {
     BROKER_SETTINGS_INVALID = "LH0170" InvalidRequest "a setting of the Kafka door is wrong"
         "The detail names the setting and what it may be. The address advertised to clients must be a host and a port they can reach; limits must be larger than zero.";
     INTERNAL_TOPIC = "LH0171" TopicNameInvalid "the topic is kept by Lakehead itself"
-        "Topics whose names start with two underscores hold Lakehead's own records, for example the offsets of consumer groups. They can be read, but not written, changed or deleted through the Kafka door.";
+        "Some topics hold Lakehead's own records: `__consumer_offsets`, `__transaction_state`, `__users`, `__acls`, `__quotas`, `__configs`, `_schemas`, `_exceptions` and `_audit`. They can be read (`__users` cannot), but not made, written or deleted by others. The names `__cluster_metadata`, `__share_group_state` and those that start with `__lakehead` are kept for later. Every other name is yours, with underscores in front, too.";
 }
