@@ -55,7 +55,7 @@ pub struct Transaction {
     pub timeout_ms: i32,
     pub state: State,
     pub partitions: BTreeSet<TopicPartition>,
-    /// −1: nothing has begun.
+    /// When the transaction began, or the one that ended last. −1: none has.
     pub started_ms: TimestampMs,
     pub updated_ms: TimestampMs,
 }
@@ -252,7 +252,6 @@ pub fn complete(current: &Transaction, how: Marker, now: TimestampMs) -> Transac
         next: None,
         state: State::Complete(how),
         partitions: BTreeSet::new(),
-        started_ms: -1,
         updated_ms: now,
         ..current.clone()
     }
@@ -355,6 +354,7 @@ mod tests {
         let Ok(End::Prepare(decided)) = end_v1(&more, ONE, Marker::Commit, 7) else { panic!("prepared") };
         assert_eq!(add(&decided, ONE, &partitions(&[3]), 8), Err(TransactionError::Concurrent));
         let done = complete(&decided, Marker::Commit, 8);
+        assert_eq!(done.started_ms, 5, "of the last one");
         let next = add(&done, ONE, &partitions(&[3]), 9).expect("added").expect("new");
         assert_eq!((&next.partitions, next.started_ms), (&partitions(&[3]), 9));
     }
