@@ -27,7 +27,7 @@ codes! {
     SEQUENCE_OUT_OF_ORDER = "LH0113" OutOfOrderSequence "an idempotent producer left a gap"
         "The batch's sequence number does not follow the last one of this producer, so a batch in between is missing. Nothing was appended. Producers handle this on their own by sending the missing batch first or starting a new epoch; if it reaches your program, close the producer and open a new one.";
     SEQUENCE_DUPLICATE = "LH0114" DuplicateSequence "an idempotent producer repeated an old batch"
-        "All records of the batch were appended before, too long ago to say at which offset. Nothing is lost or doubled; producers treat this as success.";
+        "All records of the batch were appended before, in other batches. Nothing is lost or doubled; producers treat this as success.";
     PRODUCER_EPOCH_OLD = "LH0115" InvalidProducerEpoch "a newer producer has taken over"
         "Another producer with the same id and a higher epoch has written to this partition. This one is out of date and must be closed; open a new producer to go on.";
     LOG_BUSY = "LH0116" Timeout "more is being written than the disk takes"
