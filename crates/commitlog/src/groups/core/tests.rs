@@ -1,6 +1,7 @@
 //! The laws of groups, held against the core alone.
 
 mod any_order;
+mod gone;
 
 use super::*;
 
