@@ -12,6 +12,7 @@ use kafka_protocol::messages::*;
 
 const NOTHING: i16 = 0;
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+const INVALID_GROUP_ID: i16 = 24;
 const UNSUPPORTED_VERSION: i16 = 35;
 const INVALID_PARTITIONS: i16 = 37;
 const INVALID_REPLICA_ASSIGNMENT: i16 = 39;
@@ -322,5 +323,26 @@ async fn a_transaction_that_hangs_is_aborted_by_hand_and_no_other() {
     let request = produce("t", batch_of(*who.producer_id, who.producer_epoch), -1).with_transactional_id(Some(id()));
     assert_eq!(client.ask(12, &request).await.responses[0].partition_responses[0].error_code, NOTHING);
     assert_eq!(end(&mut client, "t", *who.producer_id, who.producer_epoch, false).await, INVALID_TXN_STATE);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_committer_without_a_group_has_the_one_without_a_name() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 1).await;
+    use offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
+    let partition = OffsetCommitRequestPartition::default().with_committed_offset(5);
+    let topic = OffsetCommitRequestTopic::default().with_name(topic_name("t")).with_partitions(vec![partition]);
+    let commit = OffsetCommitRequest::default().with_generation_id_or_member_epoch(-1).with_topics(vec![topic]);
+    assert_eq!(client.ask(7, &commit).await.topics[0].partitions[0].error_code, NOTHING);
+    let fetched = client.ask(7, &OffsetFetchRequest::default().with_topics(None)).await;
+    assert_eq!((fetched.error_code, fetched.topics[0].partitions[0].committed_offset), (NOTHING, 5));
+    assert_eq!(client.ask(0, &OffsetDeleteRequest::default()).await.error_code, INVALID_GROUP_ID);
+    let delete = DeleteGroupsRequest::default().with_groups_names(vec![GroupId::default()]);
+    for code in [NOTHING, GROUP_ID_NOT_FOUND] {
+        assert_eq!(client.ask(2, &delete).await.results[0].error_code, code);
+    }
     server.stop().await;
 }

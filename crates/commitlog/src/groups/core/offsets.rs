@@ -68,9 +68,6 @@ impl GroupCoordinator {
     }
 
     pub(super) fn check_commit(&self, name: &str, who: &MemberRef) -> Result<(), GroupError> {
-        if name.is_empty() {
-            return Err(GroupError::GroupIdInvalid);
-        }
         match self.groups.get(name) {
             None if who.generation >= 0 => Err(GroupError::IllegalGeneration),
             None if self.groups.len() >= self.out.settings.groups_max => Err(GroupError::GroupMaxSizeReached),

@@ -108,3 +108,23 @@ fn offsets_whose_deletion_the_disk_refused_can_be_deleted_again() {
     assert_eq!(delete(&mut bench, true), Some(Answer::Each(vec![Ok(())])));
     assert_eq!(bench.stored_offset(), None);
 }
+
+/// Kafka lets committers without a group have the one without a name, and nobody join it.
+#[test]
+fn the_group_without_a_name_has_offsets_and_no_members() {
+    let mut bench = Bench::new();
+    let nobody = MemberRef { group: String::new(), ..outsider() };
+    let commit = bench.commit(nobody.clone(), 5);
+    assert_eq!(bench.committed(commit), Some(Ok(())));
+    assert_eq!(bench.core.offset("", "t", 0).map(|offset| offset.offset), Some(5));
+    let join = bench.join(JoinRequest { group: String::new(), ..wish("a") });
+    assert_eq!(bench.joined(join).expect("answered").error, Some(GroupError::GroupIdInvalid));
+    let offsets =
+        vec![OffsetToCommit { topic: "t".into(), partition: 0, offset: 8, leader_epoch: 3, metadata: "m".into() }];
+    let (producer, request) = (Identity { producer: 1, epoch: 0 }, CommitRequest { who: nobody, offsets });
+    let reply = bench.ask(|reply| Event::CommitInTransaction { reply, request, producer });
+    assert_eq!(bench.committed(reply), Some(Err(GroupError::GroupIdInvalid)), "in no transaction");
+    let delete = |bench: &mut Bench| bench.ask_disk(true, |reply| Event::DeleteGroup { reply, group: String::new() });
+    assert_eq!(delete(&mut bench), DONE);
+    assert_eq!(delete(&mut bench), NOT_FOUND);
+}
