@@ -408,6 +408,9 @@ pub async fn producers_are_held_to_their_sequence(log: &dyn Log) {
     assert_eq!(kind(append(log, &at, sequenced(1, 4, 102, 2)).await), ErrorKind::OutOfOrderSequence);
     append(log, &at, sequenced(1, 3, 102, 2)).await.expect("a refusal changes nothing");
     assert_eq!(kind(append(log, &at, sequenced(1, 3, 101, 1)).await), ErrorKind::DuplicateSequence);
+    // What came before the first batch that is known may be missing: were it called old, its producer would take it for written.
+    assert_eq!(kind(append(log, &at, sequenced(1, 3, 0, 1)).await), ErrorKind::OutOfOrderSequence);
+    assert_eq!(kind(append(log, &at, sequenced(1, 3, 99, 2)).await), ErrorKind::OutOfOrderSequence);
     append(log, &at, sequenced(1, 4, 0, 2)).await.expect("a new epoch begins with 0");
     append(log, &at, sequenced(2, 0, i32::MAX, 1)).await.expect("the last sequence");
     append(log, &at, sequenced(2, 0, 0, 1)).await.expect("wraps to 0");

@@ -219,6 +219,7 @@ async fn every_version_on_offer_is_answered_in_its_own_format() {
                 .with_entity(vec![alter_client_quotas_request::EntityData::default().with_entity_type(name("user"))])
                 .with_ops(vec![alter_client_quotas_request::OpData::default().with_key(name("producer_byte_rate")).with_value(1e9)]),
         ]),
+        UpdateFeaturesRequest: |_| UpdateFeaturesRequest::default(),
         DescribeClusterRequest: |_| DescribeClusterRequest::default(),
         DescribeTopicPartitionsRequest: |_| DescribeTopicPartitionsRequest::default().with_response_partition_limit(1),
     }
@@ -411,7 +412,9 @@ async fn what_lakehead_keeps_itself_is_not_a_clients_to_make() {
     let dir = tempfile::tempdir().expect("temporary directory");
     let server = serve(dir.path()).await;
     let mut client = server.client().await;
-    for name in ["__consumer_offsets", "_schemas", "_exceptions"] {
+    for name in
+        ["__consumer_offsets", "__users", "__lakehead", "_schemas", "_exceptions", "__consumer.offsets", ".audit"]
+    {
         let topic = create_topics_request::CreatableTopic::default()
             .with_name(topic_name(name))
             .with_num_partitions(1)
@@ -419,6 +422,22 @@ async fn what_lakehead_keeps_itself_is_not_a_clients_to_make() {
         let created = client.ask(7, &CreateTopicsRequest::default().with_topics(vec![topic])).await;
         assert_eq!(created.topics[0].error_code, INVALID_TOPIC, "{name}");
     }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn underscores_in_front_make_no_topic_ours() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("__debezium-heartbeat.shop", 1).await;
+    assert_eq!(client.produce("__debezium-heartbeat.shop", &["{}"]).await, 0);
+    let wanted = metadata_request::MetadataRequestTopic::default().with_name(Some(topic_name("__made_by_asking")));
+    let request = MetadataRequest::default().with_topics(Some(vec![wanted])).with_allow_auto_topic_creation(true);
+    let topic = &client.ask(12, &request).await.topics[0];
+    assert_eq!((topic.error_code, topic.is_internal), (0, false));
+    let delete = DeleteTopicsRequest::default().with_topic_names(vec![topic_name("__debezium-heartbeat.shop")]);
+    assert_eq!(client.ask(5, &delete).await.responses[0].error_code, 0);
     server.stop().await;
 }
 

@@ -7,8 +7,8 @@ mod names;
 
 pub use error::{Code, Error, ErrorKind, Result};
 pub use names::{
-    ACLS_TOPIC, AUDIT_TOPIC, CONFIGS_TOPIC, EXCEPTIONS_TOPIC, NamespaceName, QUOTAS_TOPIC, SCHEMAS_TOPIC, TableName,
-    TopicName, TopicPartition, USERS_TOPIC,
+    ACLS_TOPIC, AUDIT_TOPIC, CONFIGS_TOPIC, EXCEPTIONS_TOPIC, NamespaceName, OFFSETS_TOPIC, QUOTAS_TOPIC,
+    SCHEMAS_TOPIC, TRANSACTIONS_TOPIC, TableName, TopicName, TopicPartition, USERS_TOPIC,
 };
 
 /// Position of a record in a partition. The first record ever written has offset 0; offsets never go back.

@@ -30,6 +30,30 @@ pub const QUOTAS_TOPIC: &str = "__quotas";
 /// Where settings of brokers and groups are kept that were changed while the node ran.
 pub const CONFIGS_TOPIC: &str = "__configs";
 
+/// Where consumer groups keep their records (Kafka's name for it).
+pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
+/// Where transactions keep their records (Kafka's name for it).
+pub const TRANSACTIONS_TOPIC: &str = "__transaction_state";
+
+/// Bookkeeping, by name: what there is, and what Kafka has beyond it and nobody else may come to have.
+const BOOKKEEPING: [&str; 8] = [
+    OFFSETS_TOPIC,
+    TRANSACTIONS_TOPIC,
+    USERS_TOPIC,
+    ACLS_TOPIC,
+    QUOTAS_TOPIC,
+    CONFIGS_TOPIC,
+    "__cluster_metadata",
+    "__share_group_state",
+];
+
+/// Made and written by Lakehead alone, and no bookkeeping: their settings are the user's.
+const PROTECTED: [&str; 3] = [SCHEMAS_TOPIC, EXCEPTIONS_TOPIC, AUDIT_TOPIC];
+
+/// Names of bookkeeping that later versions may need. Other names with `__` are anybody's: Debezium's topics of heartbeats are.
+const BOOKKEEPING_PREFIX: &str = "__lakehead";
+
 /// Name of a topic: 1–249 characters of `[a-zA-Z0-9._-]`, neither `.` nor `..` (Kafka's `Topic.validate`).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -58,24 +82,39 @@ impl TopicName {
         &self.0
     }
 
-    /// Lakehead's and Kafka's own topics start with `_`; they are not shown unless asked for.
+    /// Lakehead's and Kafka's own topics start with `_`, as do those that programs make for their upkeep; they are not shown unless
+    /// asked for.
     pub fn is_internal(&self) -> bool {
         self.0.starts_with('_')
     }
 
     /// Bookkeeping of the node, which Kafka's clients are told is internal (`__consumer_offsets`).
     pub fn is_bookkeeping(&self) -> bool {
-        self.0.starts_with("__")
+        Self::names_bookkeeping(&self.0)
+    }
+
+    /// [`Self::is_bookkeeping`] of a name that nobody checked.
+    pub fn names_bookkeeping(name: &str) -> bool {
+        BOOKKEEPING.contains(&name) || name.starts_with(BOOKKEEPING_PREFIX)
     }
 
     /// Written, made and removed by Lakehead alone.
     pub fn is_protected(&self) -> bool {
-        self.is_bookkeeping() || [SCHEMAS_TOPIC, EXCEPTIONS_TOPIC, AUDIT_TOPIC].contains(&&*self.0)
+        self.is_bookkeeping() || PROTECTED.contains(&&*self.0)
     }
 
     /// `.` and `_` are the same to metric names; two topics may not differ in that alone (Kafka's `Topic.unifyCollisionChars`).
     pub fn collides_with(&self, other: &Self) -> bool {
-        self != other && self.0.replace('.', "_") == other.0.replace('.', "_")
+        self.is_like(&other.0)
+    }
+
+    /// The name that Lakehead keeps for itself with which this one collides, whether or not there is such a topic yet.
+    pub fn collides_with_kept(&self) -> Option<&'static str> {
+        BOOKKEEPING.into_iter().chain(PROTECTED).find(|kept| self.is_like(kept))
+    }
+
+    fn is_like(&self, other: &str) -> bool {
+        &*self.0 != other && self.0.replace('.', "_") == other.replace('.', "_")
     }
 }
 
@@ -183,12 +222,14 @@ mod tests {
     #[test]
     fn what_is_kept_by_lakehead_itself_is_known_by_name() {
         let name = |s| TopicName::new(s).expect("legal name");
-        for ours in ["__consumer_offsets", SCHEMAS_TOPIC, EXCEPTIONS_TOPIC] {
+        for ours in ["__consumer_offsets", "__lakehead_later", SCHEMAS_TOPIC, EXCEPTIONS_TOPIC] {
             assert!(name(ours).is_protected() && name(ours).is_internal(), "{ours}");
         }
-        for theirs in ["orders", "_orders", "a__b"] {
+        for theirs in ["orders", "_orders", "a__b", "__orders", "__debezium-heartbeat.shop"] {
             assert!(!name(theirs).is_protected(), "{theirs}");
         }
+        assert_eq!(name("__consumer.offsets").collides_with_kept(), Some(OFFSETS_TOPIC));
+        assert_eq!(name(OFFSETS_TOPIC).collides_with_kept(), None);
     }
 
     #[test]

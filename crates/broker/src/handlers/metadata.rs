@@ -9,6 +9,7 @@ use kafka_protocol::{
         DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, MetadataRequest, MetadataResponse,
         api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey},
         describe_cluster_response::DescribeClusterBroker,
+        describe_topic_partitions_request::TopicRequest,
         describe_topic_partitions_response::{
             Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
         },
@@ -38,13 +39,12 @@ pub(crate) async fn api_versions(context: &Context, request: ApiVersionsRequest)
     features(offers(0), context.version)
 }
 
-/// Before version 4 a range from 0 is not understood (KIP-1022), so what is supported is left out.
+/// A feature has one level, and no other can be had. What is supported is told from version 4 on, as by Kafka (KIP-1022).
 fn features(response: ApiVersionsResponse, version: i16) -> ApiVersionsResponse {
     let name = StrBytes::from_static_str;
-    let supported = FEATURES
-        .iter()
-        .filter(|_| version >= 4)
-        .map(|(feature, level)| SupportedFeatureKey::default().with_name(name(feature)).with_max_version(*level));
+    let supported = FEATURES.iter().filter(|_| version >= 4).map(|(feature, level)| {
+        SupportedFeatureKey::default().with_name(name(feature)).with_min_version(*level).with_max_version(*level)
+    });
     let finalized = FEATURES.iter().map(|(feature, level)| {
         let feature = FinalizedFeatureKey::default().with_name(name(feature));
         feature.with_max_version_level(*level).with_min_version_level(*level)
@@ -171,7 +171,11 @@ async fn find_or_create_allowed(context: &Context, name: &str, create: bool) -> 
                     tracing::info!(topic = %name, client = context.client_id, "topic made because a client asked for it")
                 }
                 // The protocol has no room for the reason.
-                Err(error) => tracing::warn!(topic = %name, client = context.client_id, %error, "topic not made"),
+                Err(error) => {
+                    if let Some(left_out) = shared.not_made.tell(shared.world.clock.monotonic()) {
+                        tracing::warn!(topic = %name, client = context.client_id, %error, left_out, "topic not made");
+                    }
+                }
             }
             made
         }
@@ -241,10 +245,20 @@ pub(crate) async fn describe_topic_partitions(
         }
         false => request.topics.iter().map(|t| t.name.to_string()).collect(),
     };
+    let from = request.cursor.map(|cursor| (cursor.topic_name.to_string(), cursor.partition_index));
+    let is_elsewhere = |topic: &String| !request.topics.is_empty() && !names.contains(topic);
+    if from.as_ref().is_some_and(|(topic, partition)| *partition < 0 || is_elsewhere(topic)) {
+        // `DescribeTopicPartitionsRequest.getErrorResponse`
+        let refused = |wanted: TopicRequest| {
+            let row = DescribeTopicPartitionsResponseTopic::default().with_name(Some(wanted.name));
+            row.with_error_code(errors::INVALID_REQUEST)
+        };
+        let topics = request.topics.into_iter().map(refused).collect();
+        return DescribeTopicPartitionsResponse::default().with_topics(topics);
+    }
     names.sort();
     names.dedup();
-    let (from_topic, mut from_partition) =
-        request.cursor.map_or((String::new(), 0), |c| (c.topic_name.to_string(), c.partition_index.max(0)));
+    let (from_topic, mut from_partition) = from.unwrap_or_default();
     let mut room = request.response_partition_limit.clamp(1, 2000);
     let mut response = DescribeTopicPartitionsResponse::default();
     for name in names.into_iter().filter(|name| *name >= from_topic) {

@@ -45,7 +45,8 @@ pub(super) fn create(shared: &Shared, spec: TopicSpec, validate_only: bool) -> R
         if topics.contains_key(spec.name.as_str()) {
             return Err(Error::new(TOPIC_EXISTS, format!("topic `{}` exists already", spec.name)));
         }
-        if let Some(other) = topics.keys().find(|other| other.collides_with(&spec.name)) {
+        let like = topics.keys().find(|other| other.collides_with(&spec.name)).map(|other| other.as_str());
+        if let Some(other) = like.or(spec.name.collides_with_kept()) {
             return Err(Error::new(TOPIC_NAME_INVALID, format!("`{}` is too like another topic's name", spec.name))
                 .detail(format!("`{other}` differs only by `.` against `_`, which metrics cannot tell apart")));
         }

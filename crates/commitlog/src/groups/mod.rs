@@ -21,11 +21,10 @@ mod driver;
 pub mod records;
 mod types;
 
+pub use model::OFFSETS_TOPIC;
+
 pub use self::{
     core::{Effect, Event, GroupCoordinator, Now, ReplyId, WriteId},
     driver::Groups,
     types::*,
 };
-
-/// Where groups keep their records.
-pub const OFFSETS_TOPIC: &str = "__consumer_offsets";

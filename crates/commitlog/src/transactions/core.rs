@@ -47,14 +47,15 @@ pub enum Protocol {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
     pub identity: Identity,
-    /// Who it was before, should the answer that said otherwise have been lost.
+    /// Who it was before, should it not have heard otherwise: an answer was lost, or its transaction took too long. Nobody, if
+    /// somebody else came in its place.
     pub before: Option<Identity>,
     /// Who it will be once all markers are written, because `identity` has no epoch left.
     pub next: Option<ProducerId>,
     pub timeout_ms: i32,
     pub state: State,
     pub partitions: BTreeSet<TopicPartition>,
-    /// −1: nothing has begun.
+    /// When the transaction began, or the one that ended last. −1: none has.
     pub started_ms: TimestampMs,
     pub updated_ms: TimestampMs,
 }
@@ -110,11 +111,15 @@ pub fn init(
     if let Some(claims) = claims
         && claims != current.identity
     {
-        let is_settled = !matches!(current.state, State::Ongoing | State::Prepared(_));
-        return if is_settled && current.before == Some(claims) {
-            Ok(Init::Again(current.identity))
-        } else {
-            Err(TransactionError::Fenced)
+        return match current.state {
+            _ if current.before != Some(claims) => Err(TransactionError::Fenced),
+            State::Ongoing => Err(TransactionError::Fenced),
+            State::Prepared(_) => Err(TransactionError::Concurrent),
+            // The epoch that fenced it is nobody's.
+            _ if current.identity.epoch > EPOCH_MAX => {
+                Ok(Init::Become(empty(Identity { producer: fresh, epoch: 0 }, Some(claims))))
+            }
+            State::Empty | State::Complete(_) => Ok(Init::Again(current.identity)),
         };
     }
     match current.state {
@@ -126,17 +131,19 @@ pub fn init(
             } else {
                 Identity { epoch: current.identity.epoch + 1, ..current.identity }
             };
-            Ok(Init::Become(empty(identity, Some(current.identity))))
+            // Whoever does not say who it was may be somebody else: then who was there before gets no epoch of its successor's.
+            Ok(Init::Become(empty(identity, claims)))
         }
     }
 }
 
-/// The end of an ongoing transaction that its producer did not decide: the epoch rises, so that the producer learns of it.
+/// The end of an ongoing transaction that its producer did not decide: the epoch rises, so that the producer learns of it. It may ask
+/// for the new one by the old one, as long as nobody else has come (KIP-588).
 pub fn abort(current: &Transaction, now: TimestampMs) -> Transaction {
     let epoch = current.identity.epoch.saturating_add(1);
     Transaction {
         identity: Identity { epoch, ..current.identity },
-        before: None,
+        before: Some(current.identity),
         next: None,
         state: State::Prepared(Marker::Abort),
         updated_ms: now,
@@ -245,7 +252,6 @@ pub fn complete(current: &Transaction, how: Marker, now: TimestampMs) -> Transac
         next: None,
         state: State::Complete(how),
         partitions: BTreeSet::new(),
-        started_ms: -1,
         updated_ms: now,
         ..current.clone()
     }
@@ -298,7 +304,7 @@ mod tests {
         let first = started();
         assert_eq!(first.identity, ONE);
         let Ok(Init::Become(second)) = init(Some(&first), None, 500, -1, 2) else { panic!("a start") };
-        assert_eq!((second.identity.epoch, second.timeout_ms, second.before), (1, 500, Some(ONE)));
+        assert_eq!((second.identity.epoch, second.timeout_ms, second.before), (1, 500, None));
         assert_eq!(add(&second, ONE, &partitions(&[1]), 3), Err(TransactionError::Fenced));
         assert!(!needs_new_id(Some(&second)));
         let last = epoch(&second, EPOCH_MAX);
@@ -315,6 +321,8 @@ mod tests {
         assert_eq!(init(Some(&second), Some(ONE), 500, -1, 3), Ok(Init::Again(second.identity)));
         let Ok(Init::Become(third)) = init(Some(&second), None, 500, -1, 4) else { panic!("a start") };
         assert_eq!(init(Some(&third), Some(ONE), 500, -1, 5), Err(TransactionError::Fenced));
+        // Nor does it get the epoch of who came in its place.
+        assert_eq!(init(Some(&third), Some(second.identity), 500, -1, 5), Err(TransactionError::Fenced));
         let stranger = Identity { producer: 99, epoch: 0 };
         assert_eq!(init(Some(&third), Some(stranger), 500, -1, 5), Err(TransactionError::Fenced));
     }
@@ -346,6 +354,7 @@ mod tests {
         let Ok(End::Prepare(decided)) = end_v1(&more, ONE, Marker::Commit, 7) else { panic!("prepared") };
         assert_eq!(add(&decided, ONE, &partitions(&[3]), 8), Err(TransactionError::Concurrent));
         let done = complete(&decided, Marker::Commit, 8);
+        assert_eq!(done.started_ms, 5, "of the last one");
         let next = add(&done, ONE, &partitions(&[3]), 9).expect("added").expect("new");
         assert_eq!((&next.partitions, next.started_ms), (&partitions(&[3]), 9));
     }
@@ -423,6 +432,29 @@ mod tests {
         assert_eq!(end_v2(&aborted, ONE, Marker::Commit, -1, 9), Err(TransactionError::StateInvalid));
         assert_eq!(end_v2(&aborted, ONE, Marker::Abort, -1, 9), Ok(End::Already(raised)));
         assert_eq!(end_v1(&aborted, ONE, Marker::Abort, 9), Err(TransactionError::Fenced));
+    }
+
+    #[test]
+    fn a_producer_that_was_too_slow_goes_on_with_the_epoch_that_ended_its_transaction() {
+        let raised = Identity { epoch: 1, ..ONE };
+        let aborting = abort(&ongoing(), 9);
+        assert_eq!(init(Some(&aborting), Some(ONE), 500, -1, 9), Err(TransactionError::Concurrent));
+        let aborted = complete(&aborting, Marker::Abort, 9);
+        assert_eq!(init(Some(&aborted), Some(ONE), 500, -1, 9), Ok(Init::Again(raised)));
+        assert_eq!(init(Some(&aborted), Some(ONE), 500, -1, 9), Ok(Init::Again(raised)));
+        let begun = add(&aborted, raised, &partitions(&[1]), 9).expect("added").expect("new");
+        assert_eq!(init(Some(&begun), Some(ONE), 500, -1, 9), Err(TransactionError::Fenced));
+        // Once somebody else has come it is too late.
+        let Ok(Init::Become(other)) = init(Some(&aborted), None, 500, -1, 9) else { panic!("a start") };
+        for late in [ONE, raised] {
+            assert_eq!(init(Some(&other), Some(late), 500, -1, 9), Err(TransactionError::Fenced));
+        }
+        // The last epoch is for fencing, and never given.
+        let last = epoch(&ongoing(), EPOCH_MAX);
+        let aborted = complete(&abort(&last, 9), Marker::Abort, 9);
+        let Ok(Init::Become(rotated)) = init(Some(&aborted), Some(last.identity), 500, 8, 9) else { panic!("a start") };
+        assert_eq!(rotated.identity, Identity { producer: 8, epoch: 0 });
+        assert_eq!(init(Some(&rotated), Some(last.identity), 500, -1, 9), Ok(Init::Again(rotated.identity)));
     }
 
     #[test]

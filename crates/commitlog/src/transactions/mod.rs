@@ -21,12 +21,11 @@ pub mod records;
 mod types;
 mod writer;
 
+pub use model::TRANSACTIONS_TOPIC;
+
 pub use self::{
     coordinator::Transactions,
     core::Protocol,
     types::{Identity, TransactionError, TransactionSettings, TransactionSummary},
     writer::{TransactionalWriter, WriterError},
 };
-
-/// Where transactions keep their records.
-pub const TRANSACTIONS_TOPIC: &str = "__transaction_state";

@@ -99,9 +99,14 @@ impl Producers {
         if first_sequence == expected {
             return Ok(Verdict::New);
         }
-        // Sequences wrap: what lies less than half the range behind is old.
-        let behind = (i64::from(last.last_sequence) - i64::from(last_sequence)) & i64::from(i32::MAX);
-        if behind < i64::from(i32::MAX) / 2 && first_sequence <= last_sequence {
+        // Old is what lies within the batches that are remembered; a producer takes it for written. What lies before them may never
+        // have come: a producer that is new to us begins anywhere. Sequences wrap.
+        let from = batches.iter().find(|kept| kept.epoch == last.epoch && kept.first_sequence != NO_SEQUENCE);
+        let place = |sequence: i32| from.map(|from| sequence.wrapping_sub(from.first_sequence) & i32::MAX);
+        if place(first_sequence) <= place(last_sequence)
+            && place(last_sequence) <= place(last.last_sequence)
+            && from.is_some()
+        {
             return Err(Error::new(SEQUENCE_DUPLICATE, format!("producer {pid} sent an old batch again")).detail(
                 format!("sequences {first_sequence} to {last_sequence}; the last was {}", last.last_sequence),
             ));

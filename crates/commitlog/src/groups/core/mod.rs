@@ -1,10 +1,11 @@
 //! The coordinator's decisions, free of I/O: events in, effects out.
 //!
 //! Each file below holds one part of a group's life: [`group`] its data and timers, [`join`] the way into a generation,
-//! [`sync`] the assignment, [`membership`] staying and leaving, [`offsets`] commits, [`transactional`] commits in transactions;
+//! [`sync`] the assignment, [`membership`] staying and leaving, [`offsets`] commits, [`gone`] their end, [`transactional`] commits in transactions;
 //! [`consumer`] is the other protocol, in which the coordinator itself assigns.
 
 mod consumer;
+mod gone;
 mod group;
 mod join;
 mod membership;
@@ -188,6 +189,14 @@ struct Out {
     next_write: u64,
     /// What has been taken out of groups, and may be in the log still.
     leftovers: BTreeMap<Arc<str>, Leftovers>,
+    /// The same of offsets, by the write that takes them out. What failed is written again, see [`gone`].
+    gone: BTreeMap<WriteId, Gone>,
+}
+
+/// Offsets of a group that were deleted.
+struct Gone {
+    group: Arc<str>,
+    offsets: BTreeSet<(Arc<str>, PartitionId)>,
 }
 
 /// Lines that are gone once a write is durable. Until then whatever is written of the group takes them out too: or after a crash
@@ -280,13 +289,14 @@ impl Out {
     }
 
     /// Takes lines out of a group, and writes what it has instead.
-    fn take_out(&mut self, group: &Arc<str>, mut lines: BTreeSet<Line>, others: Records, answers: Answers) {
+    fn take_out(&mut self, group: &Arc<str>, mut lines: BTreeSet<Line>, others: Records, answers: Answers) -> WriteId {
         lines.extend(self.take_leftovers(group));
         let records = lines.iter().map(|line| (records::consumer::key(group, line), None)).chain(others).collect();
         let id = self.write(records, Write::Upkeep { group: Some(group.clone()), answers });
         if !lines.is_empty() {
             self.leftovers.insert(group.clone(), Leftovers { write: id, lines });
         }
+        id
     }
 
     /// Whoever asks takes them out.
@@ -324,6 +334,7 @@ impl GroupCoordinator {
             writes: BTreeMap::new(),
             next_write: 0,
             leftovers: BTreeMap::new(),
+            gone: BTreeMap::new(),
         };
         let (groups, topics, open) = (BTreeMap::new(), TopicsSeen::new(), transactional::Open::default());
         Self { groups, topics, open, timers: BTreeSet::new(), next_expiry: Duration::ZERO, out }
@@ -420,8 +431,11 @@ impl GroupCoordinator {
 
     fn written(&mut self, id: WriteId, durable: bool) {
         let Some(write) = self.out.writes.remove(&id) else { return };
-        if durable && let Some(group) = write.takes_leftovers_of() {
-            self.out.leftovers_taken(group, id);
+        if durable {
+            self.out.gone.remove(&id);
+            if let Some(group) = write.takes_leftovers_of() {
+                self.out.leftovers_taken(group, id);
+            }
         }
         match write {
             Write::Assignment { group, generation } => {

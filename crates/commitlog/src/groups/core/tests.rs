@@ -1,6 +1,7 @@
 //! The laws of groups, held against the core alone.
 
 mod any_order;
+mod gone;
 
 use super::*;
 
@@ -399,7 +400,7 @@ fn commits_of_strangers_and_old_generations_are_refused() {
         (outsider(), GroupError::UnknownMember),
         (member("stranger", 2), GroupError::UnknownMember),
         (member(&a.member, 1), GroupError::IllegalGeneration),
-        (MemberRef { group: String::new(), ..outsider() }, GroupError::GroupIdInvalid),
+        (MemberRef { group: String::new(), ..member("a", 1) }, GroupError::IllegalGeneration),
     ] {
         let reply = bench.commit(who, 7);
         assert_eq!(bench.committed(reply), Some(Err(error)));

@@ -84,6 +84,8 @@ impl GroupCoordinator {
     /// Kafka's `ClassicGroup.validateOffsetCommit`).
     fn check_transactional_commit(&self, name: &Arc<str>, who: &MemberRef) -> Result<(), GroupError> {
         match self.groups.get(name) {
+            // Others may commit for the group without a name, for the sake of clients from before there were groups.
+            _ if name.is_empty() => Err(GroupError::GroupIdInvalid),
             Some(_) if who.generation < 0 && who.member.is_empty() && who.instance.is_none() => Ok(()),
             // The client of a transaction does not know that error (Kafka's `validateTransactionalOffsetCommit`).
             Some(group) => group.check_commit(who, true).map_err(|error| match error {

@@ -27,7 +27,7 @@ codes! {
     SEQUENCE_OUT_OF_ORDER = "LH0113" OutOfOrderSequence "an idempotent producer left a gap"
         "The batch's sequence number does not follow the last one of this producer, so a batch in between is missing. Nothing was appended. Producers handle this on their own by sending the missing batch first or starting a new epoch; if it reaches your program, close the producer and open a new one.";
     SEQUENCE_DUPLICATE = "LH0114" DuplicateSequence "an idempotent producer repeated an old batch"
-        "All records of the batch were appended before, too long ago to say at which offset. Nothing is lost or doubled; producers treat this as success.";
+        "All records of the batch were appended before, in other batches. Nothing is lost or doubled; producers treat this as success.";
     PRODUCER_EPOCH_OLD = "LH0115" InvalidProducerEpoch "a newer producer has taken over"
         "Another producer with the same id and a higher epoch has written to this partition. This one is out of date and must be closed; open a new producer to go on.";
     LOG_BUSY = "LH0116" Timeout "more is being written than the disk takes"
@@ -65,5 +65,5 @@ codes! {
     BROKER_SETTINGS_INVALID = "LH0170" InvalidRequest "a setting of the Kafka door is wrong"
         "The detail names the setting and what it may be. The address advertised to clients must be a host and a port they can reach; limits must be larger than zero.";
     INTERNAL_TOPIC = "LH0171" TopicNameInvalid "the topic is kept by Lakehead itself"
-        "Topics whose names start with two underscores hold Lakehead's own records, for example the offsets of consumer groups. They can be read, but not written, changed or deleted through the Kafka door.";
+        "Some topics hold Lakehead's own records: `__consumer_offsets`, `__transaction_state`, `__users`, `__acls`, `__quotas`, `__configs`, `_schemas`, `_exceptions` and `_audit`. They can be read (`__users` cannot), but not made, written or deleted by others. The names `__cluster_metadata`, `__share_group_state` and those that start with `__lakehead` are kept for later. Every other name is yours, with underscores in front, too.";
 }

@@ -1,7 +1,7 @@
 //! Which topics members mean: by name, and by regular expression (KIP-848, "SubscribedTopicRegex").
 //!
 //! Expressions follow RE2, as Kafka's do: no look-around, no back-references, so matching takes time linear in the name.
-//! They stand for whole names. Kafka resolves them over all topics; we leave out the broker's own bookkeeping (`__…`),
+//! They stand for whole names. Kafka resolves them over all topics; we leave out the broker's own bookkeeping,
 //! as Kafka's clients do when they resolve expressions themselves: a reader of `.*` would otherwise read its own commits.
 //! What a member may not see its expression does not stand for, so another one whose rights go further reads it.
 
@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use model::TopicName;
 use regex::{Regex, RegexBuilder};
 
 use super::{ConsumerGroup, Member, Step};
@@ -50,7 +51,7 @@ impl Resolved {
     fn new(pattern: &str, viewer: Option<&Viewer>, step: &Step<'_>) -> Self {
         let topics = match compile(pattern, &step.out.settings) {
             Ok(regex) => {
-                let matches = |name: &&Arc<str>| !name.starts_with("__") && regex.is_match(name);
+                let matches = |name: &&Arc<str>| !TopicName::names_bookkeeping(name) && regex.is_match(name);
                 let shown = |name: &&Arc<str>| viewer.is_none_or(|viewer| viewer.may_see(name));
                 step.topics.keys().filter(matches).filter(shown).cloned().collect()
             }

@@ -383,10 +383,12 @@ fn topics_that_were_named_come_before_those_that_match() {
 #[test]
 fn bookkeeping_topics_are_in_no_regular_expression() {
     let mut bench = Bench::new(&[]);
-    bench.topics = [("__consumer_offsets".into(), (id(1), 1)), ("t".into(), (id(2), 1))].into();
+    let theirs = "__debezium-heartbeat.shop";
+    bench.topics =
+        [("__consumer_offsets".into(), (id(1), 1)), ("t".into(), (id(2), 1)), (theirs.into(), (id(3), 1))].into();
     bench.step(Event::TopicsSeen { topics: bench.topics.clone() });
     let request = ConsumerHeartbeat { topics: None, regex: Some(".*".into()), ..joining("a", &[]) };
-    assert_eq!(bench.ask(request).expect("joins").assignment, Some(places(&[(2, 0)])));
+    assert_eq!(bench.ask(request).expect("joins").assignment, Some(places(&[(2, 0), (3, 0)])));
 }
 
 #[test]
