@@ -30,6 +30,7 @@ use crate::{
     relation::{CATALOG, Zones},
     run::files::drafts,
     texts::{CoercedLiterals, WrittenCasts},
+    truth::Truth,
     workers::Workers,
 };
 
@@ -152,5 +153,6 @@ fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.extend(Analyzer::new().rules);
     rules.push(Arc::new(ByLength));
     rules.push(Arc::new(CoercedLiterals));
+    rules.push(Arc::new(Truth));
     rules
 }

@@ -37,6 +37,7 @@ mod settings;
 mod stream;
 mod text;
 mod texts;
+mod truth;
 mod workers;
 
 pub use engine::{Engine, EngineParts};

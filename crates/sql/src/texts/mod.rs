@@ -16,11 +16,7 @@ use arrow::{
     datatypes::{DataType, Field, FieldRef},
 };
 use datafusion::{
-    common::{
-        DFSchema, DataFusionError, ScalarValue,
-        config::ConfigOptions,
-        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
-    },
+    common::{DFSchema, DataFusionError, ScalarValue, config::ConfigOptions, tree_node::Transformed},
     error::Result,
     logical_expr::{
         Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
@@ -34,7 +30,7 @@ pub use decimal::read_decimal;
 pub(crate) use spelling::interval;
 
 use self::spelling::spelled;
-use crate::intervals::rewritten;
+use crate::intervals::rewritten_where;
 
 /// The value of type `to` that `text` is written as; `None` if it is none.
 pub fn read_text(text: &str, to: &DataType) -> Option<ScalarValue> {
@@ -69,7 +65,7 @@ impl AnalyzerRule for WrittenCasts {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        casts_in(plan, |expr, schema| Ok(of_text(expr, schema, false)))
+        rewritten_where(plan, is_cast, |expr, schema| Ok(of_text(expr, schema, false)))
     }
 }
 
@@ -83,21 +79,8 @@ impl AnalyzerRule for CoercedLiterals {
     }
 
     fn analyze(&self, plan: LogicalPlan, _config: &ConfigOptions) -> Result<LogicalPlan> {
-        casts_in(plan, |expr, schema| Ok(of_text(expr, schema, true)))
+        rewritten_where(plan, is_cast, |expr, schema| Ok(of_text(expr, schema, true)))
     }
-}
-
-/// Most nodes have none.
-fn casts_in(plan: LogicalPlan, expression: fn(Expr, &DFSchema) -> Result<Transformed<Expr>>) -> Result<LogicalPlan> {
-    let done = plan.transform_up_with_subqueries(|plan| {
-        let mut any = false;
-        plan.apply_expressions(|expr| {
-            any = expr.exists(|expr| Ok(is_cast(expr)))?;
-            Ok(if any { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-        })?;
-        if any { rewritten(plan, expression) } else { Ok(Transformed::no(plan)) }
-    });
-    done.map(|done| done.data)
 }
 
 fn is_cast(expr: &Expr) -> bool {

@@ -64,6 +64,43 @@ async fn a_subquery_used_as_a_value_gives_one_row_or_fails() {
     .await;
 }
 
+/// What lies under a NULL is 0 here, which is less than 60.
+#[tokio::test]
+async fn a_filter_leaves_out_rows_of_which_nothing_is_known() {
+    let node = Node::start().await;
+    node.run(
+        "CREATE TABLE f (carrier VARCHAR, id BIGINT, delay DOUBLE, distance DOUBLE);
+         INSERT INTO f VALUES ('a', 1, NULL, 5), ('a', 2, 20, 7), ('a', 3, 90, 9), ('a', 4, NULL, 2), ('a', 5, 10, 8),
+                              ('b', 1, NULL, 1), ('c', 1, 70, 3)",
+    )
+    .await;
+    all(
+        &node,
+        &[
+            ("SELECT carrier, count(*) FILTER (WHERE delay < 60) FROM f GROUP BY 1 ORDER BY 1", "a|2;b|0;c|0"),
+            ("SELECT carrier, count(*) FILTER (WHERE NOT delay >= 60) FROM f GROUP BY 1 ORDER BY 1", "a|2;b|0;c|0"),
+            ("SELECT count(*) FILTER (WHERE delay < 60), count(*) FILTER (WHERE delay IS NULL) FROM f", "2|3"),
+            ("SELECT carrier, sum(distance) FILTER (WHERE delay < 60) FROM f GROUP BY 1 ORDER BY 1", "a|15.0;b|;c|"),
+            (
+                "SELECT carrier, covar_pop(distance, id) FILTER (WHERE delay < 60) FROM f GROUP BY 1 ORDER BY 1",
+                "a|0.75;b|;c|",
+            ),
+            (
+                "SELECT carrier, first_value(id ORDER BY id) FILTER (WHERE delay < 60), \
+                 last_value(id ORDER BY id) FILTER (WHERE delay < 60) FROM f GROUP BY 1 ORDER BY 1",
+                "a|2|5;b||;c||",
+            ),
+            ("SELECT carrier, max_by(distance, delay) FROM f GROUP BY 1 ORDER BY 1", "a|9.0;b|;c|3.0"),
+            ("SELECT carrier, count(*) FILTER (WHERE NULL) FROM f GROUP BY 1 ORDER BY 1", "a|0;b|0;c|0"),
+            (
+                "SELECT id, count(*) FILTER (WHERE delay < 60) OVER (ORDER BY id) FROM f WHERE carrier = 'a' ORDER BY 1",
+                "1|0;2|1;3|1;4|1;5|2",
+            ),
+        ],
+    )
+    .await;
+}
+
 #[tokio::test]
 async fn days_and_hours_are_moments() {
     let node = some().await;
