@@ -1,7 +1,8 @@
-//! Conditions for which NULL counts as not true: the FILTER of an aggregate.
+//! Where NULL counts as not true: the FILTER of an aggregate, and IS TRUE with its kin.
 //!
-//! Where rows are grouped, DataFusion 53 takes the bits of such a condition without its NULLs, whose bits may be anything
-//! (issue 22067). So a function that never gives NULL stands around it, once types are known. It can go with DataFusion 54.
+//! Where rows are grouped, DataFusion 53 takes the bits of a FILTER without its NULLs, whose bits may be anything (its issue
+//! 22067). What computes `x IS TRUE` there says that it may be NULL, which the plan promised it is not (issue 24096). So a
+//! function that never gives NULL stands in both places, once types are known; each can go when the dependency has the mend.
 
 use arrow::datatypes::DataType;
 use datafusion::{
@@ -27,19 +28,29 @@ impl AnalyzerRule for Truth {
 }
 
 fn concerns(expr: &Expr) -> bool {
-    matches!(expr, Expr::AggregateFunction(called) if called.params.filter.is_some())
+    match expr {
+        Expr::AggregateFunction(called) => called.params.filter.is_some(),
+        Expr::IsTrue(_) | Expr::IsNotTrue(_) | Expr::IsFalse(_) | Expr::IsNotFalse(_) => true,
+        _ => false,
+    }
 }
 
 fn expression(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    if let Expr::AggregateFunction(called) = &mut expr
-        && let Some(filter) = &mut called.params.filter
-    {
-        // As in a WHERE, which may be NULL without a type.
-        let condition = std::mem::take(filter.as_mut()).cast_to(&DataType::Boolean, schema)?;
-        **filter = known(condition, schema);
-        return Ok(Transformed::yes(expr));
-    }
-    Ok(Transformed::no(expr))
+    let not = |expr: Expr| Expr::Not(Box::new(expr));
+    Ok(Transformed::yes(match expr {
+        Expr::AggregateFunction(ref mut called) => {
+            let Some(filter) = &mut called.params.filter else { return Ok(Transformed::no(expr)) };
+            // As in a WHERE, which may be NULL without a type.
+            let condition = std::mem::take(filter.as_mut()).cast_to(&DataType::Boolean, schema)?;
+            **filter = known(condition, schema);
+            expr
+        }
+        Expr::IsTrue(condition) => known(*condition, schema),
+        Expr::IsNotTrue(condition) => not(known(*condition, schema)),
+        Expr::IsFalse(condition) => known(not(*condition), schema),
+        Expr::IsNotFalse(condition) => not(known(not(*condition), schema)),
+        expr => return Ok(Transformed::no(expr)),
+    }))
 }
 
 /// `condition`, false where it would be NULL.

@@ -102,6 +102,38 @@ async fn a_filter_leaves_out_rows_of_which_nothing_is_known() {
 }
 
 #[tokio::test]
+async fn what_is_true_or_not_is_known() {
+    let node = Node::start().await;
+    node.run(
+        "CREATE TABLE b (id BIGINT, c BOOLEAN, s VARCHAR); \
+              INSERT INTO b VALUES (1, true, 'x'), (2, false, 'y'), (3, NULL, 'z'), (4, true, 'w')",
+    )
+    .await;
+    all(
+        &node,
+        &[
+            (
+                "SELECT id, c IS TRUE, c IS NOT TRUE, c IS FALSE, c IS NOT FALSE, c IS UNKNOWN FROM b ORDER BY id",
+                "1|true|false|false|true|false;2|false|true|true|false|false;3|false|true|false|true|true;\
+                 4|true|false|false|true|false",
+            ),
+            ("SELECT NULL::boolean IS TRUE, NULL IS NOT TRUE, true IS TRUE, (1 = 1) IS FALSE", "false|true|true|false"),
+            ("SELECT max(s) FILTER (WHERE c IS TRUE), min(s) FILTER (WHERE c IS TRUE) FROM b", "x|w"),
+            (
+                "SELECT id > 2, max(s) FILTER (WHERE (id > 3) IS TRUE), min(s) FILTER (WHERE (id > 3) IS TRUE) \
+                 FROM b GROUP BY 1 ORDER BY 1",
+                "false||;true|w|w",
+            ),
+            ("SELECT t, count(*) FROM (SELECT c IS TRUE AS t FROM b) GROUP BY t ORDER BY t", "false|2;true|2"),
+            ("SELECT c IS NOT FALSE, count(*) FROM b GROUP BY 1 HAVING (c IS NOT FALSE) IS TRUE", "true|3"),
+            ("SELECT id FROM b WHERE (s > 'w') IS NOT TRUE", "4"),
+            ("SELECT a.id FROM b a LEFT JOIN b o ON o.id = a.id + 1 WHERE o.c IS FALSE", "1"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn days_and_hours_are_moments() {
     let node = some().await;
     all(
