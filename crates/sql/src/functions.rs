@@ -118,6 +118,16 @@ pub(crate) fn is_true(condition: Expr) -> Expr {
     UDF.call(vec![condition])
 }
 
+/// `value`, of which nobody knows beforehand that it is never NULL.
+pub(crate) fn maybe_null(value: Expr) -> Expr {
+    static UDF: LazyLock<ScalarUDF> = LazyLock::new(|| {
+        Simple::new("maybe_null", Some(1), |types| Ok(types[0].clone()), |args| Ok(args.args[0].clone()))
+            .keeping()
+            .udf()
+    });
+    UDF.call(vec![value])
+}
+
 /// `value`, unless there were more `rows` than one.
 pub(crate) fn single_row(value: Expr, rows: Expr) -> Expr {
     static UDF: LazyLock<ScalarUDF> = LazyLock::new(|| {

@@ -4,7 +4,7 @@
 
 use crate::{
     correlated,
-    functions::{simple_variadic, single_row},
+    functions::{maybe_null, simple_variadic, single_row},
     intervals::rewritten,
 };
 use std::sync::LazyLock;
@@ -67,6 +67,11 @@ fn of_one_type(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::ScalarSubquery(subquery) => match single(subquery)? {
             Some(single) => {
                 *subquery = single;
+                true
+            }
+            // The engine takes it for NOT NULL if its column is, and a value over no rows is NULL (DataFusion issue 24513).
+            None if !gives_a_row(&subquery.subquery) && !expr.nullable(schema)? => {
+                expr = maybe_null(expr);
                 true
             }
             None => false,
@@ -139,11 +144,11 @@ fn wider(arg: &mut Expr, schema: &DFSchema) -> bool {
     }
 }
 
-/// A subquery used as a value that is sure to give one row at most, or to fail. Those that refer to the rows around them are
+/// A subquery used as a value that is sure to give one row, of NULL if there was none, or to fail. Those that refer to the rows around them are
 /// taken apart elsewhere.
 fn single(subquery: &Subquery) -> Result<Option<Subquery>> {
     let plan = &subquery.subquery;
-    if plan.max_rows().is_some_and(|rows| rows <= 1)
+    if (gives_a_row(plan) && plan.max_rows().is_some_and(|rows| rows <= 1))
         || !subquery.outer_ref_columns.is_empty()
         || correlated::depends_on_outside(plan)
     {
@@ -162,6 +167,19 @@ fn single(subquery: &Subquery) -> Result<Option<Subquery>> {
             .alias_qualified(column.relation.clone(), &column.name)])?
         .build()?;
     Ok(Some(subquery.with_plan(one.into())))
+}
+
+/// Whether `plan` gives a row at least, whatever its tables hold.
+fn gives_a_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::EmptyRelation(empty) => empty.produce_one_row,
+        LogicalPlan::Values(values) => !values.values.is_empty(),
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        LogicalPlan::Projection(projection) => gives_a_row(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => gives_a_row(&alias.input),
+        LogicalPlan::Sort(sort) => sort.fetch != Some(0) && gives_a_row(&sort.input),
+        _ => false,
+    }
 }
 
 /// A recursive query of which nobody may leave out columns: the engine would take them from what recurs, too, where they are

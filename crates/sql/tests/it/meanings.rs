@@ -134,6 +134,35 @@ async fn what_is_true_or_not_is_known() {
 }
 
 #[tokio::test]
+async fn a_subquery_used_as_a_value_is_null_over_no_rows() {
+    let node = some().await;
+    node.run("CREATE TABLE k (id BIGINT NOT NULL, n BIGINT); INSERT INTO k VALUES (1, 7), (2, 8), (4, NULL)").await;
+    all(
+        &node,
+        &[
+            ("SELECT (SELECT 1 WHERE false)", ""),
+            ("SELECT count(*) FROM (SELECT (SELECT 1 WHERE false))", "1"),
+            ("SELECT (SELECT 1 WHERE false) IS NULL, (SELECT 1) IS NULL", "true|false"),
+            ("SELECT coalesce((SELECT 1 WHERE false), 7), coalesce((SELECT 1 LIMIT 0), 8)", "7|8"),
+            ("SELECT coalesce((SELECT 1 OFFSET 1), 7), coalesce((SELECT id FROM k ORDER BY id LIMIT 1 OFFSET 3), 8)", "7|8"),
+            ("SELECT count(*) FROM t WHERE (SELECT 1 WHERE false) IS NULL", "3"),
+            ("SELECT (SELECT id FROM k WHERE n = 9) IS NULL, coalesce((SELECT id FROM k WHERE n = 9), 5)", "true|5"),
+            ("SELECT (SELECT count(*) FROM k HAVING count(*) > 9) IS NULL", "true"),
+            ("SELECT (SELECT count(*) FROM k WHERE false) IS NULL, (SELECT max(id) FROM k WHERE false) IS NULL", "false|true"),
+            ("SELECT id, (SELECT 1 FROM k WHERE k.id = t.id LIMIT 1) IS NULL FROM t ORDER BY 1", "1|false;2|false;3|true"),
+            ("SELECT id, (SELECT k.id FROM k WHERE k.id = t.id) IS NULL FROM t ORDER BY 1", "1|false;2|false;3|true"),
+            (
+                "SELECT id, coalesce((SELECT count(*) FROM k WHERE k.id = t.id HAVING count(*) > 0), 77) FROM t ORDER BY 1",
+                "1|1;2|1;3|77",
+            ),
+            ("SELECT id, (SELECT count(*) FROM k WHERE k.id = t.id) IS NULL FROM t ORDER BY 1", "1|false;2|false;3|false"),
+            ("SELECT id FROM t WHERE coalesce((SELECT 1 FROM k WHERE k.id = t.id LIMIT 1), 7) = 7", "3"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn days_and_hours_are_moments() {
     let node = some().await;
     all(
