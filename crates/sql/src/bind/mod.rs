@@ -11,6 +11,7 @@ mod headings;
 mod identity;
 mod idioms;
 mod meanings;
+mod merged;
 mod names;
 mod params;
 mod scopes;
@@ -151,6 +152,7 @@ impl<'a> Binder<'a> {
                 whole::rewrite(&mut statement, &sources, named);
                 tuples::rewrite(&mut statement)?;
                 idioms::rewrite(&mut statement)?;
+                merged::rewrite(&mut statement);
                 let context = Context::new(self.state, &self.namespace, sources);
                 SqlToRel::new_with_options(&context, parser_options(self.state))
                     .statement_to_plan(statement)
