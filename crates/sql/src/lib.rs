@@ -45,7 +45,7 @@ pub use functions::text_type;
 pub use outcome::Outcome;
 pub use session::{Headings, Prepared, Session, SessionOptions};
 pub use settings::SqlSettings;
-pub use texts::{read_decimal, read_text};
+pub use texts::{list_items, read_decimal, read_text};
 
 pub use arrow;
 pub use datafusion;

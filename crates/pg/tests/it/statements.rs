@@ -21,6 +21,30 @@ async fn columns_are_called_as_postgresql_calls_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_parameter_beside_any_is_a_list() {
+    let node = Node::start().await;
+    let mut client = node.connect().await;
+    client.query("CREATE TABLE t (id BIGINT, s VARCHAR, d DECIMAL(10, 2))").await;
+    client.query("INSERT INTO t VALUES (1, 'a', 1.5), (2, 'b', 2.5), (3, NULL, NULL)").await;
+    for (sql, oid, value, shown) in [
+        ("SELECT count(*) FROM t WHERE s = ANY($1)", 0, "{a,\"b\",c}", "2"),
+        ("SELECT count(*) FROM t WHERE s = ANY($1)", 1009, "{a}", "1"),
+        ("SELECT count(*) FROM t WHERE s = ANY($1)", 0, "{}", "0"),
+        ("SELECT count(*) FROM t WHERE s <> ALL($1)", 0, "{a,c}", "1"),
+        ("SELECT count(*) FROM t WHERE s <> ALL($1)", 0, "{a,NULL}", "0"),
+        ("SELECT count(*) FROM t WHERE NOT s = ANY($1)", 1009, "{b}", "1"),
+        ("SELECT count(*) FROM t WHERE id = ANY($1)", 0, "{1,3,9}", "2"),
+        ("SELECT count(*) FROM t WHERE id <> ALL($1)", 1005, "{1,3,9}", "1"),
+        ("SELECT count(*) FROM t WHERE d = ANY($1)", 0, "{2.50}", "1"),
+        ("SELECT 'a' = ANY($1)", 0, "{a}", "t"),
+    ] {
+        assert_eq!(client.execute(sql, &[(oid, value)]).await.row(), [shown], "{sql} {value}");
+    }
+    let asked = client.describe("SELECT 1 FROM t WHERE s = ANY($1) AND id <> ALL($2) AND CASE WHEN $3 THEN NOT $4 END");
+    assert_eq!(asked.await.parameters, [1009, 1016, 16, 16]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn parameters_have_the_types_they_are_given() {
     let node = Node::start().await;
     let mut client = node.connect().await;

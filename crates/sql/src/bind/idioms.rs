@@ -17,7 +17,7 @@ use datafusion::sql::{
 };
 use model::{Error, Result, error::codes};
 
-use super::{folded, scopes};
+use super::{folded, lists, scopes};
 use crate::{text, texts};
 
 pub(super) fn rewrite(statement: &mut DfStatement) -> Result<()> {
@@ -193,6 +193,7 @@ fn expression(expr: &mut Expr) -> Result<()> {
                 *expr = call(function, vec![if is_value { cast(inner, DataType::Text) } else { inner }]);
             }
             // A cast alone would carry the mark along.
+            None if matches!(data_type, DataType::Array(_)) => lists::written(inner),
             None if is_text(data_type) && is_marked(inner) => *expr = call("to_plain_text", vec![take(inner)]),
             None if is_numeric(data_type) && *kind != CastKind::TryCast => {
                 *expr = call("to_numeric", vec![take(inner)]);
@@ -239,6 +240,8 @@ fn expression(expr: &mut Expr) -> Result<()> {
             let Expr::Subquery(subquery) = take(right) else { unreachable!("just seen") };
             *expr = Expr::InSubquery { expr: Box::new(take(left)), subquery, negated: true };
         }
+        Expr::AnyOp { compare_op: BinaryOperator::Eq, .. } => lists::any(expr),
+        Expr::AllOp { compare_op: BinaryOperator::NotEq, .. } => lists::not_all(expr),
         Expr::AllOp { compare_op, right, .. } if matches!(right.as_ref(), Expr::Subquery(_)) => {
             return Err(refused(
                 format!("{compare_op} ALL (SELECT …) is not offered"),

@@ -10,15 +10,15 @@ use crate::{
 };
 use std::sync::LazyLock;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use datafusion::{
     common::{Column, DFSchema, ScalarValue, tree_node::Transformed},
     error::Result,
     functions::math::expr_fn::round,
     functions_aggregate::expr_fn::{count, first_value},
     logical_expr::{
-        Between, Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator,
-        ScalarFunctionArgs, ScalarUDF, Subquery, TryCast, lit,
+        Between, Case, Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator,
+        ScalarFunctionArgs, ScalarUDF, Subquery, TryCast, expr::Placeholder, lit,
     },
 };
 
@@ -66,6 +66,19 @@ fn of_one_type(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::Between(Between { expr, low, high, .. }) => {
             texts_become([expr.as_mut(), low.as_mut(), high.as_mut()], schema)
         }
+        Expr::InList(list) => texts_become(std::iter::once(list.expr.as_mut()).chain(&mut list.list), schema),
+        Expr::ScalarFunction(called) if called.func.name() == "array_has" => match called.args.as_mut_slice() {
+            [list, value] => list_of(list, value, schema),
+            _ => false,
+        },
+        Expr::Case(Case { expr: None, when_then_expr, .. }) => {
+            let mut changed = false;
+            for (condition, _) in when_then_expr {
+                changed |= is_parameter(condition, DataType::Boolean);
+            }
+            changed
+        }
+        Expr::Not(condition) => is_parameter(condition, DataType::Boolean),
         Expr::Cast(Cast { expr, data_type }) | Expr::TryCast(TryCast { expr, data_type }) => {
             rounds(expr, data_type, schema)
         }
@@ -118,6 +131,26 @@ fn texts_become<'e>(exprs: impl IntoIterator<Item = &'e mut Expr>, schema: &DFSc
         }
     }
     changed
+}
+
+/// `name = ANY ($1)`: the parameter is a list of names.
+fn list_of(list: &mut Expr, value: &Expr, schema: &DFSchema) -> bool {
+    match value.get_type(schema) {
+        Ok(given) if given.is_string() => is_parameter(list, list_type(DataType::Utf8)),
+        Ok(given) if !given.is_null() => is_parameter(list, list_type(given)),
+        _ => false,
+    }
+}
+
+fn list_type(item: DataType) -> DataType {
+    DataType::List(Field::new_list_field(item, true).into())
+}
+
+/// Says that `expr`, if it is a parameter of which nothing is known, is of type `of`.
+fn is_parameter(expr: &mut Expr, of: DataType) -> bool {
+    let Expr::Placeholder(Placeholder { field: field @ None, .. }) = expr else { return false };
+    *field = Some(Field::new("", of, true).into());
+    true
 }
 
 /// `12.3450` with all its digits.

@@ -10,6 +10,7 @@ mod context;
 mod headings;
 mod identity;
 mod idioms;
+mod lists;
 mod meanings;
 mod merged;
 mod names;

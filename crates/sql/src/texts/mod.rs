@@ -6,6 +6,7 @@
 //! hold must not fail a comparison.
 
 mod decimal;
+mod list;
 mod spelling;
 
 use std::{any::Any, borrow::Cow};
@@ -27,6 +28,7 @@ use datafusion::{
 use model::{Error, error::codes};
 
 pub use decimal::read_decimal;
+pub use list::list_items;
 pub(crate) use spelling::interval;
 
 use self::spelling::spelled;
@@ -37,6 +39,13 @@ pub fn read_text(text: &str, to: &DataType) -> Option<ScalarValue> {
     match to {
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
             ScalarValue::Binary(Some(bytes(text)?)).cast_to(to).ok()
+        }
+        DataType::List(item) => {
+            let null = ScalarValue::try_from(item.data_type()).ok()?;
+            let read =
+                |text: Option<String>| text.map_or(Some(null.clone()), |text| read_text(&text, item.data_type()));
+            let items = list_items(text.trim())?.into_iter().map(read).collect::<Option<Vec<_>>>()?;
+            Some(ScalarValue::List(ScalarValue::new_list_nullable(&items, item.data_type())))
         }
         _ => engines(text, to).or_else(|| engines(&spelled(text, to)?, to)),
     }
@@ -221,5 +230,10 @@ mod tests {
         assert_eq!(read_text("\\x00ff", &DataType::Binary), Some(ScalarValue::Binary(Some(vec![0, 255]))));
         assert_eq!(read_text("42", &DataType::Int64), Some(ScalarValue::Int64(Some(42))));
         assert_eq!(read_text("forty-two", &DataType::Int64), None);
+        let list = DataType::List(Field::new_list_field(DataType::Int64, true).into());
+        let items = [ScalarValue::Int64(Some(1)), ScalarValue::Int64(None)];
+        let read = ScalarValue::List(ScalarValue::new_list_nullable(&items, &DataType::Int64));
+        assert_eq!(read_text("{1,NULL}", &list), Some(read));
+        assert_eq!(read_text("{1,a}", &list), None);
     }
 }

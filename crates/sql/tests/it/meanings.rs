@@ -163,6 +163,39 @@ async fn a_subquery_used_as_a_value_is_null_over_no_rows() {
 }
 
 #[tokio::test]
+async fn any_and_all_look_into_lists() {
+    let node = some().await;
+    node.run("CREATE TABLE l (id BIGINT, tags ARRAY<VARCHAR>); INSERT INTO l VALUES (1, ['a', 'b']), (2, ['c'])").await;
+    node.run("INSERT INTO l VALUES (3, ['d', NULL]), (4, NULL)").await;
+    all(
+        &node,
+        &[
+            ("SELECT id FROM t WHERE s = ANY('{a,x}') ORDER BY id", "1;3"),
+            ("SELECT id FROM t WHERE s <> ALL('{a,\"x, y\"}')", "2"),
+            ("SELECT id FROM t WHERE n = ANY('{5,900}') ORDER BY id", "1;3"),
+            ("SELECT id FROM t WHERE n <> ALL(ARRAY[5, 900])", "2"),
+            (
+                "SELECT 3 <> ALL(ARRAY[1, 2]), 3 = ANY(ARRAY[1, 3]), 3 = ANY('{}'), 3 <> ALL('{}')",
+                "true|true|false|true",
+            ),
+            ("SELECT 3 <> ALL(ARRAY[1, NULL]), 3 = ANY('{1,NULL}'), 3 <> ALL('{3,NULL}')", "||false"),
+            ("SELECT id FROM l WHERE 'a' = ANY(tags)", "1"),
+            ("SELECT id FROM l WHERE 'a' <> ALL(tags)", "2"),
+            (
+                "SELECT id, 'd' = ANY(tags), 'e' = ANY(tags) FROM l ORDER BY id",
+                "1|false|false;2|false|false;3|true|;4||",
+            ),
+            ("SELECT id FROM t WHERE n = ANY('{5,900}'::int[]) ORDER BY id", "1;3"),
+            ("SELECT '{1,NULL}'::bigint[], '{}'::varchar[], '{a,b}'::text[]", "[1, ]|[]|[a, b]"),
+            ("SELECT id FROM t WHERE n IN ('05', '900') ORDER BY id", "1;3"),
+        ],
+    )
+    .await;
+    let plan = rows(&node, "EXPLAIN SELECT id FROM t WHERE n = ANY(ARRAY[5, 900])").await;
+    assert!(plan.contains("n@1 = 5 OR n@1 = 900"), "files are chosen by it: {plan}");
+}
+
+#[tokio::test]
 async fn days_and_hours_are_moments() {
     let node = some().await;
     all(
