@@ -41,7 +41,7 @@ use parking_lot::Mutex;
 use tables::{Table, Version};
 
 pub(crate) use headings::shown as shown_headings;
-pub(crate) use params::{constant, number as number_params};
+pub(crate) use params::{constant, number as number_params, say_intervals};
 
 use self::{context::Context, scopes::Written};
 use crate::{
