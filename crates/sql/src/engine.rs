@@ -27,6 +27,7 @@ use world::World;
 use crate::{
     Session, SessionOptions, SqlSettings, errors,
     intervals::{ByLength, WindowsByLength},
+    pushdown::physical_rules,
     relation::{CATALOG, Zones},
     run::files::drafts,
     texts::{CoercedLiterals, WrittenCasts},
@@ -79,6 +80,7 @@ impl Engine {
                 .with_runtime_env(runtime)
                 .with_default_features()
                 .with_analyzer_rules(analyzer_rules())
+                .with_physical_optimizer_rules(physical_rules())
                 .build();
             let base = SessionContext::new_with_state(state);
             base.register_catalog(CATALOG, Arc::new(Zones::new(engine.clone(), parts.catalog.clone())));

@@ -30,6 +30,7 @@ mod functions;
 pub mod fuzzing;
 mod intervals;
 mod outcome;
+mod pushdown;
 mod relation;
 mod run;
 mod session;

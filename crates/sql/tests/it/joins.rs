@@ -91,3 +91,44 @@ async fn natural_joins_merge_what_both_have() {
     let plan = rows(&node, "EXPLAIN SELECT c FROM t RIGHT JOIN u USING (a) WHERE a = 3").await;
     assert!(plan.contains("a@0 = 3"), "the condition reaches the table of the right: {plan}");
 }
+
+/// The right one is small, so that sides are swapped.
+#[tokio::test]
+async fn a_condition_is_asked_of_the_table_it_names() {
+    let node = Node::start().await;
+    node.run(
+        "CREATE TABLE plane (tail VARCHAR, year BIGINT, seats BIGINT);
+         INSERT INTO plane SELECT 't' || v, 2000 + v % 20, v FROM (SELECT unnest(range(0, 2000)) AS v);
+         CREATE TABLE flight (tail VARCHAR, year BIGINT, carrier VARCHAR);
+         INSERT INTO flight SELECT 't' || (v * 10), 2013, CASE WHEN v % 5 = 0 THEN 'AS' ELSE 'EV' END
+                            FROM (SELECT unnest(range(0, 250)) AS v)",
+    )
+    .await;
+    all(
+        &node,
+        &[
+            (
+                "SELECT count(*) FROM plane p RIGHT JOIN flight f ON f.tail = p.tail \
+                 WHERE coalesce(p.year, 2003) = 2013 AND f.carrier = 'EV'",
+                "0",
+            ),
+            (
+                "SELECT count(*), min(p.year), max(f.year) FROM plane p RIGHT JOIN flight f ON f.tail = p.tail \
+                 WHERE coalesce(p.year, 2003) = 2010 AND f.carrier = 'EV'",
+                "80|2010|2013",
+            ),
+            (
+                "SELECT count(*) FROM plane p FULL JOIN flight f ON f.tail = p.tail WHERE coalesce(p.year, 1) = 2013",
+                "100",
+            ),
+            (
+                "SELECT f.year, p.year FROM plane p JOIN flight f ON f.tail = p.tail ORDER BY p.year, f.tail LIMIT 1",
+                "2013|2000",
+            ),
+        ],
+    )
+    .await;
+    let plan =
+        rows(&node, "EXPLAIN SELECT p.year, f.year FROM plane p JOIN flight f USING (tail) WHERE p.seats > 5").await;
+    assert!(plan.contains("predicate=seats@2 > 5"), "a condition of one table is at that table: {plan}");
+}
