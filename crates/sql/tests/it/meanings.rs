@@ -196,6 +196,21 @@ async fn any_and_all_look_into_lists() {
 }
 
 #[tokio::test]
+async fn is_distinct_from_ends_before_and() {
+    let node = some().await;
+    all(
+        &node,
+        &[
+            ("SELECT true IS DISTINCT FROM true AND false, false AND 1 IS DISTINCT FROM 2 OR true", "false|true"),
+            ("SELECT NOT 1 IS DISTINCT FROM 1 AND false, 2 IS NOT DISTINCT FROM 1 + 1 AND true", "false|true"),
+            ("SELECT id FROM t WHERE n IS DISTINCT FROM 5 AND s = 'a'", "3"),
+            ("SELECT a.id FROM t a JOIN t b ON a.s IS NOT DISTINCT FROM b.s AND b.id = 1 ORDER BY 1", "1;3"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn days_and_hours_are_moments() {
     let node = some().await;
     all(
