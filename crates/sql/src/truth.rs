@@ -3,12 +3,14 @@
 //! Where rows are grouped, DataFusion 53 takes the bits of a FILTER without its NULLs, whose bits may be anything (its issue
 //! 22067). What computes `x IS TRUE` there says that it may be NULL, which the plan promised it is not (issue 24096). So a
 //! function that never gives NULL stands in both places, once types are known; each can go when the dependency has the mend.
+//!
+//! And `a IN (1, NULL)` is `a IN (1) OR NULL`, which is the same: where DataFusion 53 makes one list of two, it forgets NULLs.
 
 use arrow::datatypes::DataType;
 use datafusion::{
-    common::{DFSchema, config::ConfigOptions, tree_node::Transformed},
+    common::{DFSchema, ScalarValue, config::ConfigOptions, tree_node::Transformed},
     error::Result,
-    logical_expr::{Expr, ExprSchemable, LogicalPlan},
+    logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, lit},
     optimizer::AnalyzerRule,
 };
 
@@ -31,6 +33,15 @@ fn concerns(expr: &Expr) -> bool {
     match expr {
         Expr::AggregateFunction(called) => called.params.filter.is_some(),
         Expr::IsTrue(_) | Expr::IsNotTrue(_) | Expr::IsFalse(_) | Expr::IsNotFalse(_) => true,
+        Expr::InList(list) => list.list.iter().any(is_null),
+        _ => false,
+    }
+}
+
+fn is_null(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(value, _) => value.is_null(),
+        Expr::Cast(Cast { expr, .. }) => is_null(expr),
         _ => false,
     }
 }
@@ -44,6 +55,19 @@ fn expression(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let condition = std::mem::take(filter.as_mut()).cast_to(&DataType::Boolean, schema)?;
             **filter = known(condition, schema);
             expr
+        }
+        Expr::InList(mut list) => {
+            let known = list.list.len();
+            list.list.retain(|item| !is_null(item));
+            if list.list.len() == known {
+                return Ok(Transformed::no(Expr::InList(list)));
+            }
+            let unknown = lit(ScalarValue::Boolean(None));
+            match (list.list.is_empty(), list.negated) {
+                (true, _) => unknown,
+                (false, true) => Expr::InList(list).and(unknown),
+                (false, false) => Expr::InList(list).or(unknown),
+            }
         }
         Expr::IsTrue(condition) => known(*condition, schema),
         Expr::IsNotTrue(condition) => not(known(*condition, schema)),

@@ -196,6 +196,24 @@ async fn any_and_all_look_into_lists() {
 }
 
 #[tokio::test]
+async fn a_null_in_a_list_is_not_known() {
+    let node = some().await;
+    all(
+        &node,
+        &[
+            ("SELECT id FROM t WHERE id NOT IN (1, 2, NULL) OR id NOT IN (1, 2, 3)", ""),
+            ("SELECT id FROM t WHERE id IN (1, 2, 3) AND id NOT IN (1, 2, NULL)", ""),
+            ("SELECT id FROM t WHERE id IN (1, NULL) OR id IN (3, NULL) ORDER BY id", "1;3"),
+            (
+                "SELECT id, id IN (1, NULL), id NOT IN (1, NULL), id IN (NULL) FROM t ORDER BY id",
+                "1|true|false|;2|||;3|||",
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn is_distinct_from_ends_before_and() {
     let node = some().await;
     all(
