@@ -200,6 +200,12 @@ fn expression(expr: &mut Expr) -> Result<()> {
             }
             None => {}
         },
+        // The engine would make a DOUBLE of it.
+        Expr::Value(value) if is_beyond_64_bits(&value.value) => {
+            let Value::Number(digits, _) = &value.value else { unreachable!("just seen") };
+            let precision = DataType::Decimal(ExactNumberInfo::PrecisionAndScale(digits.len() as u64, 0));
+            *expr = cast(string(digits.clone()), precision);
+        }
         Expr::TypedString(typed) => {
             let numeric = is_numeric(&typed.data_type).then_some("to_numeric");
             if let Some(function) = text_type(&typed.data_type).or(numeric) {
@@ -258,6 +264,13 @@ fn expression(expr: &mut Expr) -> Result<()> {
         _ => {}
     }
     Ok(())
+}
+
+fn is_beyond_64_bits(value: &Value) -> bool {
+    const DIGITS_MAX: usize = 76;
+    let Value::Number(digits, _) = value else { return false };
+    let is_whole = digits.len() <= DIGITS_MAX && digits.bytes().all(|digit| digit.is_ascii_digit());
+    is_whole && digits.parse::<u64>().is_err()
 }
 
 /// Renames `called`, or says what stands for it.

@@ -229,6 +229,24 @@ async fn is_distinct_from_ends_before_and() {
 }
 
 #[tokio::test]
+async fn long_whole_numbers_keep_their_digits() {
+    let node = Node::start().await;
+    node.run("CREATE TABLE d (d DECIMAL(38, 0)); INSERT INTO d VALUES (12345678901234567890123456789), (-7)").await;
+    all(
+        &node,
+        &[
+            ("SELECT d FROM d WHERE d = 12345678901234567890123456789", "12345678901234567890123456789"),
+            ("SELECT 12345678901234567890123456789 = 12345678901234567890123456788", "false"),
+            (
+                "SELECT -100000000000000000000, 18446744073709551615, 9223372036854775807 + 0",
+                "-100000000000000000000|18446744073709551615|9223372036854775807",
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn days_and_hours_are_moments() {
     let node = some().await;
     all(
