@@ -59,7 +59,7 @@ fn from_text(text: &str, target: &DataType, client_oid: u32) -> Option<ScalarVal
         })),
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => sql::read_text(text, target)?,
         DataType::List(item) => {
-            let items = array_items(trimmed)?
+            let items = sql::list_items(trimmed)?
                 .into_iter()
                 .map(|item_text| match item_text {
                     Some(item_text) => exactly(from_text(&item_text, item.data_type(), 0)?, item.data_type()),
@@ -218,56 +218,6 @@ fn numeric_text(b: &mut Bytes) -> Option<String> {
     Some(text)
 }
 
-/// Items of an array literal `{1,"two, three",NULL}`; only one dimension.
-fn array_items(text: &str) -> Option<Vec<Option<String>>> {
-    let inner = text.strip_prefix('{')?.strip_suffix('}')?;
-    let mut items = Vec::new();
-    let mut characters = inner.chars().peekable();
-    if inner.trim().is_empty() {
-        return Some(items);
-    }
-    loop {
-        let mut item = String::new();
-        let mut quoted = false;
-        loop {
-            match characters.next() {
-                None | Some(',') => break,
-                Some('{') if !quoted => return None,
-                Some('"') if item.trim().is_empty() && !quoted => {
-                    quoted = true;
-                    item.clear();
-                    loop {
-                        match characters.next()? {
-                            '"' => break,
-                            '\\' => item.push(characters.next()?),
-                            c => item.push(c),
-                        }
-                    }
-                }
-                Some(c) if quoted && c.is_whitespace() => {}
-                Some('\\') => item.push(characters.next()?),
-                Some(c) => item.push(c),
-            }
-            if characters.peek().is_none() {
-                // The comma, if any, was the last character: an empty item follows it.
-                if characters.next().is_none() {
-                    break;
-                }
-            }
-        }
-        let plain = item.trim();
-        items.push(match (quoted, plain) {
-            (false, p) if p.eq_ignore_ascii_case("null") => None,
-            (false, p) => Some(p.to_owned()),
-            (true, _) => Some(item),
-        });
-        if characters.peek().is_none() {
-            break;
-        }
-    }
-    Some(items)
-}
-
 fn shortened(text: &str) -> String {
     let mut short: String = text.chars().take(60).collect();
     if short.len() < text.len() {
@@ -314,16 +264,6 @@ mod tests {
         assert_eq!(text(" a ", DataType::Utf8).expect("fits"), ScalarValue::from(" a "));
         assert_eq!(text("\\x00ff", DataType::Binary).expect("fits"), ScalarValue::Binary(Some(vec![0, 255])));
         assert!(text("forty-two", DataType::Int64).is_err());
-    }
-
-    #[test]
-    fn array_literals_are_read() {
-        let items = |s| array_items(s).expect("an array");
-        assert_eq!(items("{}"), Vec::<Option<String>>::new());
-        assert_eq!(items("{1, 2}"), [Some("1".to_owned()), Some("2".to_owned())]);
-        assert_eq!(items(r#"{"a,\"b",NULL,"null"}"#), [Some("a,\"b".to_owned()), None, Some("null".to_owned())]);
-        assert_eq!(array_items("1,2"), None);
-        assert_eq!(array_items(r#"{"open}"#), None);
     }
 
     #[test]

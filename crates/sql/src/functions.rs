@@ -36,11 +36,11 @@ mod to_time;
 use std::sync::{Arc, LazyLock};
 
 use arrow::{
-    array::AsArray,
+    array::{AsArray, BooleanArray},
     datatypes::{DataType, Field, FieldRef, Int64Type},
 };
 use datafusion::{
-    common::DataFusionError,
+    common::{DataFusionError, ScalarValue},
     error::Result,
     logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, type_coercion::functions::fields_with_udf},
     prelude::SessionContext,
@@ -96,6 +96,36 @@ pub(crate) fn simple_variadic(
     run: fn(&ScalarFunctionArgs) -> Result<ColumnarValue>,
 ) -> ScalarUDF {
     Simple::new(name, None, returns, run).udf()
+}
+
+/// Whether `condition`, a BOOLEAN, is true, which NULL is not.
+pub(crate) fn is_true(condition: Expr) -> Expr {
+    static UDF: LazyLock<ScalarUDF> = LazyLock::new(|| {
+        let truth = |args: &ScalarFunctionArgs| {
+            Ok(match &args.args[0] {
+                ColumnarValue::Scalar(value) => {
+                    ColumnarValue::Scalar(ScalarValue::from(*value == ScalarValue::Boolean(Some(true))))
+                }
+                ColumnarValue::Array(array) => {
+                    let (values, nulls) = array.as_boolean().clone().into_parts();
+                    let known = nulls.map_or(values.clone(), |nulls| &values & nulls.inner());
+                    ColumnarValue::Array(Arc::new(BooleanArray::new(known, None)))
+                }
+            })
+        };
+        Simple::new("is_true", Some(1), |_| Ok(DataType::Boolean), truth).total().udf()
+    });
+    UDF.call(vec![condition])
+}
+
+/// `value`, of which nobody knows beforehand that it is never NULL.
+pub(crate) fn maybe_null(value: Expr) -> Expr {
+    static UDF: LazyLock<ScalarUDF> = LazyLock::new(|| {
+        Simple::new("maybe_null", Some(1), |types| Ok(types[0].clone()), |args| Ok(args.args[0].clone()))
+            .keeping()
+            .udf()
+    });
+    UDF.call(vec![value])
 }
 
 /// `value`, unless there were more `rows` than one.

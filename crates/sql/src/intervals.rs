@@ -20,7 +20,7 @@ use arrow::{
 use datafusion::{
     common::{
         DFSchema,
-        tree_node::{Transformed, TreeNode},
+        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
     },
     error::{DataFusionError, Result},
     logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr},
@@ -140,6 +140,23 @@ fn moment(time: Expr, by: &Expr, schema: &DFSchema) -> Result<Expr> {
         }
         _ => Ok(time),
     }
+}
+
+/// `plan` and what is below it, subqueries too, with the expressions changed that hold what `concerns` it: most hold none.
+pub(crate) fn rewritten_where(
+    plan: LogicalPlan,
+    concerns: fn(&Expr) -> bool,
+    expression: fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
+) -> Result<LogicalPlan> {
+    let done = plan.transform_up_with_subqueries(|plan| {
+        let mut any = false;
+        plan.apply_expressions(|expr| {
+            any = expr.exists(|expr| Ok(concerns(expr)))?;
+            Ok(if any { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })?;
+        if any { rewritten(plan, expression) } else { Ok(Transformed::no(plan)) }
+    });
+    done.map(|done| done.data)
 }
 
 /// `plan` with its expressions changed, and its columns called as before.

@@ -29,7 +29,6 @@ mod functions;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
 mod intervals;
-mod lists;
 mod outcome;
 mod pushdown;
 mod relation;
@@ -40,6 +39,7 @@ mod settings;
 mod stream;
 mod text;
 mod texts;
+mod truth;
 mod workers;
 
 pub use engine::{Engine, EngineParts};
@@ -47,7 +47,7 @@ pub use functions::text_type;
 pub use outcome::Outcome;
 pub use session::{Headings, Prepared, Session, SessionOptions};
 pub use settings::SqlSettings;
-pub use texts::{read_decimal, read_text};
+pub use texts::{list_items, read_decimal, read_text};
 
 pub use arrow;
 pub use datafusion;

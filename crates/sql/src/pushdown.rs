@@ -1,7 +1,7 @@
 //! Filters on their way down a physical plan do not pass where a name means two columns.
 //!
 //! DataFusion 53 looks for a filter's columns by their names in what a node gives (`FilterRemapper`), and takes the first of
-//! two: a condition on one table of a join was checked on the other one (apache/datafusion#25263, #24002). Here its rule is run
+//! two: a condition on one table of a join was checked on the other one (apache/datafusion#21246, #25296, mended by #25259; #24002). Here its rule is run
 //! with a barrier above each such node. Most conditions have found their scan in the logical plan before.
 
 use std::{collections::HashSet, sync::Arc};

@@ -9,7 +9,7 @@ use datafusion::{
     optimizer::{Analyzer, AnalyzerRule},
 };
 
-use crate::{intervals, lists, texts};
+use crate::{intervals, texts, truth};
 
 /// All of them, ours among them: before types are coerced, and after.
 pub(crate) fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
@@ -20,7 +20,7 @@ pub(crate) fn analyzer_rules() -> Vec<Arc<dyn AnalyzerRule + Send + Sync>> {
     rules.extend(Analyzer::new().rules);
     rules.push(rule("intervals_by_length", intervals::by_length));
     rules.push(rule("coerced_literals", texts::coerced_literals));
-    rules.push(rule("nulls_apart", lists::nulls_apart));
+    rules.push(rule("truth", truth::known_truth));
     rules
 }
 

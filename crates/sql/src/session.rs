@@ -12,9 +12,9 @@ use model::{Error, Result, error::codes};
 use parking_lot::Mutex;
 
 use crate::{
-    Engine, Outcome,
+    Engine, Outcome, bind,
     run::Run,
-    text::{self, Parsed},
+    text::{self, Parsed, Statement},
     texts::read_text,
     workers::Ticket,
 };
@@ -118,7 +118,9 @@ impl Session {
         self.check_length(sql)?;
         let (session, sql) = (self.clone(), Arc::<str>::from(sql));
         let work = |ticket| async move {
-            let parsed = one(&sql)?;
+            let mut parsed = one(&sql)?;
+            let types: Vec<_> = params.iter().map(|param| Some(param.data_type())).collect();
+            say_intervals(&mut parsed, &types);
             Run::new(&session, sql, &parsed, &ticket).execute(Some(params)).await
         };
         self.0.engine.workers.run(work).await
@@ -139,10 +141,11 @@ impl Session {
     pub(crate) async fn prepare_parsed(
         &self,
         sql: Arc<str>,
-        parsed: Parsed,
+        mut parsed: Parsed,
         param_types: &[Option<DataType>],
         ticket: &Ticket,
     ) -> Result<Prepared> {
+        say_intervals(&mut parsed, param_types);
         let described = Run::new(self, sql.clone(), &parsed, ticket).describe(param_types).await?;
         Ok(Prepared {
             session: self.clone(),
@@ -232,6 +235,12 @@ fn one(sql: &str) -> Result<Parsed> {
         return Err(Error::new(codes::SQL_SYNTAX, what).hint("send one statement"));
     };
     text::parse(sql, piece)
+}
+
+fn say_intervals(parsed: &mut Parsed, types: &[Option<DataType>]) {
+    if let Statement::Sql(statement) = &mut parsed.statement {
+        text::with_stack(|| bind::say_intervals(statement, types));
+    }
 }
 
 fn unknown_prepared(name: &str) -> Error {

@@ -21,6 +21,30 @@ async fn columns_are_called_as_postgresql_calls_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_parameter_beside_any_is_a_list() {
+    let node = Node::start().await;
+    let mut client = node.connect().await;
+    client.query("CREATE TABLE t (id BIGINT, s VARCHAR, d DECIMAL(10, 2))").await;
+    client.query("INSERT INTO t VALUES (1, 'a', 1.5), (2, 'b', 2.5), (3, NULL, NULL)").await;
+    for (sql, oid, value, shown) in [
+        ("SELECT count(*) FROM t WHERE s = ANY($1)", 0, "{a,\"b\",c}", "2"),
+        ("SELECT count(*) FROM t WHERE s = ANY($1)", 1009, "{a}", "1"),
+        ("SELECT count(*) FROM t WHERE s = ANY($1)", 0, "{}", "0"),
+        ("SELECT count(*) FROM t WHERE s <> ALL($1)", 0, "{a,c}", "1"),
+        ("SELECT count(*) FROM t WHERE s <> ALL($1)", 0, "{a,NULL}", "0"),
+        ("SELECT count(*) FROM t WHERE NOT s = ANY($1)", 1009, "{b}", "1"),
+        ("SELECT count(*) FROM t WHERE id = ANY($1)", 0, "{1,3,9}", "2"),
+        ("SELECT count(*) FROM t WHERE id <> ALL($1)", 1005, "{1,3,9}", "1"),
+        ("SELECT count(*) FROM t WHERE d = ANY($1)", 0, "{2.50}", "1"),
+        ("SELECT 'a' = ANY($1)", 0, "{a}", "t"),
+    ] {
+        assert_eq!(client.execute(sql, &[(oid, value)]).await.row(), [shown], "{sql} {value}");
+    }
+    let asked = client.describe("SELECT 1 FROM t WHERE s = ANY($1) AND id <> ALL($2) AND CASE WHEN $3 THEN NOT $4 END");
+    assert_eq!(asked.await.parameters, [1009, 1016, 16, 16]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn parameters_have_the_types_they_are_given() {
     let node = Node::start().await;
     let mut client = node.connect().await;
@@ -35,6 +59,10 @@ async fn parameters_have_the_types_they_are_given() {
         ("SELECT $1::numeric AS v", 21, "5", "5.0000000000", 1700),
         ("SELECT $1 AS v", 1186, "1 day", "1 day", 1186),
         ("SELECT $1 AS v", 1186, "1 day 03:04:05", "1 day 03:04:05", 1186),
+        ("SELECT TIMESTAMP '2020-01-02' - $1 AS v", 1186, "1 day", "2020-01-01 00:00:00", 1114),
+        ("SELECT now() - $1 < now() AS v", 1186, "1 day", "t", 16),
+        ("SELECT DATE '2020-01-01' + $1 AS v", 1186, "36:00:00", "2020-01-02 12:00:00", 1114),
+        ("SELECT $1 * 2 AS v", 23, "4", "8", 20),
         ("SELECT $1 AS v", 1114, "2020-01-01 10:30", "2020-01-01 10:30:00", 1114),
         ("SELECT $1::bytea AS v", 0, "\\xdead", "\\xdead", 17),
         ("SELECT $1 AS v", 1184, "2020-01-01 01:02:03+02", "2019-12-31 23:02:03+00", 1184),

@@ -23,7 +23,7 @@ use datafusion::{
 };
 use parking_lot::Mutex;
 
-use super::Source;
+use super::{Source, merged::Merging};
 use crate::{functions::zone, intervals::Texts, relation::CATALOG};
 
 pub(super) struct Context<'a> {
@@ -31,6 +31,7 @@ pub(super) struct Context<'a> {
     namespace: &'a str,
     sources: HashMap<ResolvedTableReference, Arc<dyn TableSource>>,
     expr_planners: Vec<Arc<dyn ExprPlanner>>,
+    relation_planners: Vec<Arc<dyn RelationPlanner>>,
     missing: Mutex<Option<ResolvedTableReference>>,
 }
 
@@ -40,7 +41,9 @@ impl<'a> Context<'a> {
         // Ours are asked first.
         let ours: [Arc<dyn ExprPlanner>; 2] = [Arc::new(MapAccess), Arc::new(Texts)];
         let expr_planners = ours.into_iter().chain(state.expr_planners().iter().cloned()).collect();
-        Self { state, namespace, sources, expr_planners, missing: Mutex::new(None) }
+        let merging: Arc<dyn RelationPlanner> = Arc::new(Merging);
+        let relation_planners = std::iter::once(merging).chain(state.relation_planners().iter().cloned()).collect();
+        Self { state, namespace, sources, expr_planners, relation_planners, missing: Mutex::new(None) }
     }
 
     /// The last relation that was asked for in vain.
@@ -138,7 +141,7 @@ impl ContextProvider for Context<'_> {
     }
 
     fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
-        self.state.relation_planners()
+        &self.relation_planners
     }
 
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {

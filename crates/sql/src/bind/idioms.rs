@@ -17,7 +17,7 @@ use datafusion::sql::{
 };
 use model::{Error, Result, error::codes};
 
-use super::{folded, scopes};
+use super::{folded, lists, scopes};
 use crate::{text, texts};
 
 pub(super) fn rewrite(statement: &mut DfStatement) -> Result<()> {
@@ -193,12 +193,19 @@ fn expression(expr: &mut Expr) -> Result<()> {
                 *expr = call(function, vec![if is_value { cast(inner, DataType::Text) } else { inner }]);
             }
             // A cast alone would carry the mark along.
+            None if matches!(data_type, DataType::Array(_)) => lists::written(inner),
             None if is_text(data_type) && is_marked(inner) => *expr = call("to_plain_text", vec![take(inner)]),
             None if is_numeric(data_type) && *kind != CastKind::TryCast => {
                 *expr = call("to_numeric", vec![take(inner)]);
             }
             None => {}
         },
+        // The engine would make a DOUBLE of it.
+        Expr::Value(value) if is_beyond_64_bits(&value.value) => {
+            let Value::Number(digits, _) = &value.value else { unreachable!("just seen") };
+            let precision = DataType::Decimal(ExactNumberInfo::PrecisionAndScale(digits.len() as u64, 0));
+            *expr = cast(string(digits.clone()), precision);
+        }
         Expr::TypedString(typed) => {
             let numeric = is_numeric(&typed.data_type).then_some("to_numeric");
             if let Some(function) = text_type(&typed.data_type).or(numeric) {
@@ -239,6 +246,8 @@ fn expression(expr: &mut Expr) -> Result<()> {
             let Expr::Subquery(subquery) = take(right) else { unreachable!("just seen") };
             *expr = Expr::InSubquery { expr: Box::new(take(left)), subquery, negated: true };
         }
+        Expr::AnyOp { compare_op: BinaryOperator::Eq, .. } => lists::any(expr),
+        Expr::AllOp { compare_op: BinaryOperator::NotEq, .. } => lists::not_all(expr),
         Expr::AllOp { compare_op, right, .. } if matches!(right.as_ref(), Expr::Subquery(_)) => {
             return Err(refused(
                 format!("{compare_op} ALL (SELECT …) is not offered"),
@@ -255,6 +264,13 @@ fn expression(expr: &mut Expr) -> Result<()> {
         _ => {}
     }
     Ok(())
+}
+
+fn is_beyond_64_bits(value: &Value) -> bool {
+    const DIGITS_MAX: usize = 76;
+    let Value::Number(digits, _) = value else { return false };
+    let is_whole = digits.len() <= DIGITS_MAX && digits.bytes().all(|digit| digit.is_ascii_digit());
+    is_whole && digits.parse::<u64>().is_err()
 }
 
 /// Renames `called`, or says what stands for it.

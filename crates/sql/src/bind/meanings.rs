@@ -2,22 +2,23 @@
 //!
 //! It happens once, right after planning: what a statement is said to give is what it gives.
 
+use super::merged::is_note;
 use crate::{
     correlated,
-    functions::{simple_variadic, single_row},
+    functions::{maybe_null, simple_variadic, single_row},
     intervals::rewritten,
 };
 use std::sync::LazyLock;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field};
 use datafusion::{
     common::{Column, DFSchema, ScalarValue, tree_node::Transformed},
     error::Result,
     functions::math::expr_fn::round,
     functions_aggregate::expr_fn::{count, first_value},
     logical_expr::{
-        Between, Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator,
-        ScalarFunctionArgs, ScalarUDF, Subquery, TryCast, lit,
+        Between, Case, Cast, ColumnarValue, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator,
+        ScalarFunctionArgs, ScalarUDF, Subquery, TryCast, expr::Placeholder, lit,
     },
 };
 
@@ -26,6 +27,10 @@ pub(super) fn give(plan: LogicalPlan) -> Result<LogicalPlan> {
         // Their types are settled.
         LogicalPlan::Values(_) => rewritten(plan, of_one_type),
         LogicalPlan::RecursiveQuery(_) => all_columns(plan).map(Transformed::yes),
+        LogicalPlan::Join(mut join) if join.on.iter().any(|pair| is_note(pair, &join)) => {
+            join.on = join.on.iter().filter(|pair| !is_note(pair, &join)).cloned().collect();
+            rewritten(LogicalPlan::Join(join), expression)
+        }
         _ => rewritten(plan, expression),
     })
     .map(|done| done.data)
@@ -61,12 +66,30 @@ fn of_one_type(mut expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::Between(Between { expr, low, high, .. }) => {
             texts_become([expr.as_mut(), low.as_mut(), high.as_mut()], schema)
         }
+        Expr::InList(list) => texts_become(std::iter::once(list.expr.as_mut()).chain(&mut list.list), schema),
+        Expr::ScalarFunction(called) if called.func.name() == "array_has" => match called.args.as_mut_slice() {
+            [list, value] => list_of(list, value, schema),
+            _ => false,
+        },
+        Expr::Case(Case { expr: None, when_then_expr, .. }) => {
+            let mut changed = false;
+            for (condition, _) in when_then_expr {
+                changed |= is_parameter(condition, DataType::Boolean);
+            }
+            changed
+        }
+        Expr::Not(condition) => is_parameter(condition, DataType::Boolean),
         Expr::Cast(Cast { expr, data_type }) | Expr::TryCast(TryCast { expr, data_type }) => {
             rounds(expr, data_type, schema)
         }
         Expr::ScalarSubquery(subquery) => match single(subquery)? {
             Some(single) => {
                 *subquery = single;
+                true
+            }
+            // The engine takes it for NOT NULL if its column is, and a value over no rows is NULL (DataFusion issue 24513).
+            None if !gives_a_row(&subquery.subquery) && !expr.nullable(schema)? => {
+                expr = maybe_null(expr);
                 true
             }
             None => false,
@@ -110,6 +133,26 @@ fn texts_become<'e>(exprs: impl IntoIterator<Item = &'e mut Expr>, schema: &DFSc
     changed
 }
 
+/// `name = ANY ($1)`: the parameter is a list of names.
+fn list_of(list: &mut Expr, value: &Expr, schema: &DFSchema) -> bool {
+    match value.get_type(schema) {
+        Ok(given) if given.is_string() => is_parameter(list, list_type(DataType::Utf8)),
+        Ok(given) if !given.is_null() => is_parameter(list, list_type(given)),
+        _ => false,
+    }
+}
+
+fn list_type(item: DataType) -> DataType {
+    DataType::List(Field::new_list_field(item, true).into())
+}
+
+/// Says that `expr`, if it is a parameter of which nothing is known, is of type `of`.
+fn is_parameter(expr: &mut Expr, of: DataType) -> bool {
+    let Expr::Placeholder(Placeholder { field: field @ None, .. }) = expr else { return false };
+    *field = Some(Field::new("", of, true).into());
+    true
+}
+
 /// `12.3450` with all its digits.
 fn decimal(text: &str) -> Option<Expr> {
     let digits = text.trim().trim_start_matches(['-', '+']);
@@ -139,11 +182,11 @@ fn wider(arg: &mut Expr, schema: &DFSchema) -> bool {
     }
 }
 
-/// A subquery used as a value that is sure to give one row at most, or to fail. Those that refer to the rows around them are
+/// A subquery used as a value that is sure to give one row, of NULL if there was none, or to fail. Those that refer to the rows around them are
 /// taken apart elsewhere.
 fn single(subquery: &Subquery) -> Result<Option<Subquery>> {
     let plan = &subquery.subquery;
-    if plan.max_rows().is_some_and(|rows| rows <= 1)
+    if (gives_a_row(plan) && plan.max_rows().is_some_and(|rows| rows <= 1))
         || !subquery.outer_ref_columns.is_empty()
         || correlated::depends_on_outside(plan)
     {
@@ -162,6 +205,19 @@ fn single(subquery: &Subquery) -> Result<Option<Subquery>> {
             .alias_qualified(column.relation.clone(), &column.name)])?
         .build()?;
     Ok(Some(subquery.with_plan(one.into())))
+}
+
+/// Whether `plan` gives a row at least, whatever its tables hold.
+fn gives_a_row(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::EmptyRelation(empty) => empty.produce_one_row,
+        LogicalPlan::Values(values) => !values.values.is_empty(),
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        LogicalPlan::Projection(projection) => gives_a_row(&projection.input),
+        LogicalPlan::SubqueryAlias(alias) => gives_a_row(&alias.input),
+        LogicalPlan::Sort(sort) => sort.fetch != Some(0) && gives_a_row(&sort.input),
+        _ => false,
+    }
 }
 
 /// A recursive query of which nobody may leave out columns: the engine would take them from what recurs, too, where they are

@@ -10,7 +10,9 @@ mod context;
 mod headings;
 mod identity;
 mod idioms;
+mod lists;
 mod meanings;
+mod merged;
 mod names;
 mod params;
 mod scopes;
@@ -39,7 +41,7 @@ use parking_lot::Mutex;
 use tables::{Table, Version};
 
 pub(crate) use headings::shown as shown_headings;
-pub(crate) use params::{constant, number as number_params};
+pub(crate) use params::{constant, number as number_params, say_intervals};
 
 use self::{context::Context, scopes::Written};
 use crate::{
@@ -151,6 +153,7 @@ impl<'a> Binder<'a> {
                 whole::rewrite(&mut statement, &sources, named);
                 tuples::rewrite(&mut statement)?;
                 idioms::rewrite(&mut statement)?;
+                merged::rewrite(&mut statement);
                 let context = Context::new(self.state, &self.namespace, sources);
                 SqlToRel::new_with_options(&context, parser_options(self.state))
                     .statement_to_plan(statement)

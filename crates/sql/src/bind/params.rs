@@ -11,7 +11,8 @@ use datafusion::{
     sql::{
         parser::Statement as DfStatement,
         sqlparser::ast::{
-            Expr, ExprWithAlias, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value, VisitorMut,
+            self, CastKind, Expr, ExprWithAlias, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value,
+            VisitorMut,
         },
     },
 };
@@ -36,6 +37,40 @@ pub(crate) fn number(statement: &mut DfStatement) {
         }
     }
     let _ = scopes::visit(statement, &mut Number(0));
+}
+
+/// Says which parameters are intervals, by the `types` a client gave: the engine takes what is added to a moment for another
+/// moment, and asks nobody.
+pub(crate) fn say_intervals(statement: &mut DfStatement, types: &[Option<DataType>]) {
+    struct Say<'a>(&'a [Option<DataType>]);
+    impl Say<'_> {
+        fn operand(&self, expr: &mut Expr) {
+            if let Expr::Value(value) = expr
+                && let Value::Placeholder(name) = &value.value
+                && let Some(index) = name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok()?.checked_sub(1))
+                && let Some(Some(DataType::Interval(_))) = self.0.get(index)
+            {
+                let data_type = ast::DataType::Interval { fields: None, precision: None };
+                let inner = Box::new(expr.clone());
+                *expr = Expr::Cast { kind: CastKind::Cast, expr: inner, data_type, array: false, format: None };
+            }
+        }
+    }
+    impl VisitorMut for Say<'_> {
+        type Break = ();
+
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if let Expr::BinaryOp { left, right, .. } = expr {
+                self.operand(left);
+                self.operand(right);
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    if types.iter().flatten().any(|given| matches!(given, DataType::Interval(_))) {
+        number(statement);
+        let _ = scopes::visit(statement, &mut Say(types));
+    }
 }
 
 /// The argument of a function that takes one.

@@ -17,7 +17,7 @@ use datafusion::sql::{
 use model::{Error, Result, error::codes};
 
 use super::{
-    Source, folded, names,
+    Source, folded, merged, names,
     scopes::{self, Ctes},
 };
 use crate::relation::Pseudo;
@@ -86,6 +86,14 @@ impl Stars<'_> {
         let mut projection = Vec::with_capacity(select.projection.len());
         for item in select.projection.drain(..) {
             match item {
+                SelectItem::Wildcard(_) if select.from.iter().any(merged::takes_sides) => {
+                    let error = Error::new(
+                        codes::SQL_UNSUPPORTED,
+                        "`*` of a RIGHT or FULL JOIN … USING of topics with pseudo-columns is not offered",
+                    )
+                    .hint("name the columns, or join subqueries that select those of each topic");
+                    return ControlFlow::Break(Box::new(error));
+                }
                 SelectItem::Wildcard(options) => projection.extend(self.expand(options, &items)),
                 SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), mut options) => {
                     let topic = items.iter().any(|item| item.is_topic && qualifies(&name, item));

@@ -20,6 +20,7 @@ pub(super) struct Simple {
     returns: fn(&[DataType]) -> Result<DataType>,
     run: fn(&ScalarFunctionArgs) -> Result<ColumnarValue>,
     gives: Gives,
+    nullable: bool,
 }
 
 /// What the text of a result is.
@@ -44,7 +45,7 @@ impl Simple {
             Some(args) => Signature::any(args, Volatility::Immutable),
             None => Signature::variadic_any(Volatility::Immutable),
         };
-        Self { name, signature, returns, run, gives: Gives::Text }
+        Self { name, signature, returns, run, gives: Gives::Text, nullable: true }
     }
 
     /// Its result is text that reads as `type_name`.
@@ -56,6 +57,12 @@ impl Simple {
     /// Its result is its first argument, with whatever is known of it.
     pub(super) fn keeping(mut self) -> Self {
         self.gives = Gives::Same;
+        self
+    }
+
+    /// It never gives NULL.
+    pub(super) fn total(mut self) -> Self {
+        self.nullable = false;
         self
     }
 
@@ -107,7 +114,7 @@ impl ScalarUDFImpl for Simple {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let types: Vec<_> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
-        let field = Field::new(self.name, (self.returns)(&types)?, true);
+        let field = Field::new(self.name, (self.returns)(&types)?, self.nullable);
         Ok(Arc::new(match self.gives {
             Gives::Named(name) => field.with_metadata(HashMap::from([(TYPE_MARK.to_owned(), name.to_owned())])),
             Gives::Same => field.with_metadata(args.arg_fields[0].metadata().clone()),

@@ -3,7 +3,9 @@
 use std::any::TypeId;
 
 use datafusion::sql::sqlparser::{
+    ast::Expr,
     dialect::{Dialect, GenericDialect},
+    keywords::Keyword,
     parser::{Parser, ParserError},
     tokenizer::Token,
 };
@@ -13,7 +15,7 @@ pub(crate) static DIALECT: LakeheadDialect = LakeheadDialect;
 /// Between `::` (50) and `*` (40), as in PostgreSQL.
 const POWER_PRECEDENCE: u8 = 45;
 
-/// sqlparser's generic dialect with four differences: `^` is a power and binds as one, `a->b` and `a->>b` are operators (the
+/// sqlparser's generic dialect with five differences: `^` is a power and binds as one, IS DISTINCT FROM ends before AND, `a->b` and `a->>b` are operators (the
 /// generic dialect takes `address->street` for a lambda), tables may carry a version, and names start as in ksqlDB.
 #[derive(Debug)]
 pub(crate) struct LakeheadDialect;
@@ -30,6 +32,20 @@ impl Dialect for LakeheadDialect {
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
         (parser.peek_token_ref().token == Token::Caret).then_some(Ok(POWER_PRECEDENCE))
+    }
+
+    /// sqlparser lets `a IS DISTINCT FROM b AND c` end with `b AND c`.
+    fn parse_infix(&self, parser: &mut Parser, left: &Expr, precedence: u8) -> Option<Result<Expr, ParserError>> {
+        use Keyword::{DISTINCT, FROM, IS, NOT};
+        let is_distinct = parser.parse_keywords(&[IS, DISTINCT, FROM]);
+        if !is_distinct && !parser.parse_keywords(&[IS, NOT, DISTINCT, FROM]) {
+            return None;
+        }
+        let left = Box::new(left.clone());
+        Some(parser.parse_subexpr(precedence).map(|right| match is_distinct {
+            true => Expr::IsDistinctFrom(left, Box::new(right)),
+            false => Expr::IsNotDistinctFrom(left, Box::new(right)),
+        }))
     }
 
     fn is_delimited_identifier_start(&self, c: char) -> bool {

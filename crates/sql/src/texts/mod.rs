@@ -6,6 +6,7 @@
 //! hold must not fail a comparison.
 
 mod decimal;
+mod list;
 mod spelling;
 
 use std::{any::Any, borrow::Cow};
@@ -18,7 +19,7 @@ use arrow::{
 use datafusion::{
     common::{
         DFSchema, DataFusionError, ScalarValue,
-        tree_node::{Transformed, TreeNode, TreeNodeRecursion},
+        tree_node::{Transformed, TreeNode},
     },
     error::Result,
     logical_expr::{
@@ -29,16 +30,24 @@ use datafusion::{
 use model::{Error, error::codes};
 
 pub use decimal::read_decimal;
+pub use list::list_items;
 pub(crate) use spelling::interval;
 
 use self::spelling::spelled;
-use crate::{errors::shortened, intervals::rewritten};
+use crate::{errors::shortened, intervals::rewritten_where};
 
 /// The value of type `to` that `text` is written as; `None` if it is none.
 pub fn read_text(text: &str, to: &DataType) -> Option<ScalarValue> {
     match to {
         DataType::Binary | DataType::LargeBinary | DataType::BinaryView => {
             ScalarValue::Binary(Some(bytes(text)?)).cast_to(to).ok()
+        }
+        DataType::List(item) => {
+            let null = ScalarValue::try_from(item.data_type()).ok()?;
+            let read =
+                |text: Option<String>| text.map_or(Some(null.clone()), |text| read_text(&text, item.data_type()));
+            let items = list_items(text.trim())?.into_iter().map(read).collect::<Option<Vec<_>>>()?;
+            Some(ScalarValue::List(ScalarValue::new_list_nullable(&items, item.data_type())))
         }
         _ => engines(text, to).or_else(|| engines(&spelled(text, to)?, to)),
     }
@@ -59,7 +68,7 @@ fn bytes(text: &str) -> Option<Vec<u8>> {
 
 /// Casts that are written.
 pub(crate) fn written_casts(plan: LogicalPlan) -> Result<LogicalPlan> {
-    casts_in(plan, |expr, schema| Ok(of_text(expr, schema, false)))
+    rewritten_where(plan, is_cast, |expr, schema| Ok(of_text(expr, schema, false)))
 }
 
 /// The same, in an expression that is in no plan.
@@ -69,20 +78,7 @@ pub(crate) fn written_casts_in(expr: Expr, schema: &DFSchema) -> Result<Expr> {
 
 /// Casts of literals that come from coercion.
 pub(crate) fn coerced_literals(plan: LogicalPlan) -> Result<LogicalPlan> {
-    casts_in(plan, |expr, schema| Ok(of_text(expr, schema, true)))
-}
-
-/// Most nodes have none.
-fn casts_in(plan: LogicalPlan, expression: fn(Expr, &DFSchema) -> Result<Transformed<Expr>>) -> Result<LogicalPlan> {
-    let done = plan.transform_up_with_subqueries(|plan| {
-        let mut any = false;
-        plan.apply_expressions(|expr| {
-            any = expr.exists(|expr| Ok(is_cast(expr)))?;
-            Ok(if any { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-        })?;
-        if any { rewritten(plan, expression) } else { Ok(Transformed::no(plan)) }
-    });
-    done.map(|done| done.data)
+    rewritten_where(plan, is_cast, |expr, schema| Ok(of_text(expr, schema, true)))
 }
 
 fn is_cast(expr: &Expr) -> bool {
@@ -219,5 +215,10 @@ mod tests {
         assert_eq!(read_text("\\x00ff", &DataType::Binary), Some(ScalarValue::Binary(Some(vec![0, 255]))));
         assert_eq!(read_text("42", &DataType::Int64), Some(ScalarValue::Int64(Some(42))));
         assert_eq!(read_text("forty-two", &DataType::Int64), None);
+        let list = DataType::List(Field::new_list_field(DataType::Int64, true).into());
+        let items = [ScalarValue::Int64(Some(1)), ScalarValue::Int64(None)];
+        let read = ScalarValue::List(ScalarValue::new_list_nullable(&items, &DataType::Int64));
+        assert_eq!(read_text("{1,NULL}", &list), Some(read));
+        assert_eq!(read_text("{1,a}", &list), None);
     }
 }

@@ -5,6 +5,7 @@ mod concurrent;
 mod fixture;
 mod fuzz;
 mod idioms;
+mod joins;
 mod meanings;
 mod queries;
 mod safety;

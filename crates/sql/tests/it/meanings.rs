@@ -64,6 +64,188 @@ async fn a_subquery_used_as_a_value_gives_one_row_or_fails() {
     .await;
 }
 
+/// What lies under a NULL is 0 here, which is less than 60.
+#[tokio::test]
+async fn a_filter_leaves_out_rows_of_which_nothing_is_known() {
+    let node = Node::start().await;
+    node.run(
+        "CREATE TABLE f (carrier VARCHAR, id BIGINT, delay DOUBLE, distance DOUBLE);
+         INSERT INTO f VALUES ('a', 1, NULL, 5), ('a', 2, 20, 7), ('a', 3, 90, 9), ('a', 4, NULL, 2), ('a', 5, 10, 8),
+                              ('b', 1, NULL, 1), ('c', 1, 70, 3)",
+    )
+    .await;
+    all(
+        &node,
+        &[
+            ("SELECT carrier, count(*) FILTER (WHERE delay < 60) FROM f GROUP BY 1 ORDER BY 1", "a|2;b|0;c|0"),
+            ("SELECT carrier, count(*) FILTER (WHERE NOT delay >= 60) FROM f GROUP BY 1 ORDER BY 1", "a|2;b|0;c|0"),
+            ("SELECT count(*) FILTER (WHERE delay < 60), count(*) FILTER (WHERE delay IS NULL) FROM f", "2|3"),
+            ("SELECT carrier, sum(distance) FILTER (WHERE delay < 60) FROM f GROUP BY 1 ORDER BY 1", "a|15.0;b|;c|"),
+            (
+                "SELECT carrier, covar_pop(distance, id) FILTER (WHERE delay < 60) FROM f GROUP BY 1 ORDER BY 1",
+                "a|0.75;b|;c|",
+            ),
+            (
+                "SELECT carrier, first_value(id ORDER BY id) FILTER (WHERE delay < 60), \
+                 last_value(id ORDER BY id) FILTER (WHERE delay < 60) FROM f GROUP BY 1 ORDER BY 1",
+                "a|2|5;b||;c||",
+            ),
+            ("SELECT carrier, max_by(distance, delay) FROM f GROUP BY 1 ORDER BY 1", "a|9.0;b|;c|3.0"),
+            ("SELECT carrier, count(*) FILTER (WHERE NULL) FROM f GROUP BY 1 ORDER BY 1", "a|0;b|0;c|0"),
+            (
+                "SELECT id, count(*) FILTER (WHERE delay < 60) OVER (ORDER BY id) FROM f WHERE carrier = 'a' ORDER BY 1",
+                "1|0;2|1;3|1;4|1;5|2",
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_true_or_not_is_known() {
+    let node = Node::start().await;
+    node.run(
+        "CREATE TABLE b (id BIGINT, c BOOLEAN, s VARCHAR); \
+              INSERT INTO b VALUES (1, true, 'x'), (2, false, 'y'), (3, NULL, 'z'), (4, true, 'w')",
+    )
+    .await;
+    all(
+        &node,
+        &[
+            (
+                "SELECT id, c IS TRUE, c IS NOT TRUE, c IS FALSE, c IS NOT FALSE, c IS UNKNOWN FROM b ORDER BY id",
+                "1|true|false|false|true|false;2|false|true|true|false|false;3|false|true|false|true|true;\
+                 4|true|false|false|true|false",
+            ),
+            ("SELECT NULL::boolean IS TRUE, NULL IS NOT TRUE, true IS TRUE, (1 = 1) IS FALSE", "false|true|true|false"),
+            ("SELECT max(s) FILTER (WHERE c IS TRUE), min(s) FILTER (WHERE c IS TRUE) FROM b", "x|w"),
+            (
+                "SELECT id > 2, max(s) FILTER (WHERE (id > 3) IS TRUE), min(s) FILTER (WHERE (id > 3) IS TRUE) \
+                 FROM b GROUP BY 1 ORDER BY 1",
+                "false||;true|w|w",
+            ),
+            ("SELECT t, count(*) FROM (SELECT c IS TRUE AS t FROM b) GROUP BY t ORDER BY t", "false|2;true|2"),
+            ("SELECT c IS NOT FALSE, count(*) FROM b GROUP BY 1 HAVING (c IS NOT FALSE) IS TRUE", "true|3"),
+            ("SELECT id FROM b WHERE (s > 'w') IS NOT TRUE", "4"),
+            ("SELECT a.id FROM b a LEFT JOIN b o ON o.id = a.id + 1 WHERE o.c IS FALSE", "1"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_subquery_used_as_a_value_is_null_over_no_rows() {
+    let node = some().await;
+    node.run("CREATE TABLE k (id BIGINT NOT NULL, n BIGINT); INSERT INTO k VALUES (1, 7), (2, 8), (4, NULL)").await;
+    all(
+        &node,
+        &[
+            ("SELECT (SELECT 1 WHERE false)", ""),
+            ("SELECT count(*) FROM (SELECT (SELECT 1 WHERE false))", "1"),
+            ("SELECT (SELECT 1 WHERE false) IS NULL, (SELECT 1) IS NULL", "true|false"),
+            ("SELECT coalesce((SELECT 1 WHERE false), 7), coalesce((SELECT 1 LIMIT 0), 8)", "7|8"),
+            ("SELECT coalesce((SELECT 1 OFFSET 1), 7), coalesce((SELECT id FROM k ORDER BY id LIMIT 1 OFFSET 3), 8)", "7|8"),
+            ("SELECT count(*) FROM t WHERE (SELECT 1 WHERE false) IS NULL", "3"),
+            ("SELECT (SELECT id FROM k WHERE n = 9) IS NULL, coalesce((SELECT id FROM k WHERE n = 9), 5)", "true|5"),
+            ("SELECT (SELECT count(*) FROM k HAVING count(*) > 9) IS NULL", "true"),
+            ("SELECT (SELECT count(*) FROM k WHERE false) IS NULL, (SELECT max(id) FROM k WHERE false) IS NULL", "false|true"),
+            ("SELECT id, (SELECT 1 FROM k WHERE k.id = t.id LIMIT 1) IS NULL FROM t ORDER BY 1", "1|false;2|false;3|true"),
+            ("SELECT id, (SELECT k.id FROM k WHERE k.id = t.id) IS NULL FROM t ORDER BY 1", "1|false;2|false;3|true"),
+            (
+                "SELECT id, coalesce((SELECT count(*) FROM k WHERE k.id = t.id HAVING count(*) > 0), 77) FROM t ORDER BY 1",
+                "1|1;2|1;3|77",
+            ),
+            ("SELECT id, (SELECT count(*) FROM k WHERE k.id = t.id) IS NULL FROM t ORDER BY 1", "1|false;2|false;3|false"),
+            ("SELECT id FROM t WHERE coalesce((SELECT 1 FROM k WHERE k.id = t.id LIMIT 1), 7) = 7", "3"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn any_and_all_look_into_lists() {
+    let node = some().await;
+    node.run("CREATE TABLE l (id BIGINT, tags ARRAY<VARCHAR>); INSERT INTO l VALUES (1, ['a', 'b']), (2, ['c'])").await;
+    node.run("INSERT INTO l VALUES (3, ['d', NULL]), (4, NULL)").await;
+    all(
+        &node,
+        &[
+            ("SELECT id FROM t WHERE s = ANY('{a,x}') ORDER BY id", "1;3"),
+            ("SELECT id FROM t WHERE s <> ALL('{a,\"x, y\"}')", "2"),
+            ("SELECT id FROM t WHERE n = ANY('{5,900}') ORDER BY id", "1;3"),
+            ("SELECT id FROM t WHERE n <> ALL(ARRAY[5, 900])", "2"),
+            (
+                "SELECT 3 <> ALL(ARRAY[1, 2]), 3 = ANY(ARRAY[1, 3]), 3 = ANY('{}'), 3 <> ALL('{}')",
+                "true|true|false|true",
+            ),
+            ("SELECT 3 <> ALL(ARRAY[1, NULL]), 3 = ANY('{1,NULL}'), 3 <> ALL('{3,NULL}')", "||false"),
+            ("SELECT id FROM l WHERE 'a' = ANY(tags)", "1"),
+            ("SELECT id FROM l WHERE 'a' <> ALL(tags)", "2"),
+            (
+                "SELECT id, 'd' = ANY(tags), 'e' = ANY(tags) FROM l ORDER BY id",
+                "1|false|false;2|false|false;3|true|;4||",
+            ),
+            ("SELECT id FROM t WHERE n = ANY('{5,900}'::int[]) ORDER BY id", "1;3"),
+            ("SELECT '{1,NULL}'::bigint[], '{}'::varchar[], '{a,b}'::text[]", "[1, ]|[]|[a, b]"),
+            ("SELECT id FROM t WHERE n IN ('05', '900') ORDER BY id", "1;3"),
+        ],
+    )
+    .await;
+    let plan = rows(&node, "EXPLAIN SELECT id FROM t WHERE n = ANY(ARRAY[5, 900])").await;
+    assert!(plan.contains("n@1 = 5 OR n@1 = 900"), "files are chosen by it: {plan}");
+}
+
+#[tokio::test]
+async fn a_null_in_a_list_is_not_known() {
+    let node = some().await;
+    all(
+        &node,
+        &[
+            ("SELECT id FROM t WHERE id NOT IN (1, 2, NULL) OR id NOT IN (1, 2, 3)", ""),
+            ("SELECT id FROM t WHERE id IN (1, 2, 3) AND id NOT IN (1, 2, NULL)", ""),
+            ("SELECT id FROM t WHERE id IN (1, NULL) OR id IN (3, NULL) ORDER BY id", "1;3"),
+            (
+                "SELECT id, id IN (1, NULL), id NOT IN (1, NULL), id IN (NULL) FROM t ORDER BY id",
+                "1|true|false|;2|||;3|||",
+            ),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn is_distinct_from_ends_before_and() {
+    let node = some().await;
+    all(
+        &node,
+        &[
+            ("SELECT true IS DISTINCT FROM true AND false, false AND 1 IS DISTINCT FROM 2 OR true", "false|true"),
+            ("SELECT NOT 1 IS DISTINCT FROM 1 AND false, 2 IS NOT DISTINCT FROM 1 + 1 AND true", "false|true"),
+            ("SELECT id FROM t WHERE n IS DISTINCT FROM 5 AND s = 'a'", "3"),
+            ("SELECT a.id FROM t a JOIN t b ON a.s IS NOT DISTINCT FROM b.s AND b.id = 1 ORDER BY 1", "1;3"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn long_whole_numbers_keep_their_digits() {
+    let node = Node::start().await;
+    node.run("CREATE TABLE d (d DECIMAL(38, 0)); INSERT INTO d VALUES (12345678901234567890123456789), (-7)").await;
+    all(
+        &node,
+        &[
+            ("SELECT d FROM d WHERE d = 12345678901234567890123456789", "12345678901234567890123456789"),
+            ("SELECT 12345678901234567890123456789 = 12345678901234567890123456788", "false"),
+            (
+                "SELECT -100000000000000000000, 18446744073709551615, 9223372036854775807 + 0",
+                "-100000000000000000000|18446744073709551615|9223372036854775807",
+            ),
+        ],
+    )
+    .await;
+}
+
 #[tokio::test]
 async fn days_and_hours_are_moments() {
     let node = some().await;
