@@ -372,7 +372,8 @@ impl<'a> Binder<'a> {
             true => missing.table.to_string(),
             false => format!("{}.{}", missing.schema, missing.table),
         };
-        errors::table_not_found(&shown, known.iter().map(|name| &**name))
+        // What a deleted topic has left is still listed for a moment.
+        errors::table_not_found(&shown, known.iter().map(|name| &**name).filter(|name| **name != *missing.table))
     }
 }
 
