@@ -4,6 +4,7 @@ mod compat;
 mod concurrent;
 mod fixture;
 mod fuzz;
+mod guards;
 mod idioms;
 mod meanings;
 mod queries;
