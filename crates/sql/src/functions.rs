@@ -51,6 +51,7 @@ pub(crate) use json_text::{column as json_column, flat, plain};
 pub(crate) use now::zone;
 
 use self::simple::Simple;
+pub(crate) use to_time::moment;
 pub use self::simple::text_type;
 
 /// Registers everything on the context all sessions start from.
