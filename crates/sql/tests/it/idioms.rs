@@ -345,6 +345,27 @@ async fn information_schema_has_the_standards_types() {
 }
 
 #[tokio::test]
+async fn in_is_a_value_too() {
+    let node = orders().await;
+    all(
+        &node,
+        &[
+            ("SELECT id, item IN (SELECT item FROM orders WHERE price > 5) FROM orders ORDER BY id", "1|false;2|true;3|false"),
+            ("SELECT id, item NOT IN (SELECT item FROM orders WHERE price > 5) AS n FROM orders ORDER BY id", "1|true;2|false;3|true"),
+            ("SELECT CASE WHEN id IN (SELECT id + 1 FROM orders) THEN 'y' ELSE 'n' END FROM orders ORDER BY id", "n;y;y"),
+            ("SELECT id IN (SELECT nullif(id, 2) FROM orders) FROM orders ORDER BY id", "true;;true"),
+            ("SELECT x IN (SELECT id FROM orders), x IN (SELECT id FROM orders WHERE false) FROM (VALUES (1), (NULL)) AS t(x) ORDER BY x", "true|false;|false"),
+            ("SELECT id, id IN (SELECT n.id FROM nest n WHERE n.id = o.id AND n.id < 3) FROM orders o ORDER BY id", "1|true;2|true;3|false"),
+            ("SELECT item, sum(CASE WHEN id IN (SELECT id FROM nest WHERE id < 3) THEN 1 ELSE 0 END) FROM orders GROUP BY item ORDER BY item", "ink|1;pen|1"),
+            ("SELECT max((SELECT count(*) FROM nest)), count(*) FROM orders", "3|3"),
+            ("SELECT item, max((SELECT max(n.id) FROM nest n WHERE n.id <= o.id)) FROM orders o GROUP BY item ORDER BY item", "ink|2;pen|3"),
+            ("SELECT count(*) FILTER (WHERE EXISTS (SELECT 1 FROM nest n WHERE n.id = o.id + 1)) FROM orders o", "2"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn no_rust_reaches_a_user() {
     let node = orders().await;
     for sql in [
