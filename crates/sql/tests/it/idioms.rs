@@ -345,6 +345,24 @@ async fn information_schema_has_the_standards_types() {
 }
 
 #[tokio::test]
+async fn an_aggregate_of_a_column_is_not_that_of_its_cast() {
+    let node = orders().await;
+    all(
+        &node,
+        &[
+            ("SELECT sum(id), sum(id::double) FROM orders", "6|6.0"),
+            ("SELECT sum(id) AS a, sum(id::double) AS b, sum(CAST(id AS DECIMAL(10, 2))) AS c FROM orders", "6|6.0|6.00"),
+            ("SELECT max(item), max(item::text) FROM orders", "pen|pen"),
+            ("SELECT item, sum(id::double) FROM orders GROUP BY item HAVING sum(id::double) > sum(id) - 1 ORDER BY sum(id::double)", "ink|2.0;pen|4.0"),
+            ("SELECT id, sum(id) OVER (ORDER BY id), sum(id::double) OVER (ORDER BY id) FROM orders ORDER BY id", "1|1|1.0;2|3|3.0;3|6|6.0"),
+            ("SELECT count(DISTINCT id::varchar), count(DISTINCT id) FROM orders", "3|3"),
+            ("SELECT string_agg(id::text, ',' ORDER BY id) FROM orders", "1,2,3"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn in_is_a_value_too() {
     let node = orders().await;
     all(
