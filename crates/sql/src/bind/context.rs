@@ -28,7 +28,7 @@ use datafusion::{
 };
 use parking_lot::Mutex;
 
-use super::Source;
+use super::{Source, series};
 use crate::{functions::zone, intervals::Texts, relation::CATALOG};
 
 pub(super) struct Context<'a> {
@@ -162,7 +162,11 @@ impl ContextProvider for Context<'_> {
             .into_iter()
             .map(|argument| simplifier.coerce(argument, &schema).and_then(|argument| simplifier.simplify(argument)))
             .collect::<Result<Vec<_>>>()?;
-        Ok(provider_as_source(function.create_table_provider(&arguments)?))
+        if !series::is(name) {
+            return Ok(provider_as_source(function.create_table_provider(&arguments)?));
+        }
+        let provider = function.create_table_provider(&series::arguments(arguments)?)?;
+        series::in_micros(provider).map(provider_as_source)
     }
 
     fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {

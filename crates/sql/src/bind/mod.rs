@@ -14,6 +14,7 @@ mod meanings;
 mod names;
 mod params;
 mod scopes;
+mod series;
 mod stars;
 mod tuples;
 mod whole;
