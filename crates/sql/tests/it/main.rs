@@ -2,6 +2,7 @@
 
 mod compat;
 mod concurrent;
+mod files;
 mod fixture;
 mod fuzz;
 mod guards;
