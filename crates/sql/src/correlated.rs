@@ -24,8 +24,8 @@ use datafusion::{
     functions_window::expr_fn::row_number,
     logical_expr::{
         Aggregate, Distinct, EmptyRelation, Expr, ExprFunctionExt, ExprSchemable, Join, Limit, LogicalPlan,
-        LogicalPlanBuilder, Operator, Projection, SortExpr, Subquery, SubqueryAlias, Unnest, binary_expr, lit,
-        utils::conjunction, when,
+        LogicalPlanBuilder, Operator, Projection, SortExpr, Subquery, SubqueryAlias, Unnest, binary_expr,
+        expr::InSubquery, lit, utils::conjunction, when,
     },
 };
 use model::{Error, error::codes};
@@ -35,10 +35,13 @@ use crate::functions::single_row;
 /// Whether `plan` holds what cannot be run as it is.
 pub(crate) fn remains(plan: &LogicalPlan) -> bool {
     let stuck = |expr: &Expr| {
-        expr.exists(|e| Ok(matches!(e, Expr::OuterReferenceColumn(..) | Expr::ScalarSubquery(_) | Expr::Exists(_))))
-            .expect("looking never fails")
+        expr.exists(|e| Ok(is_subquery(e) || matches!(e, Expr::OuterReferenceColumn(..)))).expect("looking never fails")
     };
     plan.exists(|node| Ok(node.expressions().iter().any(stuck))).expect("looking never fails")
+}
+
+fn is_subquery(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_))
 }
 
 /// Whether something in `plan` refers to the rows around it.
@@ -92,7 +95,8 @@ impl Flatten {
             LogicalPlan::Join(join) if depends(&join.right, join.left.schema()) => self.lateral(join)?,
             LogicalPlan::Projection(projection) => {
                 let mut input = projection.input.as_ref().clone();
-                let exprs = projection.expr.iter().map(|expr| self.scalars(&counted(expr)?, &mut input));
+                let schema = projection.input.schema();
+                let exprs = projection.expr.iter().map(|expr| self.scalars(&counted(expr, schema)?, &mut input));
                 let exprs = exprs.collect::<Result<Vec<_>>>()?;
                 match exprs == projection.expr {
                     true => None,
@@ -104,6 +108,17 @@ impl Flatten {
                     }
                 }
             }
+            LogicalPlan::Aggregate(aggregate) => match computed_before(aggregate)? {
+                Some(LogicalPlan::Aggregate(mut aggregate)) => {
+                    // Below it they are columns like any other.
+                    aggregate.input = Arc::new(self.node(Arc::unwrap_or_clone(aggregate.input))?.data);
+                    let below = LogicalPlanBuilder::from(LogicalPlan::Aggregate(aggregate));
+                    let names = below.schema().columns().into_iter().enumerate();
+                    let named = names.map(|(index, column)| named_as(Expr::Column(column), plan.schema(), index));
+                    Some(below.clone().project(named.collect::<Vec<_>>())?.build()?)
+                }
+                _ => None,
+            },
             LogicalPlan::Filter(filter)
                 if has_scalar(std::slice::from_ref(&filter.predicate), filter.input.schema()) =>
             {
@@ -240,22 +255,79 @@ impl Flatten {
     }
 }
 
-/// `expr` with each EXISTS as a count of rows: among the columns of a SELECT there is no join that tells.
-fn counted(expr: &Expr) -> Result<Expr> {
+/// `expr` with each EXISTS and IN as a count of rows: among the columns of a SELECT there is no join that tells. `schema` is
+/// that of the rows around it.
+fn counted(expr: &Expr, schema: &DFSchema) -> Result<Expr> {
     let done = expr.clone().transform_down(|expr| {
-        let Expr::Exists(exists) = &expr else { return Ok(Transformed::no(expr)) };
-        let rows = count(lit(1_i64)).alias("__rows");
-        let there = Expr::Column(Column::from_name("__rows")).gt(lit(0_i64));
-        let there = if exists.negated { Expr::Not(Box::new(there)) } else { there };
-        let plan = LogicalPlanBuilder::from(exists.subquery.subquery.as_ref().clone())
-            .aggregate(Vec::<Expr>::new(), [rows])?
-            .project([there.alias("__there")])?
-            .build()?;
-        let outer_ref_columns = plan.all_out_ref_exprs();
-        let subquery = Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: Spans::new() };
-        Ok(Transformed::new(Expr::ScalarSubquery(subquery), true, TreeNodeRecursion::Jump))
+        let counted = match &expr {
+            Expr::Exists(exists) => there(exists.subquery.subquery.as_ref().clone(), exists.negated)?,
+            Expr::InSubquery(within) => match contained(within, schema)? {
+                Some(contained) => contained,
+                None => return Ok(Transformed::no(expr)),
+            },
+            _ => return Ok(Transformed::no(expr)),
+        };
+        Ok(Transformed::new(counted, true, TreeNodeRecursion::Jump))
     });
     done.map(|done| done.data)
+}
+
+/// Whether `plan` has rows, or has none, as a subquery of one row.
+fn there(plan: LogicalPlan, negated: bool) -> Result<Expr> {
+    let rows = count(lit(1_i64)).alias("__rows");
+    let there = Expr::Column(Column::from_name("__rows")).gt(lit(0_i64));
+    let there = if negated { Expr::Not(Box::new(there)) } else { there };
+    let plan = LogicalPlanBuilder::from(plan)
+        .aggregate(Vec::<Expr>::new(), [rows])?
+        .project([there.alias("__there")])?
+        .build()?;
+    let outer_ref_columns = plan.all_out_ref_exprs();
+    Ok(Expr::ScalarSubquery(Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: Spans::new() }))
+}
+
+/// `x IN (SELECT …)` as a value: true where a row is equal; else NULL where one could be, if a NULL were known; else false.
+fn contained(within: &InSubquery, schema: &DFSchema) -> Result<Option<Expr>> {
+    let plan = within.subquery.subquery.as_ref();
+    let [column] = plan.schema().columns().try_into().unwrap_or_else(|_| [Column::from_name("")]);
+    if column.name.is_empty() || within.expr.exists(|expr| Ok(matches!(expr, Expr::OuterReferenceColumn(..))))? {
+        return Ok(None);
+    }
+    // In the subquery, the value is one from outside.
+    let value = within.expr.as_ref().clone().transform(|expr| {
+        let Expr::Column(column) = &expr else { return Ok(Transformed::no(expr)) };
+        let (_, field) = schema.qualified_field(schema.index_of_column(column)?);
+        Ok(Transformed::yes(Expr::OuterReferenceColumn(field.clone(), column.clone())))
+    });
+    let (value, column) = (value?.data, Expr::Column(column));
+    let rows = |condition: Expr| LogicalPlanBuilder::from(plan.clone()).filter(condition)?.build();
+    let equal = there(rows(column.clone().eq(value))?, false)?;
+    let unknown = there(rows(column.is_null())?, false)?;
+    let unknown = unknown.or(within.expr.as_ref().clone().is_null().and(there(plan.clone(), false)?));
+    let is_in = when(equal, lit(true)).when(unknown, lit(ScalarValue::Boolean(None))).otherwise(lit(false))?;
+    Ok(Some(if within.negated { Expr::Not(Box::new(is_in)) } else { is_in }))
+}
+
+/// `aggregate` over a projection that computes its subqueries, if it has any.
+fn computed_before(aggregate: &Aggregate) -> Result<Option<LogicalPlan>> {
+    let mut computed = Vec::new();
+    let mut column = |expr: &Expr| {
+        expr.clone().transform_down(|expr| {
+            if !is_subquery(&expr) {
+                return Ok(Transformed::no(expr));
+            }
+            let name = Column::new(Some("__computed"), format!("v{}", computed.len()));
+            computed.push(expr.alias_qualified(name.relation.clone(), &name.name));
+            Ok(Transformed::new(Expr::Column(name), true, TreeNodeRecursion::Jump))
+        })
+    };
+    let groups = aggregate.group_expr.iter().map(|expr| Ok(column(expr)?.data)).collect::<Result<Vec<_>>>()?;
+    let values = aggregate.aggr_expr.iter().map(|expr| Ok(column(expr)?.data)).collect::<Result<Vec<_>>>()?;
+    if computed.is_empty() {
+        return Ok(None);
+    }
+    let below = aggregate.input.schema().columns().into_iter().map(Expr::Column).chain(computed);
+    let below = LogicalPlanBuilder::from(aggregate.input.as_ref().clone()).project(below)?;
+    below.aggregate(groups, values)?.build().map(Some)
 }
 
 /// An inner dependent join as one pipeline over the left rows.

@@ -24,7 +24,7 @@ use tables::Tables;
 use world::World;
 
 use crate::{
-    Session, SessionOptions, SqlSettings, errors,
+    Session, SessionOptions, SqlSettings, errors, guards,
     pushdown::physical_rules,
     relation::{CATALOG, Zones},
     rules::analyzer_rules,
@@ -77,7 +77,7 @@ impl Engine {
                 .with_runtime_env(runtime)
                 .with_default_features()
                 .with_analyzer_rules(analyzer_rules())
-                .with_physical_optimizer_rules(physical_rules())
+                .with_physical_optimizer_rules(guards::around(physical_rules()))
                 .build();
             let base = SessionContext::new_with_state(state);
             base.register_catalog(CATALOG, Arc::new(Zones::new(engine.clone(), parts.catalog.clone())));

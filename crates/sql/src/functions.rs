@@ -24,6 +24,7 @@ macro_rules! as_inner {
 mod bounded;
 mod counts;
 mod dates;
+mod escapes;
 mod gather;
 mod json_text;
 mod lengths;
@@ -47,8 +48,10 @@ use datafusion::{
 };
 use model::{Error, error::codes};
 
+pub(crate) use escapes::like_pattern;
 pub(crate) use json_text::{column as json_column, flat, plain};
 pub(crate) use now::zone;
+pub(crate) use to_time::moment;
 
 use self::simple::Simple;
 pub use self::simple::text_type;
@@ -61,6 +64,7 @@ pub(crate) fn register(context: &SessionContext) {
     for function in dates::functions()
         .into_iter()
         .chain(json_text::functions())
+        .chain(escapes::functions())
         .chain([to_char::function(), to_numeric::function()])
     {
         context.register_udf(function);

@@ -28,6 +28,7 @@ mod errors;
 mod functions;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+mod guards;
 mod intervals;
 mod outcome;
 mod pushdown;

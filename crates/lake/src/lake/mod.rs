@@ -11,11 +11,11 @@ use catalog::Catalog;
 use commitlog::{Log, NameClaim};
 use futures::Stream;
 use model::{Error, Result, TableName, TopicName, error::codes};
-use tables::Tables;
+use tables::{Table, Tables};
 use world::World;
 
-pub(crate) use self::parts::Parts;
 use self::{declarations::Declarations, parts::no_topic};
+pub(crate) use self::{names::is_left_behind, parts::Parts};
 use crate::{
     LakeSettings, Origin, StreamDeclaration, TailFilter, TopicPin, TopicStatus, TopicTable,
     columns::{
@@ -97,6 +97,12 @@ impl Lake {
             None => Ok(None),
             Some(topic) => self.topic_table(&topic.name).await,
         }
+    }
+
+    /// The table called `name`, unless it is what a deleted topic has left and goes in a moment.
+    pub async fn table(&self, name: &TableName) -> Result<Option<Arc<Table>>> {
+        let table = self.parts.tables.load(name).await?;
+        Ok(table.filter(|table| !is_left_behind(&*self.parts.log, table)))
     }
 
     async fn declared(&self, declaration: &Arc<StreamDeclaration>) -> Result<Option<Arc<TopicTable>>> {

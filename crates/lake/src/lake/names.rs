@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use catalog::EntryKind;
-use commitlog::{NameClaim, SharedNames};
+use commitlog::{Log, NameClaim, SharedNames};
 use model::{Error, Result, TableName, TopicName, error::codes};
 use parking_lot::Mutex;
 use tables::{Table, Tables};
@@ -104,6 +104,15 @@ impl SharedNames for Names {
                 .hint("topics, streams, tables and views of a zone share their names: choose another one")),
         }
     }
+}
+
+/// Whether the topic that the table was made for was deleted from this very log: the table goes next, and is no longer there for
+/// anybody who looks.
+pub(crate) fn is_left_behind(log: &dyn Log, table: &Table) -> bool {
+    let properties = table.metadata().properties();
+    let is_of_this_log = properties.get(property::LOG_ID).is_some_and(|id| id == log.cluster_id());
+    let topic = properties.get(property::TOPIC_ID).and_then(|id| id.parse().ok());
+    is_of_this_log && topic.is_some_and(|id| log.topic_by_id(id).is_none())
 }
 
 /// Whether the lake made it for a topic, of now or of before.

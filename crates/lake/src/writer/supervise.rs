@@ -10,7 +10,10 @@ use tokio::task::JoinHandle;
 use world::TaskKind;
 
 use super::{HOLDER, follow::follow, maintain};
-use crate::{columns::resolve::property, lake::Parts, topic::TopicState};
+use crate::{
+    lake::{Parts, is_left_behind},
+    topic::TopicState,
+};
 
 /// Topics that are bookkeeping of the node: they can be read as raw records but have no table.
 pub(crate) fn has_table(topic: &TopicName) -> bool {
@@ -105,12 +108,7 @@ async fn drop_orphans(parts: &Parts) -> Result<()> {
     for name in parts.catalog.tables(model::TableName::DEFAULT_NAMESPACE).await? {
         let _claim = parts.names.claim(&name).await;
         let Some(table) = parts.tables.load(&name).await? else { continue };
-        let properties = table.metadata().properties();
-        let is_of_this_log = properties.get(property::LOG_ID).is_some_and(|id| id == parts.log.cluster_id());
-        let topic = properties.get(property::TOPIC_ID).and_then(|id| id.parse().ok());
-        if let (true, Some(id)) = (is_of_this_log, topic)
-            && parts.log.topic_by_id(id).is_none()
-        {
+        if is_left_behind(&*parts.log, &table) {
             tracing::info!(table = %name, "its topic was deleted: dropping the table");
             parts.tables.drop(&name, true).await?;
         }

@@ -4,14 +4,19 @@ use std::{collections::HashMap, sync::Arc};
 
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
 use datafusion::{
-    common::{DFSchema, config::ConfigOptions, file_options::file_type::FileType, plan_datafusion_err},
+    common::{
+        DFSchema, config::ConfigOptions, file_options::file_type::FileType, plan_datafusion_err, tree_node::TreeNode,
+    },
     datasource::{cte_worktable::CteWorkTable, file_format::format_as_file_type, provider_as_source},
     error::Result,
     execution::SessionState,
     functions_nested::{extract::array_element, map_extract::map_extract},
     logical_expr::{
         AggregateUDF, Expr, ExprSchemable, GetFieldAccess, ScalarUDF, TableSource, WindowUDF, lit,
-        planner::{ContextProvider, ExprPlanner, PlannerResult, RawFieldAccessExpr, RelationPlanner, TypePlanner},
+        planner::{
+            ContextProvider, ExprPlanner, PlannerResult, RawAggregateExpr, RawFieldAccessExpr, RawWindowExpr,
+            RelationPlanner, TypePlanner,
+        },
         simplify::SimplifyContext,
         var_provider::{VarType, is_system_variables},
     },
@@ -23,7 +28,7 @@ use datafusion::{
 };
 use parking_lot::Mutex;
 
-use super::{Source, merged::Merging};
+use super::{Source, merged::Merging, series};
 use crate::{functions::zone, intervals::Texts, relation::CATALOG};
 
 pub(super) struct Context<'a> {
@@ -39,7 +44,7 @@ impl<'a> Context<'a> {
     pub(super) fn new(state: &'a SessionState, namespace: &'a str, sources: HashMap<String, Source>) -> Self {
         let sources = sources.into_values().map(|source| (source.reference, source.provider)).collect();
         // Ours are asked first.
-        let ours: [Arc<dyn ExprPlanner>; 2] = [Arc::new(MapAccess), Arc::new(Texts)];
+        let ours: [Arc<dyn ExprPlanner>; 3] = [Arc::new(MapAccess), Arc::new(Texts), Arc::new(CastsShow)];
         let expr_planners = ours.into_iter().chain(state.expr_planners().iter().cloned()).collect();
         let merging: Arc<dyn RelationPlanner> = Arc::new(Merging);
         let relation_planners = std::iter::once(merging).chain(state.relation_planners().iter().cloned()).collect();
@@ -76,6 +81,37 @@ impl ExprPlanner for MapAccess {
         let key = key.cast_to(entry[0].data_type(), schema)?;
         Ok(PlannerResult::Planned(array_element(map_extract(access.expr, key), lit(1_i64))))
     }
+}
+
+/// `SELECT sum(a), sum(a::double)`: the engine calls both `sum(a)`, and then takes them for one. (What it leaves out of names
+/// are casts: `Expr::schema_name`.)
+#[derive(Debug)]
+struct CastsShow;
+
+impl ExprPlanner for CastsShow {
+    fn plan_aggregate(&self, mut raw: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+        raw.args = raw.args.into_iter().map(with_casts).collect();
+        Ok(PlannerResult::Original(raw))
+    }
+
+    fn plan_window(&self, mut raw: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+        raw.args = raw.args.into_iter().map(with_casts).collect();
+        Ok(PlannerResult::Original(raw))
+    }
+}
+
+/// `expr` under a name that tells its casts.
+fn with_casts(expr: Expr) -> Expr {
+    let is_cast = |expr: &Expr| matches!(expr, Expr::Cast(_) | Expr::TryCast(_));
+    // Of literals nobody has a second one, and functions want to see them.
+    let casts = !matches!(expr.clone().unalias_nested().data, Expr::Literal(..))
+        && expr.exists(|expr| Ok(is_cast(expr))).expect("looking never fails")
+        && expr.any_column_refs();
+    if !casts {
+        return expr;
+    }
+    let name = expr.to_string();
+    expr.alias(name)
 }
 
 /// TIMESTAMP has microseconds, as it is stored: nanoseconds end with the year 2262.
@@ -129,7 +165,11 @@ impl ContextProvider for Context<'_> {
             .into_iter()
             .map(|argument| simplifier.coerce(argument, &schema).and_then(|argument| simplifier.simplify(argument)))
             .collect::<Result<Vec<_>>>()?;
-        Ok(provider_as_source(function.create_table_provider(&arguments)?))
+        if !series::is(name) {
+            return Ok(provider_as_source(function.create_table_provider(&arguments)?));
+        }
+        let provider = function.create_table_provider(&series::arguments(arguments)?)?;
+        series::in_micros(provider).map(provider_as_source)
     }
 
     fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> Result<Arc<dyn TableSource>> {

@@ -10,15 +10,17 @@ use datafusion::sql::{
     sqlparser::ast::{
         AccessExpr, BinaryOperator, CastKind, Cte, DataType, DateTimeField, ExactNumberInfo, Expr, Function,
         FunctionArg, FunctionArgExpr, FunctionArgumentClause, FunctionArgumentList, FunctionArguments, Ident, Interval,
-        LimitClause, ObjectName, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query, Select, SelectItem, SetExpr,
-        SetOperator, SetQuantifier, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut,
-        VisitorMut,
+        LimitClause, ObjectName, OrderBy, OrderByExpr, OrderByKind, Query, Select, SelectItem, SetExpr, SetOperator,
+        SetQuantifier, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, VisitMut, VisitorMut,
     },
 };
 use model::{Error, Result, error::codes};
 
-use super::{folded, lists, scopes};
-use crate::{text, texts};
+mod functions;
+
+use self::functions::function;
+use super::{folded, lists, scopes, series};
+use crate::{functions::like_pattern, text, texts};
 
 pub(super) fn rewrite(statement: &mut DfStatement) -> Result<()> {
     match scopes::visit(statement, &mut Idioms) {
@@ -36,6 +38,7 @@ impl VisitorMut for Idioms {
         if let Some(with) = query.with.as_mut().filter(|with| with.recursive) {
             with.cte_tables.iter_mut().for_each(recursive_columns);
         }
+        series_rows(&mut query.body);
         flow(fetch(query).and_then(|()| counted_sets(&query.body)))
     }
 
@@ -129,6 +132,11 @@ fn relation(factor: &mut TableFactor) -> Result<()> {
             unnest(alias, array_exprs, with_ordinality);
             return Ok(());
         }
+        TableFactor::Table { name, alias: Some(alias), args: Some(_), .. }
+        | TableFactor::Function { name, alias: Some(alias), .. } => {
+            series_column(name, alias);
+            return Ok(());
+        }
         TableFactor::Pivot { .. } => {
             ("PIVOT is not offered", "write sum(value) FILTER (WHERE name = 'a') AS a for each column")
         }
@@ -168,6 +176,40 @@ fn unnest(alias: &mut Option<TableAlias>, arrays: &mut Vec<Expr>, with_ordinalit
         }
         arrays.push(numbers);
         *with_ordinality = false;
+    }
+}
+
+/// `generate_series(1, 3) AS n` has the column `n`.
+fn series_column(name: &ObjectName, alias: &mut TableAlias) {
+    let function = name.0.last().and_then(|part| part.as_ident()).map(folded);
+    if alias.columns.is_empty() && function.is_some_and(|function| series::is(&function)) {
+        alias.columns.push(TableAliasColumnDef { name: alias.name.clone(), data_type: None });
+    }
+}
+
+/// `SELECT generate_series(1, 3)` gives three rows.
+fn series_rows(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => {
+            for item in &mut select.projection {
+                let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
+                if !matches!(expr, Expr::Function(called) if called.name.to_string().eq_ignore_ascii_case("generate_series"))
+                {
+                    continue;
+                }
+                let rows = call("unnest", vec![take(expr)]);
+                match item {
+                    SelectItem::ExprWithAlias { expr, .. } => *expr = rows,
+                    _ => *item = SelectItem::ExprWithAlias { expr: rows, alias: Ident::new("generate_series") },
+                }
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            series_rows(left);
+            series_rows(right);
+        }
+        // Nested queries are visited by themselves.
+        _ => {}
     }
 }
 
@@ -240,6 +282,11 @@ fn expression(expr: &mut Expr) -> Result<()> {
         Expr::SimilarTo { .. } => {
             return Err(refused("SIMILAR TO … ESCAPE is not offered", "write the pattern as a regex: a ~ b"));
         }
+        Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+            if let Some(escape) = escape_char.take() {
+                **pattern = with_backslash(take(pattern), &escape)?;
+            }
+        }
         Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right }
             if matches!(right.as_ref(), Expr::Subquery(_)) =>
         {
@@ -271,91 +318,6 @@ fn is_beyond_64_bits(value: &Value) -> bool {
     let Value::Number(digits, _) = value else { return false };
     let is_whole = digits.len() <= DIGITS_MAX && digits.bytes().all(|digit| digit.is_ascii_digit());
     is_whole && digits.parse::<u64>().is_err()
-}
-
-/// Renames `called`, or says what stands for it.
-fn function(called: &mut Function) -> Result<Option<Expr>> {
-    let [name] = called.name.0.as_slice() else { return Ok(None) };
-    let Some(name) = name.as_ident().map(folded) else { return Ok(None) };
-    let rename = match name.as_str() {
-        "every" => "bool_and",
-        "any_value" | "arbitrary" => "first_value",
-        "sign" => "signum",
-        "variance" => "var_samp",
-        "mod" => {
-            let Some([dividend, divisor]) = arguments(called) else { return Ok(None) };
-            let (Some(dividend), Some(divisor)) = (argument(dividend), argument(divisor)) else { return Ok(None) };
-            let nested = |expr: &Expr| Box::new(Expr::Nested(Box::new(expr.clone())));
-            let (left, right) = (nested(dividend), nested(divisor));
-            return Ok(Some(Expr::Nested(Box::new(Expr::BinaryOp { left, op: BinaryOperator::Modulo, right }))));
-        }
-        "date_part" | "datepart" => {
-            let field = arguments(called).and_then(<[_]>::first).and_then(argument).and_then(text::literal_text);
-            if !field.is_some_and(|field| field.eq_ignore_ascii_case("isodow")) {
-                return Ok(None);
-            }
-            return Ok(Some(one_more(Expr::Function(called.clone()))));
-        }
-        // PostgreSQL's catalogs have one of transactions, which is always 0.
-        "age" if !arguments(called).is_some_and(|args| matches!(args, [id] if is_transaction_id(argument(id)))) => {
-            return Err(refused("age() is not offered", "subtract the times: a - b"));
-        }
-        "jsonb_build_object" => "json_build_object",
-        "jsonb_build_array" => "json_build_array",
-        "to_jsonb" | "row_to_json" => "to_json",
-        "json_array_length" | "jsonb_array_length" => "json_length",
-        "json_extract" => return path_call(called, "json_get_json").map(Some),
-        "json_extract_scalar" => return path_call(called, "json_as_text").map(Some),
-        "json_agg" | "jsonb_agg" => {
-            let is_json = arguments(called).is_some_and(|args| args.iter().any(|arg| is_json(argument(arg))));
-            called.name = ObjectName::from(vec![Ident::new("array_agg")]);
-            let list = Expr::Function(called.clone());
-            return Ok(Some(call(if is_json { "json_array_of" } else { "to_json" }, vec![list])));
-        }
-        "max_by" | "min_by" => {
-            by(called, name == "max_by");
-            return Ok(None);
-        }
-        "array" => match &mut called.args {
-            FunctionArguments::Subquery(query) => return Ok(Some(array_of(query))),
-            _ => return Ok(None),
-        },
-        _ => return Ok(None),
-    };
-    called.name = ObjectName::from(vec![Ident::new(rename)]);
-    Ok(None)
-}
-
-/// `json_extract(json, '$.a[0]')`
-fn path_call(called: &mut Function, name: &str) -> Result<Expr> {
-    let shown = called.name.to_string();
-    let wrong =
-        || refused(format!("{shown} takes a JSON text and a path"), "write the path as a literal: '$.name[0].name'");
-    let Some([json, path]) = arguments(called) else { return Err(wrong()) };
-    let (json, path) = (argument(json).cloned(), argument(path));
-    let path = path.and_then(text::literal_text).and_then(|path| dollar_path(&path)).ok_or_else(wrong)?;
-    Ok(call(name, json.into_iter().chain(path).collect()))
-}
-
-/// `max_by(value, key)` is the first value by falling key.
-fn by(called: &mut Function, falls: bool) {
-    let FunctionArguments::List(list) = &mut called.args else { return };
-    let [_, key] = list.args.as_slice() else { return };
-    let Some(key) = argument(key).cloned() else { return };
-    list.args.truncate(1);
-    let known = Expr::IsNotNull(Box::new(key.clone()));
-    list.clauses.push(FunctionArgumentClause::OrderBy(vec![OrderByExpr {
-        expr: key,
-        options: OrderByOptions { asc: Some(!falls), nulls_first: Some(false) },
-        with_fill: None,
-    }]));
-    called.filter = Some(Box::new(match called.filter.take() {
-        Some(filter) => {
-            Expr::BinaryOp { left: Box::new(Expr::Nested(filter)), op: BinaryOperator::And, right: Box::new(known) }
-        }
-        None => known,
-    }));
-    called.name = ObjectName::from(vec![Ident::new("first_value")]);
 }
 
 /// `ARRAY(query)`
@@ -434,18 +396,25 @@ fn is_value(by: &Expr, select: &Select) -> bool {
     }
 }
 
+/// A pattern of LIKE whose escape is another character, or none, as one that escapes with a backslash.
+fn with_backslash(pattern: Expr, escape: &Value) -> Result<Expr> {
+    let wrong = || refused(format!("ESCAPE {escape} is not offered"), "write one character, or none: ESCAPE '!'");
+    let Value::SingleQuotedString(escape) = escape else { return Err(wrong()) };
+    if escape.chars().count() > 1 {
+        return Err(wrong());
+    }
+    Ok(match &pattern {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(pattern) => string(like_pattern(pattern, escape.chars().next())),
+            _ => call("like_pattern", vec![cast(pattern, DataType::Text), string(escape.clone())]),
+        },
+        _ => call("like_pattern", vec![pattern, string(escape.clone())]),
+    })
+}
+
 fn one_more(expr: Expr) -> Expr {
     let (left, right) = (Box::new(expr), Box::new(number(1)));
     Expr::Nested(Box::new(Expr::BinaryOp { left, op: BinaryOperator::Plus, right }))
-}
-
-fn is_transaction_id(expr: Option<&Expr>) -> bool {
-    let name = match expr {
-        Some(Expr::Identifier(name)) => Some(name),
-        Some(Expr::CompoundIdentifier(names)) => names.last(),
-        _ => None,
-    };
-    name.is_some_and(|name| name.value.contains("xid"))
 }
 
 /// A pattern of SIMILAR TO as a regular expression: it is about the whole text, `%` is any text and `_` any character.
@@ -528,28 +497,6 @@ fn array_path(path: &str) -> Option<Vec<Expr>> {
     Some(inner.split(',').map(|step| step_of(step.trim().trim_matches('"'))).collect())
 }
 
-/// `$.a.b[0]['c']`
-fn dollar_path(path: &str) -> Option<Vec<Expr>> {
-    let mut rest = path.trim().strip_prefix('$')?;
-    let mut steps = Vec::new();
-    while !rest.is_empty() {
-        if let Some(after) = rest.strip_prefix('.') {
-            let end = after.find(['.', '[']).unwrap_or(after.len());
-            let name = after.get(..end).filter(|name| !name.is_empty() && *name != "*")?;
-            steps.push(string(name.trim_matches('"').to_owned()));
-            rest = &after[end..];
-        } else {
-            let (step, after) = rest.strip_prefix('[')?.split_once(']')?;
-            steps.push(match step.trim().trim_matches(['"', '\'']) {
-                quoted if quoted.len() != step.trim().len() => string(quoted.to_owned()),
-                index => number(index.parse().ok()?),
-            });
-            rest = after;
-        }
-    }
-    Some(steps)
-}
-
 fn step_of(step: &str) -> Expr {
     step.parse::<i64>().map_or_else(|_| string(step.to_owned()), number)
 }
@@ -596,24 +543,4 @@ pub(super) fn call(name: &str, args: Vec<Expr>) -> Expr {
         over: None,
         within_group: Vec::new(),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shown(path: Option<Vec<Expr>>) -> Option<String> {
-        path.map(|steps| steps.iter().map(Expr::to_string).collect::<Vec<_>>().join(" "))
-    }
-
-    #[test]
-    fn paths_are_read_step_by_step() {
-        assert_eq!(shown(dollar_path("$.a.b[0]['c d'][\"e\"]")).as_deref(), Some("'a' 'b' 0 'c d' 'e'"));
-        assert_eq!(shown(dollar_path("$")).as_deref(), Some(""));
-        for wrong in ["a", "$a", "$.", "$.*", "$[", "$[x]", "$.a[]"] {
-            assert_eq!(shown(dollar_path(wrong)), None, "{wrong}");
-        }
-        assert_eq!(shown(array_path("{a, 0,\"b\"}")).as_deref(), Some("'a' 0 'b'"));
-        assert_eq!(shown(array_path("a")), None);
-    }
 }

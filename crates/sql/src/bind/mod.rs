@@ -16,6 +16,7 @@ mod merged;
 mod names;
 mod params;
 mod scopes;
+mod series;
 mod stars;
 mod tuples;
 mod whole;
@@ -375,7 +376,8 @@ impl<'a> Binder<'a> {
             true => missing.table.to_string(),
             false => format!("{}.{}", missing.schema, missing.table),
         };
-        errors::table_not_found(&shown, known.iter().map(|name| &**name))
+        // What a deleted topic has left is still listed for a moment.
+        errors::table_not_found(&shown, known.iter().map(|name| &**name).filter(|name| **name != *missing.table))
     }
 }
 

@@ -15,7 +15,7 @@ use datafusion::{
     logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF},
 };
 
-use super::simple::Simple;
+use super::{simple::Simple, to_time::moment};
 
 const DAY_US: i64 = 86_400_000_000;
 
@@ -64,8 +64,12 @@ fn timezone(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
             Arc::new(shown.collect::<TimestampMicrosecondArray>()) as ArrayRef
         }
         _ => {
-            let there = DataType::Timestamp(TimeUnit::Microsecond, Some(name.into()));
-            cast(&cast(&times, &DataType::Timestamp(TimeUnit::Microsecond, None))?, &there)?
+            let times = cast(&times, &DataType::Timestamp(TimeUnit::Microsecond, None))?;
+            let moments = times.as_primitive::<TimestampMicrosecondType>().iter().map(|us| {
+                let shown = us.and_then(naive)?;
+                Some(moment(shown, zone)?.timestamp_micros())
+            });
+            Arc::new(moments.collect::<TimestampMicrosecondArray>().with_timezone(name)) as ArrayRef
         }
     };
     Ok(ColumnarValue::Array(cast(&array, &wanted)?))

@@ -158,7 +158,7 @@ impl ToTime {
 
 /// What the clocks of `zone` call `time`, as in PostgreSQL: the later moment of two, and where clocks go forward past it, what
 /// it would be had they not.
-fn moment(time: NaiveDateTime, zone: Tz) -> Option<DateTime<Tz>> {
+pub(crate) fn moment(time: NaiveDateTime, zone: Tz) -> Option<DateTime<Tz>> {
     let day = Duration::days(1);
     let at = |time| zone.from_local_datetime(&time).latest();
     at(time).or_else(|| at(time.checked_sub_signed(day)?)?.checked_add_signed(day))

@@ -50,7 +50,7 @@ impl Engine {
         if let Some(topic) = self.parts.lake.lookup(name).await? {
             return Ok(Some(Relation::Topic(topic)));
         }
-        if let Some(table) = self.parts.tables.load(name).await? {
+        if let Some(table) = self.parts.lake.table(name).await? {
             return Ok(Some(Relation::Table(table)));
         }
         if let Some(view) = self.view(name).await? {
@@ -62,7 +62,7 @@ impl Engine {
             let base = TableName::new(&name.namespace, base);
             let table = match self.parts.lake.lookup(&base).await? {
                 Some(topic) => self.parts.tables.load(&topic.table).await?,
-                None => self.parts.tables.load(&base).await?,
+                None => self.parts.lake.table(&base).await?,
             };
             return Ok(table.map(|table| Relation::Metadata(table, kind.to_owned())));
         }

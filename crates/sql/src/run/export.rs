@@ -10,8 +10,7 @@ use std::{
 use arrow::array::AsArray;
 use datafusion::{
     datasource::file_format::{
-        FileFormatFactory, csv::CsvFormatFactory, format_as_file_type, json::JsonFormatFactory,
-        parquet::ParquetFormatFactory,
+        FileFormatFactory, format_as_file_type, json::JsonFormatFactory, parquet::ParquetFormatFactory,
     },
     logical_expr::{LogicalPlan, dml::CopyTo},
     sql::{
@@ -25,7 +24,7 @@ use world::{Disk, OpenMode, fsync_dir_of};
 
 use super::{Run, files};
 use crate::{
-    Engine, Outcome,
+    Engine, Outcome, csv,
     functions::{flat, plain},
     text,
 };
@@ -116,7 +115,7 @@ impl Run<'_> {
         let input = if export.format == Format::Csv { flat(input)? } else { plain(input)? };
         let factory: Arc<dyn FileFormatFactory> = match export.format {
             Format::Parquet => Arc::new(ParquetFormatFactory::new()),
-            Format::Csv => Arc::new(CsvFormatFactory::new()),
+            Format::Csv => Arc::new(csv::Factory::new()),
             Format::Json => Arc::new(JsonFormatFactory::new()),
         };
         let mut options = export.options;

@@ -18,7 +18,7 @@ use datafusion::{
 };
 use model::{Error, Result, error::codes};
 
-use crate::{Engine, SqlSettings, errors};
+use crate::{Engine, SqlSettings, csv, errors};
 
 /// A table over the file or folder at `path`, for `SELECT * FROM 'path'`.
 pub(crate) async fn listing(engine: &Engine, state: &SessionState, path: &str) -> Result<Arc<dyn TableProvider>> {
@@ -93,8 +93,10 @@ fn format_of(name: &str) -> Result<(Arc<dyn FileFormat>, &'static str)> {
     let lower = name.to_ascii_lowercase();
     Ok(match lower.rsplit('.').next() {
         Some("parquet") => (Arc::new(ParquetFormat::default()), ".parquet"),
-        Some("csv") => (Arc::new(CsvFormat::default().with_has_header(true)), ".csv"),
-        Some("tsv") => (Arc::new(CsvFormat::default().with_has_header(true).with_delimiter(b'\t')), ".tsv"),
+        Some("csv") => (Arc::new(csv::Format(CsvFormat::default().with_has_header(true))), ".csv"),
+        Some("tsv") => {
+            (Arc::new(csv::Format(CsvFormat::default().with_has_header(true).with_delimiter(b'\t'))), ".tsv")
+        }
         Some("json" | "ndjson" | "jsonl") => {
             let extension = if lower.ends_with(".json") {
                 ".json"

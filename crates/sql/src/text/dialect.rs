@@ -72,7 +72,7 @@ impl Dialect for LakeheadDialect {
         supports_array_typedef_with_brackets supports_comma_separated_set_assignments supports_filter_during_aggregation
         supports_select_wildcard_exclude supports_select_wildcard_replace supports_interval_options
         supports_start_transaction_modifier supports_set_names supports_named_fn_args_with_assignment_operator
-        supports_table_versioning supports_order_by_all
+        supports_table_versioning supports_order_by_all supports_numeric_literal_underscores
     }
 
     says! { false: supports_lambda_functions supports_pipe_operator supports_comment_optimizer_hint }

@@ -9,13 +9,14 @@ mod decimal;
 mod list;
 mod spelling;
 
-use std::{any::Any, borrow::Cow};
+use std::{any::Any, borrow::Cow, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, BinaryArray, StringArray},
+    array::{Array, ArrayRef, AsArray, BinaryArray, StringArray, TimestampMicrosecondArray, timezone::Tz},
     compute::{CastOptions, cast, cast_with_options},
-    datatypes::{DataType, Field, FieldRef},
+    datatypes::{DataType, Field, FieldRef, TimeUnit, TimestampMicrosecondType},
 };
+use chrono::DateTime;
 use datafusion::{
     common::{
         DFSchema, DataFusionError, ScalarValue,
@@ -34,7 +35,7 @@ pub use list::list_items;
 pub(crate) use spelling::interval;
 
 use self::spelling::spelled;
-use crate::{errors::shortened, intervals::rewritten_where};
+use crate::{errors::shortened, functions::moment, intervals::rewritten_where};
 
 /// The value of type `to` that `text` is written as; `None` if it is none.
 pub fn read_text(text: &str, to: &DataType) -> Option<ScalarValue> {
@@ -48,6 +49,10 @@ pub fn read_text(text: &str, to: &DataType) -> Option<ScalarValue> {
                 |text: Option<String>| text.map_or(Some(null.clone()), |text| read_text(&text, item.data_type()));
             let items = list_items(text.trim())?.into_iter().map(read).collect::<Option<Vec<_>>>()?;
             Some(ScalarValue::List(ScalarValue::new_list_nullable(&items, item.data_type())))
+        }
+        DataType::Timestamp(..) => {
+            let read = read_times(&(Arc::new(StringArray::from(vec![text])) as ArrayRef), to, true).ok()?;
+            ScalarValue::try_from_array(&read, 0).ok().filter(|value| !value.is_null())
         }
         _ => engines(text, to).or_else(|| engines(&spelled(text, to)?, to)),
     }
@@ -194,7 +199,32 @@ pub(crate) fn read_times(texts: &ArrayRef, to: &DataType, safe: bool) -> Result<
         let spelled = if read.is_null(row) { spelled(text, to) } else { None };
         Some(spelled.map_or(Cow::Borrowed(text), Cow::Owned))
     });
-    Ok(cast_with_options(&respelled.collect::<StringArray>(), to, &CastOptions { safe, ..options })?)
+    let texts = respelled.collect::<StringArray>();
+    let mut read = cast_with_options(&texts, to, &options)?;
+    if let DataType::Timestamp(_, Some(zone)) = to
+        && read.null_count() > texts.null_count()
+    {
+        read = cast(&clocks(&texts, &read, zone)?, to)?;
+    }
+    match (0..texts.len()).find(|row| !safe && read.is_null(*row) && texts.is_valid(*row)) {
+        None => Ok(read),
+        // It says what is wrong.
+        Some(row) => Ok(cast_with_options(&texts.slice(row, 1), to, &CastOptions { safe, ..options })?),
+    }
+}
+
+/// What the clocks of `zone` call by `texts`, where nothing was `read`: they show some times twice, and others never.
+fn clocks(texts: &StringArray, read: &ArrayRef, zone: &str) -> Result<ArrayRef> {
+    let options = CastOptions { safe: true, ..Default::default() };
+    let shown = cast_with_options(texts, &DataType::Timestamp(TimeUnit::Microsecond, None), &options)?;
+    let read = cast(read, &DataType::Timestamp(TimeUnit::Microsecond, Some(zone.into())))?;
+    let (shown, read) =
+        (shown.as_primitive::<TimestampMicrosecondType>(), read.as_primitive::<TimestampMicrosecondType>());
+    let tz: Tz = zone.parse()?;
+    let moments = read.iter().zip(shown).map(|(read, shown)| {
+        read.or_else(|| Some(moment(DateTime::from_timestamp_micros(shown?)?.naive_utc(), tz)?.timestamp_micros()))
+    });
+    Ok(Arc::new(moments.collect::<TimestampMicrosecondArray>().with_timezone(zone)))
 }
 
 #[cfg(test)]

@@ -345,6 +345,127 @@ async fn information_schema_has_the_standards_types() {
 }
 
 #[tokio::test]
+async fn series_of_times_and_numbers_are_relations() {
+    let node = Node::start().await;
+    all(
+        &node,
+        &[
+            (
+                "SELECT * FROM generate_series(timestamp '2024-01-01', timestamp '2024-01-03', interval '1 day') d",
+                "2024-01-01T00:00:00;2024-01-02T00:00:00;2024-01-03T00:00:00",
+            ),
+            ("SELECT count(*) FROM generate_series('2024-01-01'::timestamp, '2024-01-02', '1 hour') AS h WHERE h.h > '2024-01-01 12:00'", "12"),
+            ("SELECT day::date FROM generate_series(DATE '2024-02-28', DATE '2024-03-01', INTERVAL '1 day') day", "2024-02-28;2024-02-29;2024-03-01"),
+            ("SELECT day FROM generate_series(DATE '2024-02-28', TIMESTAMP '2024-02-29', INTERVAL '1 day') day", "2024-02-28T00:00:00;2024-02-29T00:00:00"),
+            (
+                "SELECT arrow_typeof(at) FROM range(TIMESTAMPTZ '2024-01-01', TIMESTAMPTZ '2024-01-02', INTERVAL '1 day') at",
+                "Timestamp(µs, \"+00:00\")",
+            ),
+            ("SELECT count(*) FROM generate_series(TIMESTAMP '2024-01-01', NULL, INTERVAL '1 day') d", "0"),
+            ("SELECT g, g.g * 2 FROM generate_series(1, 3) g", "1|2;2|4;3|6"),
+            ("SELECT a + b FROM generate_series(1, 2) a, range(0, 2) AS b ORDER BY 1", "1;2;2;3"),
+            ("SELECT sum(value) FROM generate_series(1, 3)", "6"),
+            ("SELECT generate_series(1, 3)", "1;2;3"),
+            ("SELECT generate_series(1, 2) AS n, 'x'", "1|x;2|x"),
+            ("SELECT array_length(generate_series(1, 3))", "3"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn like_escapes_with_any_character() {
+    let node = Node::start().await;
+    node.run("CREATE TABLE t AS SELECT * FROM (VALUES ('10%'), ('100'), ('a!b'), ('a\\b'), ('a_b')) AS t(s)").await;
+    all(
+        &node,
+        &[
+            ("SELECT s FROM t WHERE s LIKE '10!%' ESCAPE '!'", "10%"),
+            ("SELECT s FROM t WHERE s LIKE 'a!!_' ESCAPE '!'", "a!b"),
+            ("SELECT s FROM t WHERE s LIKE 'a$_b' ESCAPE '$'", "a_b"),
+            ("SELECT s FROM t WHERE s LIKE 'a\\b' ESCAPE ''", "a\\b"),
+            ("SELECT s FROM t WHERE s LIKE 'a\\b' ESCAPE '#'", "a\\b"),
+            ("SELECT s FROM t WHERE s LIKE 'a\\_b' ESCAPE '\\'", "a_b"),
+            ("SELECT count(*) FROM t WHERE s NOT LIKE '10!%' ESCAPE '!'", "4"),
+            ("SELECT s FROM t WHERE s ILIKE 'A!_B' ESCAPE '!'", "a_b"),
+            ("SELECT s FROM t WHERE s LIKE replace(s, '%', '!%') ESCAPE '!' AND s LIKE '1%' ORDER BY s", "10%;100"),
+        ],
+    )
+    .await;
+    assert_eq!(node.fails("SELECT s FROM t WHERE s LIKE 'x' ESCAPE '!!'").await, "LH0508");
+    let query = "SELECT count(*) FROM t WHERE s LIKE $1 ESCAPE '!'";
+    let prepared = node.session.prepare(query, &[]).await.expect("it is checked");
+    let given = prepared.execute(vec!["10!%".into()]).await.expect("it runs").collect().await.expect("rows");
+    assert_eq!(array_value_to_string(given[0].column(0), 0).expect("shown"), "1");
+}
+
+#[tokio::test]
+async fn functions_of_postgresql_and_athena() {
+    let node = orders().await;
+    all(
+        &node,
+        &[
+            ("SELECT 1_000 + 1, 1_000_000.5", "1001|1000000.5"),
+            ("WITH a AS MATERIALIZED (SELECT 1 AS x), b AS NOT MATERIALIZED (SELECT 2 AS y) SELECT x, y FROM a, b", "1|2"),
+            ("SELECT year(d), quarter(d), month(d), day(d), day_of_week(d), day_of_year(d) FROM (SELECT DATE '2024-03-10' AS d)", "2024|1|3|10|7|70"),
+            ("SELECT hour(t), minute(t) FROM (SELECT TIMESTAMP '2024-03-10 11:12:13' AS t)", "11|12"),
+            ("SELECT count_if(price > 2), count_if(price > 100), count_if(NULL) FROM orders", "2|0|0"),
+            ("SELECT item, count_if(price > 2) FROM orders GROUP BY item ORDER BY item", "ink|1;pen|1"),
+            ("SELECT arbitrary(item) FROM orders WHERE id = 2", "ink"),
+            ("SELECT length(gen_random_uuid()), gen_random_uuid() <> gen_random_uuid()", "36|true"),
+            ("SELECT count(DISTINCT gen_random_uuid()) FROM orders", "3"),
+            ("SELECT div(9, 4), div(-9, 4), div(9223372036854775807, 2)", "2|-2|4611686018427387903"),
+            ("SELECT quote_literal('it''s'), quote_nullable(NULL), quote_ident('A b'), quote_literal(7)", "'it''s'|NULL|\"A b\"|'7'"),
+            ("SELECT approx_percentile(price, 0.5) FROM orders", "2.5"),
+            ("SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY price), percentile_disc(0) WITHIN GROUP (ORDER BY price) FROM orders", "2.5|1.5"),
+            ("SELECT item, percentile_disc(0.5) WITHIN GROUP (ORDER BY id DESC) FROM orders GROUP BY item ORDER BY item", "ink|2;pen|3"),
+            ("SELECT percentile_disc(0.9) WITHIN GROUP (ORDER BY item) FILTER (WHERE id < 3) FROM orders", "pen"),
+            ("SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY item) FROM orders WHERE false", ""),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_aggregate_of_a_column_is_not_that_of_its_cast() {
+    let node = orders().await;
+    all(
+        &node,
+        &[
+            ("SELECT sum(id), sum(id::double) FROM orders", "6|6.0"),
+            ("SELECT sum(id) AS a, sum(id::double) AS b, sum(CAST(id AS DECIMAL(10, 2))) AS c FROM orders", "6|6.0|6.00"),
+            ("SELECT max(item), max(item::text) FROM orders", "pen|pen"),
+            ("SELECT item, sum(id::double) FROM orders GROUP BY item HAVING sum(id::double) > sum(id) - 1 ORDER BY sum(id::double)", "ink|2.0;pen|4.0"),
+            ("SELECT id, sum(id) OVER (ORDER BY id), sum(id::double) OVER (ORDER BY id) FROM orders ORDER BY id", "1|1|1.0;2|3|3.0;3|6|6.0"),
+            ("SELECT count(DISTINCT id::varchar), count(DISTINCT id) FROM orders", "3|3"),
+            ("SELECT string_agg(id::text, ',' ORDER BY id) FROM orders", "1,2,3"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn in_is_a_value_too() {
+    let node = orders().await;
+    all(
+        &node,
+        &[
+            ("SELECT id, item IN (SELECT item FROM orders WHERE price > 5) FROM orders ORDER BY id", "1|false;2|true;3|false"),
+            ("SELECT id, item NOT IN (SELECT item FROM orders WHERE price > 5) AS n FROM orders ORDER BY id", "1|true;2|false;3|true"),
+            ("SELECT CASE WHEN id IN (SELECT id + 1 FROM orders) THEN 'y' ELSE 'n' END FROM orders ORDER BY id", "n;y;y"),
+            ("SELECT id IN (SELECT nullif(id, 2) FROM orders) FROM orders ORDER BY id", "true;;true"),
+            ("SELECT x IN (SELECT id FROM orders), x IN (SELECT id FROM orders WHERE false) FROM (VALUES (1), (NULL)) AS t(x) ORDER BY x", "true|false;|false"),
+            ("SELECT id, id IN (SELECT n.id FROM nest n WHERE n.id = o.id AND n.id < 3) FROM orders o ORDER BY id", "1|true;2|true;3|false"),
+            ("SELECT item, sum(CASE WHEN id IN (SELECT id FROM nest WHERE id < 3) THEN 1 ELSE 0 END) FROM orders GROUP BY item ORDER BY item", "ink|1;pen|1"),
+            ("SELECT max((SELECT count(*) FROM nest)), count(*) FROM orders", "3|3"),
+            ("SELECT item, max((SELECT max(n.id) FROM nest n WHERE n.id <= o.id)) FROM orders o GROUP BY item ORDER BY item", "ink|2;pen|3"),
+            ("SELECT count(*) FILTER (WHERE EXISTS (SELECT 1 FROM nest n WHERE n.id = o.id + 1)) FROM orders o", "2"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn no_rust_reaches_a_user() {
     let node = orders().await;
     for sql in [

@@ -2,8 +2,10 @@
 
 mod compat;
 mod concurrent;
+mod files;
 mod fixture;
 mod fuzz;
+mod guards;
 mod idioms;
 mod joins;
 mod meanings;

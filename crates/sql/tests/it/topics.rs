@@ -156,6 +156,23 @@ async fn a_stream_is_declared_written_and_read_with_its_pseudo_columns() {
     .await;
 }
 
+#[tokio::test]
+async fn what_a_deleted_topic_leaves_is_not_there_for_a_moment_either() {
+    let node = Node::start().await;
+    node.run("CREATE STREAM rr (v BIGINT) WITH (KAFKA_TOPIC='rr', VALUE_FORMAT='JSON', PARTITIONS=1)").await;
+    node.run("INSERT INTO rr VALUES (1), (2)").await;
+    node.run("DROP STREAM rr").await;
+    node.lake.flush("rr").await.expect("flushes");
+    assert_eq!(node.value("SELECT count(*) FROM rr").await, "2");
+    // Nobody is there to drop its table.
+    node.log.delete_topic("rr").await.expect("it is there");
+    for sql in ["SELECT count(*) FROM rr", "SELECT * FROM \"rr$snapshots\"", "INSERT INTO rr VALUES (3)", "DESCRIBE rr"]
+    {
+        assert_eq!(node.fails(sql).await, "LH0502", "{sql}");
+    }
+    assert!(!node.shown("SELECT * FROM rr").await.contains("did you mean"));
+}
+
 /// The law of the union: whatever is committed in between, each row is there once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_row_is_read_once_wherever_the_commit_mark_is() {

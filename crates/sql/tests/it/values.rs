@@ -40,6 +40,31 @@ async fn now_is_a_moment_in_the_time_zone_of_its_session() {
     .await;
 }
 
+/// A clock that goes back shows an hour twice: it is the later one, as in PostgreSQL, however it is read.
+#[tokio::test]
+async fn times_shown_twice_or_never_are_moments() {
+    let node = Node::start().await;
+    node.run("SET TIME ZONE 'Europe/Vienna'; CREATE TABLE t AS SELECT '2024-10-27 02:30' AS s").await;
+    node.holds(&[
+        "'2024-10-27 02:30'::timestamptz = TIMESTAMPTZ '2024-10-27 01:30+00'",
+        "TIMESTAMPTZ '2024-10-27 02:30:00' = to_timestamp('2024-10-27 02:30', 'YYYY-MM-DD HH24:MI')",
+        "'2024-03-31 02:30'::timestamptz = TIMESTAMPTZ '2024-03-31 01:30+00'",
+        "s::timestamptz = TIMESTAMPTZ '2024-10-27 01:30+00' FROM t",
+        "to_timestamp(s) = TIMESTAMPTZ '2024-10-27 01:30+00' FROM t",
+        "TIMESTAMP '2024-10-27 02:30:00' AT TIME ZONE 'Europe/Vienna' = TIMESTAMPTZ '2024-10-27 01:30+00'",
+        "TRY_CAST('2024-10-27 02:3x' AS TIMESTAMPTZ) IS NULL",
+    ])
+    .await;
+    assert_eq!(
+        node.fails("SELECT s::timestamptz FROM (VALUES ('2024-10-27 02:30'), ('2024-10-27 02:3x')) AS t(s)").await,
+        "LH0505"
+    );
+    let prepared = node.session.prepare("SELECT $1 = TIMESTAMPTZ '2024-10-27 01:30+00'", &[]).await.expect("checked");
+    let given = prepared.execute(vec!["2024-10-27 02:30".into()]).await.expect("it runs");
+    let given = given.collect().await.expect("a row");
+    assert_eq!(arrow::util::display::array_value_to_string(given[0].column(0), 0).expect("shown"), "true");
+}
+
 #[tokio::test]
 async fn bytes_are_written_as_hexadecimal_digits() {
     let node = Node::start().await;

@@ -1,7 +1,7 @@
 //! The front parser: our own statements, then sqlparser's.
 //!
 //! A statement is recognised by its first words. What is ours is read here with sqlparser's token cursor ([`words`]); the
-//! rest goes to DataFusion's parser. Three things are done to the tokens before either ([`tokens`]).
+//! rest goes to DataFusion's parser. Some things are done to the tokens before either ([`tokens`]).
 
 mod copy;
 mod define;
@@ -51,7 +51,8 @@ pub(crate) fn parse(sql: &str, piece: &Piece<'_>) -> Result<Parsed> {
             named.note(&word.value);
         }
     }
-    let tokens = tokens::rewrite_tables(tokens::rewrite_versions(&piece.tokens));
+    let tokens = tokens::rewrite_spellings(tokens::rewrite_versions(&piece.tokens));
+    let tokens = tokens::rewrite_tables(tokens);
     let statement = depth::with_stack(|| statement(&tokens)).map_err(|failure| match failure {
         Failure::Text(error) => place::parser_error(sql, error),
         Failure::Other(error) => error,

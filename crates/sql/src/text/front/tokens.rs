@@ -78,6 +78,31 @@ pub(super) fn rewrite_versions(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
     rewritten
 }
 
+/// `1_000` is a thousand, and `WITH a AS MATERIALIZED (…)` as `AS (…)`: what is computed once is not for the text to say.
+pub(super) fn rewrite_spellings(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    for token in &mut tokens {
+        if let Token::Number(number, _) = &mut token.token {
+            number.retain(|c| c != '_');
+        }
+    }
+    let is = |token: Option<&TokenWithSpan>, keyword: Keyword| matches!(token.map(|t| &t.token), Some(Token::Word(w)) if w.quote_style.is_none() && w.keyword == keyword);
+    let mut kept: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    for (index, token) in tokens.iter().enumerate() {
+        if is(Some(token), Keyword::MATERIALIZED)
+            && tokens.get(index + 1).is_some_and(|next| next.token == Token::LParen)
+        {
+            let negated = is(kept.last(), Keyword::NOT);
+            let before = kept.len().checked_sub(1 + usize::from(negated));
+            if before.is_some_and(|before| is(kept.get(before), Keyword::AS)) {
+                kept.truncate(kept.len() - usize::from(negated));
+                continue;
+            }
+        }
+        kept.push(token.clone());
+    }
+    kept
+}
+
 /// `TABLE name` becomes `SELECT * FROM name`, wherever a query may begin.
 pub(super) fn rewrite_tables(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     let word = |index: usize| match tokens.get(index).map(|t| &t.token) {
