@@ -6,7 +6,7 @@ use bytes::{BufMut, Bytes};
 use commitlog::Isolation;
 
 use super::{
-    Found, Want,
+    Found, NOWHERE, Want,
     request::{FetchRequest, TopicKey},
     session::Plan,
 };
@@ -45,7 +45,7 @@ pub(super) fn encode(
         }
         writer.count(compact, partitions.len());
         for (want, found) in partitions {
-            partition(&mut writer, context.version, request.isolation, want, found);
+            partition(&mut writer, context.version, request.isolation.unwrap_or_default(), want, found);
         }
         if compact {
             writer.out.put_u8(0);
@@ -76,10 +76,12 @@ fn partition(writer: &mut Writer, version: i16, isolation: Isolation, want: &Wan
     let compact = version >= 12;
     writer.out.put_i32(want.partition);
     writer.out.put_i16(found.error);
-    writer.out.put_i64(found.bounds.high_watermark);
-    writer.out.put_i64(found.bounds.last_stable);
+    // Together with an error nobody is told how far the partition goes (`FetchResponse.partitionResponse`).
+    let bounds = if found.is_error() { &NOWHERE } else { &found.bounds };
+    writer.out.put_i64(bounds.high_watermark);
+    writer.out.put_i64(bounds.last_stable);
     if version >= 5 {
-        writer.out.put_i64(found.bounds.log_start);
+        writer.out.put_i64(bounds.log_start);
     }
     // Aborted transactions: null for those who do not ask.
     match (isolation, compact) {
