@@ -79,3 +79,16 @@ def test_times_and_intervals_come_as_people_write_them(pg):
     assert pg.execute("SELECT at FROM times WHERE at >= '2024-01-01 10:00'").fetchone() == (dt.datetime(2024, 1, 1, 10),)
     assert pg.execute("SELECT '03:04:05'::interval").fetchone() == (dt.timedelta(hours=3, minutes=4, seconds=5),)
     assert pg.execute("SELECT to_date('02/01/2024', 'DD/MM/YYYY')").fetchone() == (dt.date(2024, 1, 2),)
+
+
+def test_lists_and_intervals_of_python_are_parameters(pg):
+    pg.execute("CREATE OR REPLACE TABLE letters AS SELECT * FROM (VALUES ('a', 1), ('b', 2), ('c', 3)) t(s, n)")
+    count = "SELECT count(*) FROM letters WHERE "
+    assert pg.execute(count + "s = ANY(%s)", (["a", "x"],)).fetchone() == (1,)
+    assert pg.execute(count + "s <> ALL(%s)", (["a", "x"],)).fetchone() == (2,)
+    assert pg.execute(count + "n = ANY(%s)", ([1, 3],)).fetchone() == (2,)
+    assert pg.execute(count + "n <> ALL(%s) AND s = ANY(%s)", ([1], ["a", "b"])).fetchone() == (1,)
+    day = dt.timedelta(days=1)
+    assert pg.execute("SELECT now() - %s < now()", (day,)).fetchone() == (True,)
+    at = dt.datetime(2024, 1, 2)
+    assert pg.execute("SELECT %s::timestamp - %s", (at, day)).fetchone() == (at - day,)
