@@ -29,7 +29,7 @@ async fn what_was_answered_is_there_after_a_restart() {
     assert!(changes.has_changed().unwrap());
     changes.mark_unchanged();
     assert_eq!(store.register("s", request(A), false).await.unwrap().id, 1);
-    let update = ConfigUpdate { compatibility: Some("full".into()), normalize: None };
+    let update = ConfigUpdate { compatibility: Some("full".into()), ..ConfigUpdate::default() };
     store.set_config(Some("s"), update).await.unwrap();
     let refused = store.register("s", request(r#"{"name":"b","type":"int"}"#), false).await.unwrap_err();
     assert_eq!(error_code(&refused), 409);
@@ -68,7 +68,7 @@ async fn the_topic_stays_small_however_often_settings_change() {
     store.register("s", request(A), false).await.unwrap();
     let levels = ["FULL", "NONE"];
     let set = |n: usize| {
-        let update = ConfigUpdate { compatibility: Some(levels[n % 2].into()), normalize: None };
+        let update = ConfigUpdate { compatibility: Some(levels[n % 2].into()), ..ConfigUpdate::default() };
         store.set_config(Some("s"), update)
     };
     for n in 0..GARBAGE_RECORDS_MIN + 100 {

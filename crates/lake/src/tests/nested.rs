@@ -153,7 +153,7 @@ async fn a_retype_that_is_no_widening_is_an_exception_and_the_rest_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let house = House::open(dir.path()).await;
     house.topic("t", 1).await;
-    let none = ConfigUpdate { compatibility: Some("none".into()), normalize: None };
+    let none = ConfigUpdate { compatibility: Some("none".into()), ..ConfigUpdate::default() };
     house.registry.set_config(Some("t-value"), none).await.unwrap();
     let v1 = house.register("t-value", None, &record(r#"{"name":"z","type":"int"}"#)).await;
     house.produce("t", 0, [row(v1, 1, || vec![Int(1)])]).await;

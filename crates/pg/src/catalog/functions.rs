@@ -6,8 +6,8 @@
 use std::{any::Any, sync::Arc, time::Duration};
 
 use arrow::{
-    array::AsArray,
-    datatypes::{DataType, Field, FieldRef, Float64Type},
+    array::{AsArray, StringArray},
+    datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type},
 };
 use async_trait::async_trait;
 use datafusion::{
@@ -102,22 +102,17 @@ pub(super) fn register(context: &SessionContext) {
     for name in ["pg_advisory_unlock_all", "pg_advisory_lock"] {
         add(context, constant(name, no_text()));
     }
-    for name in [
-        "pg_database_size",
-        "pg_indexes_size",
-        "pg_my_temp_schema",
-        "pg_relation_size",
-        "pg_stat_get_numscans",
-        "pg_table_size",
-        "pg_total_relation_size",
-        "txid_current",
-    ] {
+    // Nobody measures them: `"t$files"` tells how large a table is.
+    for name in ["pg_database_size", "pg_relation_size", "pg_table_size", "pg_total_relation_size"] {
+        add(context, constant(name, ScalarValue::Int64(None)));
+    }
+    for name in ["pg_indexes_size", "pg_my_temp_schema", "pg_stat_get_numscans", "txid_current"] {
         add(context, constant(name, ScalarValue::from(0_i64)));
     }
     add(context, constant("age", ScalarValue::from(0_i32)));
     add(context, constant("pg_char_to_encoding", ScalarValue::from(6_i32)));
     add(context, constant("getdatabaseencoding", ScalarValue::from("UTF8")));
-    add(context, constant("pg_size_pretty", ScalarValue::from("0 bytes")));
+    add(context, ScalarUDF::new_from_impl(SizePretty::default()));
 }
 
 /// The engine's own functions come first.
@@ -159,6 +154,57 @@ impl ScalarUDFImpl for Constant {
 
     fn invoke_with_args(&self, _arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
         Ok(ColumnarValue::Scalar(self.value.clone()))
+    }
+}
+
+/// `pg_size_pretty(bytes)`
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct SizePretty(Signature);
+
+impl Default for SizePretty {
+    fn default() -> Self {
+        Self(Signature::uniform(1, vec![DataType::Int64], Volatility::Immutable))
+    }
+}
+
+impl ScalarUDFImpl for SizePretty {
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn name(&self) -> &str {
+        "pg_size_pretty"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.0
+    }
+
+    fn return_type(&self, _arguments: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let sizes = arguments.args[0].to_array(arguments.number_rows)?;
+        let shown: StringArray = sizes.as_primitive::<Int64Type>().iter().map(|bytes| bytes.map(size_pretty)).collect();
+        Ok(ColumnarValue::Array(Arc::new(shown)))
+    }
+}
+
+/// As PostgreSQL rounds: a unit larger from ten thousand on.
+fn size_pretty(bytes: i64) -> String {
+    if bytes.unsigned_abs() < 10 * 1024 {
+        return format!("{bytes} bytes");
+    }
+    // In halves, for the rounding.
+    let mut halves = bytes / 512;
+    let mut units = ["kB", "MB", "GB", "TB", "PB"].into_iter().peekable();
+    loop {
+        let unit = units.next().expect("the last one ends it");
+        if halves.unsigned_abs() < 20 * 1024 - 1 || units.peek().is_none() {
+            return format!("{} {unit}", (halves + halves.signum()) / 2);
+        }
+        halves /= 1024;
     }
 }
 
@@ -245,4 +291,26 @@ impl AsyncScalarUDFImpl for Sleep {
 
 fn sleep_refused(why: &str) -> DataFusionError {
     DataFusionError::External(Box::new(Error::new(codes::SQL_VALUE, format!("pg_sleep: {why}"))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size_pretty;
+
+    #[test]
+    fn sizes_are_rounded_as_in_postgresql() {
+        for (bytes, shown) in [
+            (0, "0 bytes"),
+            (10_239, "10239 bytes"),
+            (10_240, "10 kB"),
+            (100_000, "98 kB"),
+            (-100_000, "-98 kB"),
+            (10_485_247, "10239 kB"),
+            (10_485_248, "10 MB"),
+            (5_000_000_000, "4768 MB"),
+            (i64::MAX, "8192 PB"),
+        ] {
+            assert_eq!(size_pretty(bytes), shown, "{bytes}");
+        }
+    }
 }

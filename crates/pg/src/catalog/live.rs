@@ -272,8 +272,36 @@ const PG_CONSTRAINT: Columns = &[
     ("conbin", Kind::Null),
 ];
 
+const PG_INDEXES: Columns = &[
+    ("schemaname", Kind::Text("")),
+    ("tablename", Kind::Text("")),
+    ("indexname", Kind::Text("")),
+    ("tablespace", Kind::Null),
+    ("indexdef", Kind::Text("")),
+];
+
+const PG_LOCKS: Columns = &[
+    ("locktype", Kind::Text("")),
+    ("database", Kind::Int(0)),
+    ("relation", Kind::Int(0)),
+    ("page", Kind::Int(0)),
+    ("tuple", Kind::Short(0)),
+    ("virtualxid", Kind::Null),
+    ("transactionid", Kind::Int(0)),
+    ("classid", Kind::Int(0)),
+    ("objid", Kind::Int(0)),
+    ("objsubid", Kind::Short(0)),
+    ("virtualtransaction", Kind::Null),
+    ("pid", Kind::Int(0)),
+    ("mode", Kind::Text("")),
+    ("granted", Kind::Bool(true)),
+    ("fastpath", Kind::Bool(false)),
+    ("waitstart", Kind::Null),
+];
+
 /// Tables made here; [`super`] lists them with those of the dump.
-pub(super) const TABLES: &[&str] = &["pg_available_extensions", "pg_policies", "pg_sequences", "pg_user_mappings"];
+pub(super) const TABLES: &[&str] =
+    &["pg_available_extensions", "pg_indexes", "pg_locks", "pg_policies", "pg_sequences", "pg_user_mappings"];
 
 impl Live {
     /// The table called `name`, if it is one of these.
@@ -320,6 +348,8 @@ impl Live {
             "pg_user_mappings" => (PG_USER_MAPPINGS, Vec::new()),
             "pg_extension" => (PG_EXTENSION, Vec::new()),
             "pg_available_extensions" => (PG_AVAILABLE_EXTENSIONS, Vec::new()),
+            "pg_indexes" => (PG_INDEXES, Vec::new()),
+            "pg_locks" => (PG_LOCKS, Vec::new()),
             "pg_policies" => (PG_POLICIES, Vec::new()),
             "pg_sequences" => (PG_SEQUENCES, Vec::new()),
             _ => return Ok(None),

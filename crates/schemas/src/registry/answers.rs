@@ -1,11 +1,41 @@
 //! What goes over the registry's HTTP door, under Confluent's field names.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use model::{Error, error::codes};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{Reference, SchemaType};
+
+/// What else a body holds. Fields that mean nothing are passed over, as Confluent does.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct Others(BTreeMap<String, Value>);
+
+impl Others {
+    /// Refuses what would be asked for in vain: whoever relies on rules or on an alias must not believe that they are there.
+    pub(super) fn refuse(&self, not_kept: &[&str]) -> Result<(), Error> {
+        match self.0.iter().find(|(name, value)| not_kept.contains(&name.as_str()) && !is_empty(value)) {
+            None => Ok(()),
+            Some((name, _)) => {
+                Err(Error::new(codes::REGISTRY_NOT_KEPT, format!("`{name}` is not kept by this registry"))
+                    .hint(format!("leave `{name}` out; nothing of the request was done")))
+            }
+        }
+    }
+}
+
+/// Clients write out what they do not set.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(asked) => !asked,
+        Value::Object(fields) => fields.values().all(is_empty),
+        Value::Array(items) => items.is_empty(),
+        Value::String(text) => text.is_empty(),
+        Value::Number(_) => false,
+    }
+}
 
 /// Body of a registration, lookup or compatibility test.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,6 +54,8 @@ pub struct SchemaRequest {
     /// Only in mode IMPORT.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<i32>,
+    #[serde(flatten, skip_serializing)]
+    pub others: Others,
 }
 
 /// `POST /subjects/{subject}/versions`
@@ -88,6 +120,8 @@ pub struct ConfigUpdate {
     pub compatibility: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub normalize: Option<bool>,
+    #[serde(flatten, skip_serializing)]
+    pub others: Others,
 }
 
 /// Answer of `GET /config/…`.

@@ -185,6 +185,18 @@ impl Registry {
 
     /// Changes what is given and keeps the rest.
     pub fn set_config(&self, subject: Option<&str>, update: ConfigUpdate) -> Result<Decision<ConfigUpdate>> {
+        update.others.refuse(&[
+            "alias",
+            "compatibilityGroup",
+            "compatibilityPolicy",
+            "defaultMetadata",
+            "overrideMetadata",
+            "defaultRuleSet",
+            "overrideRuleSet",
+            "validateFields",
+            "validateNames",
+            "validateRules",
+        ])?;
         let subject = self.setting_subject(subject)?;
         let level = update.compatibility.as_deref().map(str::parse).transpose()?;
         let known = self.configs.get(&subject).copied().unwrap_or_default();
@@ -192,7 +204,8 @@ impl Registry {
             compatibility_level: level.or(known.compatibility_level),
             normalize: update.normalize.or(known.normalize),
         };
-        let answer = ConfigUpdate { compatibility: level.map(|level| level.to_string()), normalize: update.normalize };
+        let compatibility = level.map(|level| level.to_string());
+        let answer = ConfigUpdate { compatibility, normalize: update.normalize, ..ConfigUpdate::default() };
         Ok(Decision::new(answer, &[Event::Config { subject, value: Some(value) }]))
     }
 

@@ -21,6 +21,7 @@ pub fn error_code(error: &Error) -> u32 {
         (codes::COMPATIBILITY_LEVEL_INVALID, 42203),
         (codes::REGISTRY_MODE_INVALID, 42204),
         (codes::REGISTRY_OPERATION_REFUSED, 42205),
+        (codes::REGISTRY_NOT_KEPT, 42205),
         (codes::SCHEMA_REFERENCED, 42206),
         (codes::REGISTRY_FULL, 42207),
         (codes::SUBJECT_INVALID, 42208),

@@ -88,6 +88,13 @@ impl Registry {
 
     /// Reads a request's schema: its canonical content, and what it means.
     pub(super) fn content(&self, request: &SchemaRequest, normalize: bool) -> Result<(Content, ParsedSchema)> {
+        request.others.refuse(&[
+            "metadata",
+            "ruleSet",
+            "schemaTagsToAdd",
+            "schemaTagsToRemove",
+            "propagateSchemaTags",
+        ])?;
         let schema_type = match request.schema_type.as_deref() {
             None | Some("") => SchemaType::Avro,
             Some(name) => match name.to_ascii_uppercase().as_str() {

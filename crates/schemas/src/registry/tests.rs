@@ -33,7 +33,7 @@ fn register(registry: &mut Registry, subject: &str, request: &SchemaRequest) -> 
 
 fn with_level(level: &str) -> Registry {
     let mut registry = Registry::default();
-    let update = ConfigUpdate { compatibility: Some(level.into()), normalize: None };
+    let update = ConfigUpdate { compatibility: Some(level.into()), ..ConfigUpdate::default() };
     let decision = registry.set_config(None, update);
     commit(&mut registry, decision).expect("a level");
     registry
@@ -325,7 +325,7 @@ fn what_is_no_schema_is_refused_by_its_number() {
     let unknown = SchemaRequest { schema_type: Some("THRIFT".into()), ..avro_text("struct A {}") };
     assert_eq!(register(&mut registry, "s", &unknown), Err(42201));
     assert_eq!(register(&mut registry, "", &avro(A)), Err(42208));
-    let wrong = ConfigUpdate { compatibility: Some("SIDEWAYS".into()), normalize: None };
+    let wrong = ConfigUpdate { compatibility: Some("SIDEWAYS".into()), ..ConfigUpdate::default() };
     assert_eq!(error_code(&registry.set_config(None, wrong).unwrap_err()), 42203);
     assert_eq!(error_code(&"0".parse::<VersionSpec>().unwrap_err()), 42202);
 }
@@ -482,4 +482,30 @@ fn no_version_has_metadata() {
     let asked = |subject, deleted| registry.latest_with_metadata(subject, deleted).map_err(|e| error_code(&e));
     assert_eq!(asked("s", false), Err(40403));
     assert_eq!(asked("nobody", true), Err(40401));
+}
+
+#[test]
+fn what_is_not_kept_is_refused_by_name() {
+    let mut registry = Registry::default();
+    let request = |json: &str| -> SchemaRequest { serde_json::from_str(json).expect("a request") };
+    let plain = r#"{"schema": "\"long\"", "metadata": null, "ruleSet": {"domainRules": []}, "somethingElse": 1}"#;
+    assert_eq!(register(&mut registry, "s", &request(plain)), Ok(1));
+    for (field, value) in [
+        ("metadata", r#"{"properties": {"owner": "ann"}}"#),
+        ("ruleSet", r#"{"domainRules": [{"name": "r", "kind": "CONDITION", "type": "CEL", "expr": "message.a > 0"}]}"#),
+    ] {
+        let asked = request(&format!(r#"{{"schema": "\"int\"", "{field}": {value}}}"#));
+        let refused = registry.register("s", &asked, false).expect_err(field);
+        assert_eq!((error_code(&refused), http_status(&refused)), (42205, 422), "{refused}");
+        assert!(refused.message().contains(field), "{refused}");
+        assert!(registry.lookup("s", &asked, false, false).is_err());
+    }
+    let update = |json: &str| -> ConfigUpdate { serde_json::from_str(json).expect("an update") };
+    for field in ["alias", "compatibilityGroup", "overrideRuleSet"] {
+        let asked = update(&format!(r#"{{"compatibility": "FULL", "{field}": "x"}}"#));
+        let refused = registry.set_config(Some("s"), asked).expect_err(field);
+        assert!(error_code(&refused) == 42205 && refused.message().contains(field), "{refused}");
+    }
+    let kept = registry.set_config(Some("s"), update(r#"{"compatibility": "FULL", "alias": null}"#));
+    assert!(kept.is_ok());
 }

@@ -248,18 +248,18 @@ impl<'a> Binder<'a> {
     async fn foreign(&self, parts: &[Ident]) -> Result<Option<Source>> {
         let (namespace, name) = self.zone_and_name(parts)?;
         let reference = reference(&namespace, &folded(name));
-        let schema = match self.state.config_options().catalog.information_schema && &*namespace == "information_schema"
-        {
+        let is_information = &*namespace == "information_schema";
+        let schema = match self.state.config_options().catalog.information_schema && is_information {
             true => self.state.schema_for_ref(reference.clone()).ok(),
             false => self.state.catalog_list().catalog(CATALOG).and_then(|catalog| catalog.schema(&namespace)),
         };
         let Some(schema) = schema else { return Ok(None) };
-        let Some(mut provider) = schema.table(&reference.table).await.map_err(|e| errors::map(e, None))? else {
-            return Ok(None);
-        };
-        if &*reference.schema == "information_schema" {
-            provider = relation::standard_table(&reference.table, provider).map_err(|e| errors::map(e, None))?;
-        }
+        let found = schema.table(&reference.table).await.and_then(|found| match found {
+            Some(table) if is_information => relation::standard_table(&reference.table, table).map(Some),
+            None if is_information => relation::missing_table(&reference.table),
+            found => Ok(found),
+        });
+        let Some(provider) = found.map_err(|e| errors::map(e, None))? else { return Ok(None) };
         Ok(Some(Source { reference, provider: provider_as_source(provider), is_topic: false }))
     }
 

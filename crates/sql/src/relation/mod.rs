@@ -15,7 +15,7 @@ use model::{Result, TableName};
 use serde::{Deserialize, Serialize};
 use tables::Table;
 
-pub(crate) use columns::standard_table;
+pub(crate) use columns::{missing_table, standard_table};
 pub(crate) use metadata::provider as metadata_provider;
 pub(crate) use topic::{Pseudo, TopicProvider, versioned};
 pub(crate) use zones::{CATALOG, Zones};

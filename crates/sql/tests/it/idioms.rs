@@ -342,6 +342,25 @@ async fn information_schema_has_the_standards_types() {
         )],
     )
     .await;
+    node.run("CREATE VIEW v AS SELECT id FROM orders").await;
+    all(
+        &node,
+        &[
+            (
+                "SELECT column_name, udt_name, udt_schema, is_identity, is_generated, is_updatable, domain_name \
+                   FROM information_schema.columns WHERE table_name = 'orders' ORDER BY ordinal_position",
+                "id|int8|pg_catalog|NO|NEVER|YES|;item|text|pg_catalog|NO|NEVER|YES|;price|float8|pg_catalog|NO|NEVER|YES|",
+            ),
+            (
+                "SELECT table_name, view_definition, definition = view_definition, check_option, is_updatable \
+                   FROM information_schema.views WHERE table_name = 'v'",
+                "v|SELECT id FROM orders|true|NONE|NO",
+            ),
+            ("SELECT is_insertable_into, is_typed FROM information_schema.tables WHERE table_name = 'orders'", "YES|NO"),
+            ("SELECT * FROM information_schema.information_schema_catalog_name", "lakehead"),
+        ],
+    )
+    .await;
 }
 
 #[tokio::test]

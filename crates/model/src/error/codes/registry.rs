@@ -44,4 +44,6 @@ codes! {
         "The detail names the column and value. The schema the payload is written by must have a place for each value: a null needs a nullable field, a number must be in range.";
     REGISTRY_TIMEOUT = "LH0222" Storage "the registry could not write its topic"
         "The change was not acknowledged because `_schemas` could not be appended to; it may or may not be there once the log works again. The detail names the cause. Send the same request again: registering the same schema twice gives the same id.";
+    REGISTRY_NOT_KEPT = "LH0223" SchemaInvalid "the registry does not keep this"
+        "Metadata, rule sets and tags of schemas, and aliases, compatibility groups and the like of subjects, are not kept here. A request that sets one is refused as a whole: a client that relies on a rule, such as encryption of a field, would write without it. Leave the field out, or set it to null.";
 }
