@@ -2,7 +2,7 @@
 //!
 //! It happens once, right after planning: what a statement is said to give is what it gives.
 
-use super::merged::is_note;
+use super::{membership::known, merged::is_note};
 use crate::{
     correlated,
     functions::{maybe_null, simple_variadic, single_row},
@@ -27,6 +27,7 @@ pub(super) fn give(plan: LogicalPlan) -> Result<LogicalPlan> {
         // Their types are settled.
         LogicalPlan::Values(_) => rewritten(plan, of_one_type),
         LogicalPlan::RecursiveQuery(_) => all_columns(plan).map(Transformed::yes),
+        LogicalPlan::Filter(filter) => known(filter)?.transform_data(|plan| rewritten(plan, expression)),
         LogicalPlan::Join(mut join) if join.on.iter().any(|pair| is_note(pair, &join)) => {
             join.on = join.on.iter().filter(|pair| !is_note(pair, &join)).cloned().collect();
             rewritten(LogicalPlan::Join(join), expression)

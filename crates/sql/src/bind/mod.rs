@@ -12,6 +12,7 @@ mod identity;
 mod idioms;
 mod lists;
 mod meanings;
+mod membership;
 mod merged;
 mod names;
 mod params;

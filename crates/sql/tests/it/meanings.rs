@@ -214,6 +214,38 @@ async fn a_null_in_a_list_is_not_known() {
 }
 
 #[tokio::test]
+async fn what_a_subquery_may_hold_is_not_known() {
+    let node = Node::start().await;
+    node.run(
+        "CREATE TABLE x (a BIGINT, g BIGINT); INSERT INTO x VALUES (1, 1), (2, 1), (5, 2), (NULL, 2);
+         CREATE TABLE y (b BIGINT, g BIGINT); INSERT INTO y VALUES (5, 1), (NULL, 1), (1, 2);
+         CREATE TABLE z (b BIGINT NOT NULL); INSERT INTO z VALUES (5)",
+    )
+    .await;
+    all(
+        &node,
+        &[
+            ("SELECT a FROM x WHERE a NOT IN (SELECT b FROM y) OR a = 2", "2"),
+            ("SELECT a FROM x WHERE a NOT IN (SELECT b FROM z) OR a = 7 ORDER BY a", "1;2"),
+            ("SELECT a FROM x WHERE a IN (SELECT b FROM z) OR a = 2 ORDER BY a", "2;5"),
+            ("SELECT g FROM x WHERE (a IN (SELECT b FROM z)) IS NULL", "2"),
+            ("SELECT a FROM x WHERE (a IN (SELECT b FROM y)) IS NULL ORDER BY a", "2;"),
+            ("SELECT a FROM x WHERE (a IN (SELECT b FROM z)) IS NOT TRUE ORDER BY a", "1;2;"),
+            ("SELECT a FROM x WHERE NOT (a IN (SELECT b FROM y) AND a > 0) ORDER BY a", ""),
+            ("SELECT a FROM x WHERE (a IN (SELECT b FROM y WHERE false)) IS FALSE ORDER BY a", "1;2;5;"),
+            ("SELECT a FROM x WHERE a NOT IN (SELECT b FROM y WHERE y.g = x.g) OR a = 7 ORDER BY a", "5"),
+            ("SELECT a FROM x WHERE a NOT IN (SELECT b FROM z) ORDER BY a", "1;2"),
+            ("SELECT a FROM x WHERE NOT a IN (SELECT b FROM z) AND a > 1", "2"),
+            ("SELECT a FROM x WHERE a NOT IN (SELECT b FROM y)", ""),
+            ("SELECT a FROM x WHERE a > 1 AND a NOT IN (SELECT b FROM y)", ""),
+            ("SELECT a FROM x WHERE a > 1 AND NOT a IN (SELECT b FROM y)", ""),
+            ("SELECT a FROM x WHERE a > 1 AND a NOT IN (SELECT b FROM y WHERE b IS NOT NULL)", "2"),
+        ],
+    )
+    .await;
+}
+
+#[tokio::test]
 async fn is_distinct_from_ends_before_and() {
     let node = some().await;
     all(
