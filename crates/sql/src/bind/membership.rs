@@ -2,7 +2,7 @@
 //!
 //! There DataFusion 53 makes a join of it that only marks what it finds, and false stands for NULL too: `x NOT IN (…) OR c`
 //! kept rows of which nothing is known. So what is not known is asked for besides, where NULL differs from false: whether
-//! the subquery gives a NULL, or anything, if `x` is one. A condition by itself is the engine's, and right.
+//! the subquery gives a NULL, or anything, if `x` is one. A condition by itself is the engine's.
 
 use datafusion::{
     common::{
@@ -16,6 +16,8 @@ use datafusion::{
         lit,
     },
 };
+
+use crate::functions::maybe_null;
 
 /// `filter` with what is inside of its condition made whole.
 pub(super) fn known(filter: Filter) -> Result<Transformed<LogicalPlan>> {
@@ -32,10 +34,24 @@ fn conjuncts(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let changed = left.transformed || right.transformed;
             Ok(Transformed::new_transformed(left.data.and(right.data), changed))
         }
-        Expr::InSubquery(_) => Ok(Transformed::no(expr)),
-        Expr::Not(ref inner) if matches!(inner.as_ref(), Expr::InSubquery(_)) => Ok(Transformed::no(expr)),
+        Expr::InSubquery(within) => Ok(by_itself(within)),
+        Expr::Not(inner) if matches!(inner.as_ref(), Expr::InSubquery(_)) => {
+            let Expr::InSubquery(within) = *inner else { unreachable!("just seen") };
+            Ok(by_itself(InSubquery { negated: !within.negated, ..within }))
+        }
         expr => parts(expr, schema),
     }
+}
+
+/// What else is asked of the column `x` would be asked of the subquery's rows, too, and leave its NULLs out: no column, no such
+/// question.
+fn by_itself(mut within: InSubquery) -> Transformed<Expr> {
+    let may_hold_null = within.negated && within.subquery.subquery.schema().field(0).is_nullable();
+    let asks = may_hold_null && matches!(within.expr.as_ref(), Expr::Column(_));
+    if asks {
+        *within.expr = maybe_null(std::mem::take(within.expr.as_mut()));
+    }
+    Transformed::new_transformed(Expr::InSubquery(within), asks)
 }
 
 /// Parts of which only whether they are true counts, and then all others.

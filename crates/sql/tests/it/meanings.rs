@@ -237,6 +237,9 @@ async fn what_a_subquery_may_hold_is_not_known() {
             ("SELECT a FROM x WHERE a NOT IN (SELECT b FROM z) ORDER BY a", "1;2"),
             ("SELECT a FROM x WHERE NOT a IN (SELECT b FROM z) AND a > 1", "2"),
             ("SELECT a FROM x WHERE a NOT IN (SELECT b FROM y)", ""),
+            ("SELECT a FROM x WHERE a > 1 AND a NOT IN (SELECT b FROM y)", ""),
+            ("SELECT a FROM x WHERE a > 1 AND NOT a IN (SELECT b FROM y)", ""),
+            ("SELECT a FROM x WHERE a > 1 AND a NOT IN (SELECT b FROM y WHERE b IS NOT NULL)", "2"),
         ],
     )
     .await;
