@@ -4,7 +4,7 @@
 //! an aggregate is given for rows too that its FILTER leaves out. That only matters where the right side can fail. So
 //! rules of planning give what can fail a condition to go by:
 //! * of a filter's conditions, those that cannot fail come first, and each of the others is a filter of its own behind them;
-//! * inside AND and OR elsewhere, and in an aggregate's arguments, [`Guarded`] and [`Chosen`] look at fewer rows.
+//! * inside AND and OR elsewhere (what is selected, grouped by, joined on), and in an aggregate's arguments, [`Guarded`] and [`Chosen`] look at fewer rows.
 //!
 //! Plans without anything that can fail stay as they are.
 
@@ -37,7 +37,7 @@ use datafusion::{
     physical_optimizer::PhysicalOptimizerRule,
     physical_plan::{
         ExecutionPlan,
-        aggregates::{AggregateExec, AggregateInputMode},
+        aggregates::{AggregateExec, AggregateInputMode, PhysicalGroupBy},
         filter::{FilterExec, FilterExecBuilder},
         joins::{HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder, utils::JoinFilter},
         projection::{ProjectionExec, ProjectionExpr},
@@ -80,7 +80,7 @@ impl PhysicalOptimizerRule for Guards {
             let guarded = if let Some(projection) = any.downcast_ref::<ProjectionExec>() {
                 projected(projection)?
             } else if *self == Self::OfValues {
-                None
+                any.downcast_ref::<AggregateExec>().map(grouped).transpose()?.flatten()
             } else if let Some(filter) = any.downcast_ref::<FilterExec>() {
                 filters(filter)?
             } else if let Some(aggregate) = any.downcast_ref::<AggregateExec>() {
@@ -154,6 +154,31 @@ fn projected(projection: &ProjectionExec) -> Result<Option<Arc<dyn ExecutionPlan
         return Ok(None);
     }
     Ok(Some(Arc::new(ProjectionExec::try_new(exprs, projection.input().clone())?)))
+}
+
+/// What is grouped by, and FILTERs.
+fn grouped(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    if aggregate.mode().input_mode() != AggregateInputMode::Raw {
+        return Ok(None);
+    }
+    let schema = aggregate.input_schema();
+    let mut changed = false;
+    let mut guard = |expr: &Physical| -> Result<Physical> {
+        let done = guarded(expr.clone(), &schema)?;
+        changed |= done.transformed;
+        Ok(done.data)
+    };
+    let by = aggregate.group_expr();
+    let exprs = by.expr().iter().map(|(expr, name)| Ok((guard(expr)?, name.clone()))).collect::<Result<Vec<_>>>()?;
+    let filters = aggregate.filter_expr().iter().map(|filter| filter.as_ref().map(&mut guard).transpose());
+    let filters = filters.collect::<Result<Vec<_>>>()?;
+    if !changed {
+        return Ok(None);
+    }
+    let by = PhysicalGroupBy::new(exprs, by.null_expr().to_vec(), by.groups().to_vec(), by.has_grouping_set());
+    let (values, input) = (aggregate.aggr_expr().to_vec(), aggregate.input().clone());
+    let guarded = AggregateExec::try_new(*aggregate.mode(), by, values, filters, input, schema)?;
+    Ok(Some(Arc::new(guarded.with_limit_options(aggregate.limit_options()))))
 }
 
 fn joined(filter: &JoinFilter) -> Result<Option<JoinFilter>> {

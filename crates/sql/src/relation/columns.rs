@@ -144,9 +144,10 @@ fn udt_name(arrow: &str) -> String {
         "timestamp with time zone" => "timestamptz",
         "timestamp without time zone" => "timestamp",
         "ARRAY" => {
+            // `List(non-null Int64, field: 'element')`
             let element = arrow.split_once('(').map_or("", |(_, element)| element);
-            let element = element.strip_prefix("non-null ").unwrap_or(element);
-            return format!("_{}", udt_name(element.strip_suffix(')').unwrap_or(element)));
+            let element = element.rsplit_once(", field:").map_or(element, |(element, _)| element);
+            return format!("_{}", udt_name(element.trim_start_matches("non-null ")));
         }
         name => name,
     }

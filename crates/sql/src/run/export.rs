@@ -57,8 +57,13 @@ impl Run<'_> {
             None => format_of(&copy.target)?,
         };
         let mut options = HashMap::new();
-        if copy.target.to_ascii_lowercase().ends_with(".tsv") {
+        let target = copy.target.to_ascii_lowercase();
+        let (plain, compression) = files::compression_of(&target).unzip();
+        if plain.unwrap_or(&target).ends_with(".tsv") {
             options.insert("format.delimiter".to_owned(), "\t".to_owned());
+        }
+        if let (Some(compression), Format::Csv | Format::Json) = (compression, format) {
+            options.insert("format.compression".to_owned(), compression.get_variant().to_string());
         }
         for (key, value) in &copy.options {
             let value = match value {
@@ -248,6 +253,8 @@ fn format_of(path: &str) -> Result<Format> {
     if path.ends_with('/') {
         return Ok(Format::Parquet);
     }
+    let lower = path.to_ascii_lowercase();
+    let path = files::compression_of(&lower).map_or(path, |(plain, _)| plain);
     let Some(ending) = Path::new(path).extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase()) else {
         return Ok(Format::Parquet);
     };

@@ -11,38 +11,50 @@ use arrow::datatypes::DataType;
 use datafusion::{
     catalog::TableProvider,
     datasource::{
-        file_format::{FileFormat, csv::CsvFormat, json::JsonFormat, parquet::ParquetFormat},
+        file_format::file_compression_type::FileCompressionType,
         listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl},
     },
     execution::SessionState,
 };
 use model::{Error, Result, error::codes};
 
-use crate::{Engine, SqlSettings, csv, errors};
+use super::sniff;
+use crate::{Engine, SqlSettings, errors};
 
-/// A table over the file or folder at `path`, for `SELECT * FROM 'path'`.
+/// A table over the file or folder at `path`, or over the files that a pattern stands for, for `SELECT * FROM 'path'`.
 pub(crate) async fn listing(engine: &Engine, state: &SessionState, path: &str) -> Result<Arc<dyn TableProvider>> {
     let resolved = readable(engine, path)?;
     let not_found = || {
         Error::new(codes::SQL_TABLE_NOT_FOUND, format!("there is no file `{path}`"))
-            .hint("paths are looked up below the exports directory of the data directory")
+            .hint("paths are looked up below the exports directory of the data directory; `*` and `?` stand for what names may hold")
     };
     let is_dir = resolved.is_dir();
-    if !is_dir && !resolved.is_file() {
-        return Err(not_found());
+    let files = match is_dir || resolved.is_file() {
+        true => vec![resolved.clone()],
+        false => matching(engine, &resolved),
+    };
+    let first = files.first().ok_or_else(not_found)?;
+    let name = if is_dir { first_file(first).ok_or_else(not_found)? } else { first.clone() };
+    let kind = Kind::of(&name)?;
+    if let Some(other) =
+        files.iter().find(|file| !is_dir && Kind::of(file).is_ok_and(|other| other.ending != kind.ending))
+    {
+        let (first, other) = (shown(&name), shown(other));
+        return Err(Error::new(codes::SQL_INVALID, format!("`{path}` stands for files of several formats"))
+            .detail(format!("`{first}` and `{other}`"))
+            .hint("end the pattern in one of them: '*.csv'"));
     }
-    let name = if is_dir { first_file(&resolved).ok_or_else(not_found)? } else { resolved.clone() };
-    let (format, extension) = format_of(&name.to_string_lossy())?;
-    let url = url_of(&resolved, is_dir)?;
+    let format = sniff::format(&name, &kind).map_err(|e| Error::io(format!("could not read `{path}`"), &e))?;
+    let urls = files.iter().map(|file| url_of(file, is_dir)).collect::<Result<Vec<_>>>()?;
     // What COPY … PARTITIONED BY has put into the names of folders are columns.
     let folders = if is_dir { partition_columns(&resolved, &name) } else { Vec::new() };
     let folders = folders.into_iter().map(|column| (column, DataType::Utf8)).collect();
     let options = ListingOptions::new(format)
-        .with_file_extension(if is_dir { extension } else { "" })
+        .with_file_extension(if is_dir { kind.ending.as_str() } else { "" })
         .with_table_partition_cols(folders);
     let table = async {
-        let config = ListingTableConfig::new(url).with_listing_options(options).infer_schema(state).await?;
-        ListingTable::try_new(config)
+        let config = ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options);
+        ListingTable::try_new(config.infer_schema(state).await?)
     };
     let table = table.await.map_err(|e| {
         let error = errors::map(e, None);
@@ -50,6 +62,54 @@ pub(crate) async fn listing(engine: &Engine, state: &SessionState, path: &str) -
             .detail(error.detail_text().unwrap_or(error.message()).to_owned())
     })?;
     Ok(Arc::new(table))
+}
+
+fn shown(file: &Path) -> String {
+    file.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Files that `pattern` stands for, in order: `*` and `?` are any part of a name and any character of it.
+fn matching(engine: &Engine, pattern: &Path) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::new()];
+    for part in pattern.components() {
+        let part = part.as_os_str();
+        let text = part.to_string_lossy();
+        if !text.contains(['*', '?']) {
+            found.iter_mut().for_each(|path| path.push(part));
+            continue;
+        }
+        let inside = |dir: &PathBuf| -> Vec<PathBuf> {
+            let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+            entries
+                .filter(|entry| matches_name(&text, &entry.file_name().to_string_lossy()))
+                .map(|e| e.path())
+                .collect()
+        };
+        found = found.iter().flat_map(inside).collect();
+    }
+    // Links are followed before the comparison, so none leads out.
+    let real = found.iter().filter_map(|path| path.canonicalize().ok());
+    let mut files: Vec<_> =
+        real.filter(|path| path.is_file() && allowed(path, &engine.settings().exports_dir)).collect();
+    files.sort();
+    files.dedup();
+    files
+}
+
+/// Hidden names want to be called by their dot, as in a shell.
+fn matches_name(pattern: &str, name: &str) -> bool {
+    fn rest(pattern: &[char], name: &[char]) -> bool {
+        match (pattern.split_first(), name.split_first()) {
+            (None, None) => true,
+            (Some(('*', after)), _) if rest(after, name) => true,
+            (Some(('*', _)), Some((_, name))) => rest(pattern, name),
+            (Some(('?', after)), Some((_, name))) => rest(after, name),
+            (Some((c, after)), Some((d, name))) if c == d => rest(after, name),
+            _ => false,
+        }
+    }
+    let chars = |text: &str| text.chars().collect::<Vec<_>>();
+    (!name.starts_with('.') || pattern.starts_with('.')) && rest(&chars(pattern), &chars(name))
 }
 
 pub(super) fn url_of(path: &Path, is_dir: bool) -> Result<ListingTableUrl> {
@@ -85,33 +145,66 @@ fn partition_columns(dir: &Path, file: &Path) -> Vec<String> {
 fn first_file(dir: &Path) -> Option<PathBuf> {
     let mut entries: Vec<PathBuf> = std::fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path()).collect();
     entries.sort();
-    let files = entries.iter().find(|path| path.is_file() && format_of(&path.to_string_lossy()).is_ok());
+    let files = entries.iter().find(|path| path.is_file() && Kind::of(path).is_ok());
     files.cloned().or_else(|| entries.iter().filter(|path| path.is_dir()).find_map(|path| first_file(path)))
 }
 
-fn format_of(name: &str) -> Result<(Arc<dyn FileFormat>, &'static str)> {
-    let lower = name.to_ascii_lowercase();
-    Ok(match lower.rsplit('.').next() {
-        Some("parquet") => (Arc::new(ParquetFormat::default()), ".parquet"),
-        Some("csv") => (Arc::new(csv::Format(CsvFormat::default().with_has_header(true))), ".csv"),
-        Some("tsv") => {
-            (Arc::new(csv::Format(CsvFormat::default().with_has_header(true).with_delimiter(b'\t'))), ".tsv")
-        }
-        Some("json" | "ndjson" | "jsonl") => {
-            let extension = if lower.ends_with(".json") {
-                ".json"
-            } else if lower.ends_with(".jsonl") {
-                ".jsonl"
-            } else {
-                ".ndjson"
-            };
-            (Arc::new(JsonFormat::default()), extension)
-        }
-        _ => {
-            return Err(Error::new(codes::SQL_UNSUPPORTED, format!("the format of `{name}` is not known"))
-                .hint("files end in .parquet, .csv, .tsv, .json, .ndjson or .jsonl"));
-        }
-    })
+/// What a file is by its name.
+#[derive(Clone, Debug)]
+pub(super) struct Kind {
+    pub(super) format: Format,
+    pub(super) compression: FileCompressionType,
+    /// `.csv`, `.csv.gz`
+    ending: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Parquet,
+    Csv,
+    Tsv,
+    Json,
+}
+
+impl Kind {
+    pub(super) fn of(file: &Path) -> Result<Self> {
+        let name = shown(file).to_ascii_lowercase();
+        let (plain, compression) = match compression_of(&name) {
+            Some((plain, compression)) => (plain, compression),
+            None => (name.as_str(), FileCompressionType::UNCOMPRESSED),
+        };
+        let ending = plain.rsplit_once('.').map_or("", |(_, ending)| ending);
+        let format = match ending {
+            "parquet" if !compression.is_compressed() => Format::Parquet,
+            "csv" => Format::Csv,
+            "tsv" => Format::Tsv,
+            "json" | "ndjson" | "jsonl" => Format::Json,
+            _ => {
+                return Err(Error::new(
+                    codes::SQL_UNSUPPORTED,
+                    format!("the format of `{}` is not known", shown(file)),
+                )
+                .hint(
+                    "files end in .parquet, .csv, .tsv, .json, .ndjson or .jsonl; text also in .csv.gz and the like",
+                ));
+            }
+        };
+        let ending = name[plain.len() - ending.len() - 1..].to_owned();
+        Ok(Self { format, compression, ending })
+    }
+}
+
+/// `name` without the ending that says how it is compressed.
+pub(super) fn compression_of(name: &str) -> Option<(&str, FileCompressionType)> {
+    let (plain, ending) = name.rsplit_once('.')?;
+    let compression = match ending {
+        "gz" => FileCompressionType::GZIP,
+        "zst" => FileCompressionType::ZSTD,
+        "bz2" => FileCompressionType::BZIP2,
+        "xz" => FileCompressionType::XZ,
+        _ => return None,
+    };
+    Some((plain, compression))
 }
 
 /// `path` if it may be read: it lies below the exports directory.
@@ -172,4 +265,24 @@ fn allowed(path: &Path, dir: &Path) -> bool {
 fn forbidden(path: &str) -> Error {
     Error::new(codes::SQL_PATH_FORBIDDEN, format!("SQL may not touch `{}`", path.escape_debug()))
         .hint("use a path relative to the exports directory of the data directory")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_match_patterns() {
+        for (pattern, name, matches) in [
+            ("*.csv", "a.csv", true),
+            ("*.csv", "a.csv.gz", false),
+            ("a?c*", "abc", true),
+            ("a?c*", "ac", false),
+            ("*", ".drafts", false),
+            ("year=*", "year=2024", true),
+            ("*a*b", "xaxxb", true),
+        ] {
+            assert_eq!(matches_name(pattern, name), matches, "{pattern} {name}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ mod publish;
 mod query;
 mod settings;
 mod show;
+mod sniff;
 mod write;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
@@ -117,6 +118,7 @@ impl<'a> Run<'a> {
             Statement::OneWriter { topic, user, is_granted } => self.one_writer(topic, user, *is_granted).await,
             Statement::Show(show) => self.show(show).await,
             Statement::Describe { name, extended } => self.describe_relation(name, *extended).await,
+            Statement::DescribeQuery(query) => self.describe_columns(query).await,
             Statement::Maintain { verb, table } => self.maintain(verb, table).await,
             Statement::Unload { query, path, options } => self.unload(query, path, options).await,
             Statement::Set { key, value } => self.set(key, value),
@@ -207,7 +209,7 @@ impl<'a> Run<'a> {
                 _ => Ok(nothing()),
             },
             // These only look; running them is the way to their columns.
-            Statement::Show(_) | Statement::Describe { .. } => {
+            Statement::Show(_) | Statement::Describe { .. } | Statement::DescribeQuery(_) => {
                 let outcome = self.dispatch(Vec::new()).await?;
                 Ok(Described { schema: outcome.schema, param_types: Vec::new(), gives_rows: true })
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{Field, SchemaRef};
 use catalog::EntryKind;
-use datafusion::sql::sqlparser::ast::Ident;
+use datafusion::sql::{parser::Statement as DfStatement, sqlparser::ast::Ident};
 use lake::{StreamKind, TopicTable};
 use model::{Error, Result, TableName, error::codes};
 use schemas::sql::{quoted, type_name};
@@ -160,6 +160,13 @@ impl Run<'_> {
                 self.facts(&relation)?.into_iter().map(|(key, value)| [Some(key.to_owned()), Some(value), None, None]),
             );
         }
+        Ok(Outcome::table("DESCRIBE", ["column_name", "data_type", "is_nullable", "origin"], rows))
+    }
+
+    /// `DESCRIBE SELECT …`
+    pub(super) async fn describe_columns(&self, query: &DfStatement) -> Result<Outcome> {
+        let schema = self.describe_query(query, &[]).await?.schema;
+        let rows = columns(&schema, "query");
         Ok(Outcome::table("DESCRIBE", ["column_name", "data_type", "is_nullable", "origin"], rows))
     }
 

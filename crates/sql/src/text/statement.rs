@@ -48,6 +48,8 @@ pub(crate) enum Statement {
         name: Name,
         extended: bool,
     },
+    /// `DESCRIBE SELECT …`: the columns it gives.
+    DescribeQuery(Box<DfStatement>),
     /// `OPTIMIZE t`, `VACUUM t`, `ANALYZE t`: the word is only for the tag.
     Maintain {
         verb: &'static str,

@@ -55,3 +55,54 @@ async fn an_empty_text_and_null_are_two_things_in_csv() {
     .await;
     assert!(rows(&node, "SELECT sum(n) FROM 't.csv'").await.contains("9.5"));
 }
+
+fn put(node: &Node, name: &str, text: &str) {
+    let path = node.dir.path().join("exports").join(name);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("the folder is made");
+    std::fs::write(path, text).expect("the file is written");
+}
+
+#[tokio::test]
+async fn files_are_read_as_they_are_written() {
+    let node = Node::start().await;
+    put(&node, "semi.csv", "id;name\n1;a\n2;\"b;c\"\n");
+    put(&node, "bare.csv", "1,a\n2,b\n");
+    put(&node, "array.json", " [{\"id\": 1, \"s\": \"a\"},\n {\"id\": 2}]\n");
+    put(&node, "lines.json", "{\"id\": 1}\n{\"id\": 2}\n");
+    let late = (0..5000).map(|n| format!("{n}\n")).collect::<String>();
+    put(&node, "late.csv", &format!("n\n{late}NA\n"));
+    for (folder, id) in [("y=1", 1), ("y=2", 2)] {
+        put(&node, &format!("parts/{folder}/a.csv"), &format!("id\n{id}\n"));
+    }
+    put(&node, "parts/y=2/b.json", "{}");
+    node.run(
+        "COPY (SELECT v AS id, 'x' || v AS s FROM generate_series(1, 3) AS v) TO 'zip.csv.gz';
+         COPY (SELECT v AS id FROM generate_series(1, 3) AS v) TO 'zip.ndjson.gz'",
+    )
+    .await;
+    all(
+        &node,
+        &[
+            ("SELECT id + 1, name FROM 'semi.csv' ORDER BY id", "2|a;3|b;c"),
+            ("SELECT column_1 + 1, column_2 FROM 'bare.csv' ORDER BY 1", "2|a;3|b"),
+            ("SELECT id, s FROM 'array.json' ORDER BY id", "1|a;2|"),
+            ("SELECT sum(id) FROM 'lines.json'", "3"),
+            ("SELECT count(*), count(TRY_CAST(n AS INT)) FROM 'late.csv'", "5001|5000"),
+            ("SELECT sum(id) FROM 'parts/*/*.csv'", "3"),
+            ("SELECT sum(id) FROM 'parts/y=?/a.csv'", "3"),
+            ("SELECT id, s FROM 'zip.csv.gz' ORDER BY id", "1|x1;2|x2;3|x3"),
+            ("SELECT sum(id) FROM 'zip.ndjson.gz'", "6"),
+            ("SELECT sum(id) FROM '*.csv.gz'", "6"),
+            ("DESCRIBE SELECT id, name FROM 'semi.csv'", "id|BIGINT|YES|query;name|VARCHAR|YES|query"),
+            ("DESCRIBE 'bare.csv'", "column_1|BIGINT|YES|query;column_2|VARCHAR|YES|query"),
+            ("DESCRIBE (SELECT 1 AS a)", "a|BIGINT|NO|query"),
+            ("DESCRIBE WITH a AS (SELECT 1 AS x) SELECT * FROM a", "x|BIGINT|NO|query"),
+        ],
+    )
+    .await;
+    assert_eq!(node.fails("SELECT * FROM 'parts/*/*'").await, "LH0519");
+    assert_eq!(node.fails("SELECT * FROM 'none/*.csv'").await, "LH0502");
+    assert_eq!(node.fails("SELECT * FROM '../*'").await, node.fails("SELECT * FROM '../x.csv'").await);
+    let prepared = node.session.prepare("DESCRIBE SELECT 1 AS a", &[]).await.expect("it is checked");
+    assert!(prepared.gives_rows());
+}

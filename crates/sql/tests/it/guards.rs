@@ -46,6 +46,10 @@ async fn a_guard_guards_wherever_it_stands() {
                 "0|750|2;1|750|2;||",
             ),
             ("SELECT count(*) FROM (SELECT a <> 0 AND 10 / a > 5 AS yes FROM t) WHERE yes", "100"),
+            (
+                "SELECT a <> 0 AND 10 / a > 5 AS yes, count(*) FILTER (WHERE a <> 0 AND 10 / a = 5) FROM t GROUP BY 1 ORDER BY 1",
+                "false|100;true|0;|0",
+            ),
             ("SELECT count(DISTINCT 10 / a) FILTER (WHERE a <> 0) FROM t GROUP BY g ORDER BY g", "2;2;0"),
         ],
     )

@@ -15,7 +15,7 @@ use datafusion::{
     sql::{
         parser::{DFParserBuilder, Statement as DfStatement},
         sqlparser::{
-            ast::Expr,
+            ast::{Expr, Statement as SqlStatement},
             parser::{Parser, ParserError},
             tokenizer::{Token, TokenWithSpan},
         },
@@ -98,6 +98,15 @@ fn statement(tokens: &[TokenWithSpan]) -> Read<Statement> {
         },
         "ALTER" => define::alter(&mut p)?,
         "SHOW" | "LIST" => Statement::Show(session::show(&mut p)?),
+        "DESCRIBE" | "DESC" if tokens::begins_query(&p.peek_token().token) => {
+            // A file is described by what there is to select from it.
+            return match sql(&tokens::selected(&tokens[1..]))? {
+                Statement::Sql(query) if matches!(query.as_ref(), DfStatement::Statement(inner) if matches!(inner.as_ref(), SqlStatement::Query(_))) => {
+                    Ok(Statement::DescribeQuery(query))
+                }
+                _ => Err(unsupported("DESCRIBE of this statement", "DESCRIBE SELECT … and DESCRIBE name are")),
+            };
+        }
         "DESCRIBE" | "DESC" => {
             let extended = take_word(&mut p, "EXTENDED");
             take_word(&mut p, "TABLE");

@@ -156,6 +156,30 @@ pub(super) fn rewrite_tables(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
     rewritten
 }
 
+/// Whether what follows DESCRIBE is a query, or a file, and no name.
+pub(super) fn begins_query(token: &Token) -> bool {
+    match token {
+        Token::LParen | Token::SingleQuotedString(_) => true,
+        Token::Word(word) => {
+            word.quote_style.is_none() && matches!(word.keyword, Keyword::SELECT | Keyword::WITH | Keyword::VALUES)
+        }
+        _ => false,
+    }
+}
+
+/// `'file'` as `SELECT * FROM 'file'`, and other `tokens` as they are.
+pub(super) fn selected(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
+    let mut query = Vec::with_capacity(tokens.len() + 3);
+    if let Some(TokenWithSpan { token: Token::SingleQuotedString(_), span }) = tokens.first() {
+        let like = |token: Token| TokenWithSpan { token, span: *span };
+        query.push(like(keyword("SELECT", Keyword::SELECT)));
+        query.push(like(Token::Mul));
+        query.push(like(keyword("FROM", Keyword::FROM)));
+    }
+    query.extend_from_slice(tokens);
+    query
+}
+
 fn keyword(value: &str, keyword: Keyword) -> Token {
     Token::Word(Word { value: value.to_owned(), quote_style: None, keyword })
 }
