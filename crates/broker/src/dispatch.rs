@@ -20,8 +20,8 @@ use crate::{
     fetch,
     frame::{Header, Read, Reader, Response},
     handlers::{
-        acls, admin, configs, consumer_groups, group_admin, groups, markers, metadata, offsets, produce, quotas,
-        reassignments, topics, transactions, users,
+        acls, admin, configs, consumer_groups, features, group_admin, groups, markers, metadata, offsets, produce,
+        quotas, reassignments, topics, transactions, users,
     },
     login::{self, LoginState, Session},
     quotas::{Limit, Spent},
@@ -223,6 +223,7 @@ async fn start(
         ApiKey::ListPartitionReassignments => to!(reassignments::list, kafka::ListPartitionReassignmentsRequest),
         ApiKey::AlterReplicaLogDirs => to!(reassignments::alter_log_dirs, kafka::AlterReplicaLogDirsRequest),
         ApiKey::DescribeQuorum => to!(admin::describe_quorum, kafka::DescribeQuorumRequest),
+        ApiKey::UpdateFeatures => to!(features::update, kafka::UpdateFeaturesRequest),
         ApiKey::WriteTxnMarkers => to!(markers::write, kafka::WriteTxnMarkersRequest),
         ApiKey::InitProducerId => to!(transactions::init_producer_id, kafka::InitProducerIdRequest),
         ApiKey::AddPartitionsToTxn => to!(transactions::add_partitions, kafka::AddPartitionsToTxnRequest),

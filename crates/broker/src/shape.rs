@@ -142,6 +142,8 @@ fn shape(key: ApiKey) -> Option<Shape> {
             all(TEXTS), from(1, TEXT), all(TEXT), all(list![all(UUID), all(I32S)])],
         ApiKey::ConsumerGroupDescribe => shape![0; all(TEXTS), all(BOOL)],
         ApiKey::ListConfigResources => shape![0; from(1, Kind::Values(&I8))],
+        // The byte behind the level is a permission to downgrade in version 0, and the kind of the update from then on.
+        ApiKey::UpdateFeatures => shape![0; all(I32), all(list![all(TEXT), all(I16), all(I8)]), from(1, BOOL)],
         ApiKey::DescribeCluster => shape![0; all(BOOL), from(1, I8), from(2, BOOL)],
         ApiKey::DescribeTopicPartitions => {
             shape![0; all(list![all(TEXT)]), all(I32), all(Kind::Maybe(const { &[all(TEXT), all(I32)] }))]

@@ -75,6 +75,7 @@ pub(crate) const OFFERS: &[Offer] = &[
     offer(ApiKey::DescribeUserScramCredentials, 0, 0),
     offer(ApiKey::AlterUserScramCredentials, 0, 0),
     offer(ApiKey::DescribeQuorum, 0, 2),
+    offer(ApiKey::UpdateFeatures, 0, 2),
     offer(ApiKey::DescribeCluster, 0, 2),
     offer(ApiKey::DescribeProducers, 0, 0),
     offer(ApiKey::DescribeTransactions, 0, 0),

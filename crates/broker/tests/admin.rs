@@ -8,7 +8,7 @@ use commitlog::{
     record::{BatchBuilder, Codec},
 };
 use common::{guarded::text, *};
-use kafka_protocol::messages::*;
+use kafka_protocol::{messages::*, protocol::StrBytes};
 
 const NOTHING: i16 = 0;
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
@@ -23,6 +23,7 @@ const LOG_DIR_NOT_FOUND: i16 = 57;
 const GROUP_ID_NOT_FOUND: i16 = 69;
 const ELECTION_NOT_NEEDED: i16 = 84;
 const NO_REASSIGNMENT_IN_PROGRESS: i16 = 85;
+const INVALID_UPDATE_VERSION: i16 = 95;
 
 #[tokio::test]
 async fn partitions_come_with_as_many_assignments_as_there_are_new_ones() {
@@ -323,6 +324,49 @@ async fn a_transaction_that_hangs_is_aborted_by_hand_and_no_other() {
     let request = produce("t", batch_of(*who.producer_id, who.producer_epoch), -1).with_transactional_id(Some(id()));
     assert_eq!(client.ask(12, &request).await.responses[0].partition_responses[0].error_code, NOTHING);
     assert_eq!(end(&mut client, "t", *who.producer_id, who.producer_epoch, false).await, INVALID_TXN_STATE);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn features_have_one_level_each_and_stay_there() {
+    use update_features_request::FeatureUpdateKey;
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    let hello =
+        ApiVersionsRequest::default().with_client_software_name(text("t")).with_client_software_version(text("1"));
+    let offers = client.ask(4, &hello).await;
+    let levels = |(name, min, max): (&StrBytes, i16, i16)| (name.to_string(), min, max);
+    let supported = offers.supported_features.iter().map(|f| (&f.name, f.min_version, f.max_version)).map(levels);
+    let finalized = offers.finalized_features.iter();
+    let finalized = finalized.map(|f| (&f.name, f.min_version_level, f.max_version_level)).map(levels);
+    let (supported, finalized) = (supported.collect::<Vec<_>>(), finalized.collect::<Vec<_>>());
+    assert_eq!(supported, finalized, "what is not switched on cannot be had");
+    assert!(supported.contains(&("group.version".to_owned(), 1, 1)), "{supported:?}");
+
+    let to = |name, level, kind| {
+        let update = FeatureUpdateKey::default().with_feature(text(name)).with_max_version_level(level);
+        update.with_upgrade_type(kind)
+    };
+    let (upgrade, downgrade) = (1, 2);
+    for (updates, code) in [
+        (vec![], NOTHING),
+        (vec![to("group.version", 1, upgrade), to("transaction.version", 2, upgrade)], NOTHING),
+        (vec![to("group.version", 1, downgrade)], NOTHING),
+        (vec![to("group.version", 0, downgrade)], INVALID_UPDATE_VERSION),
+        (vec![to("group.version", 2, upgrade)], INVALID_UPDATE_VERSION),
+        (vec![to("group.version", -1, upgrade)], INVALID_UPDATE_VERSION),
+        (vec![to("group.version", 1, 0)], INVALID_UPDATE_VERSION),
+        (vec![to("group.version", 1, upgrade), to("metadata.version", 27, upgrade)], INVALID_UPDATE_VERSION),
+    ] {
+        for (version, validate_only) in [(1, true), (1, false), (2, true), (2, false)] {
+            let request = UpdateFeaturesRequest::default().with_feature_updates(updates.clone());
+            let answer = client.ask(version, &request.with_validate_only(validate_only)).await;
+            assert_eq!(answer.error_code, code, "v{version} {updates:?}: {:?}", answer.error_message);
+            let rows = if code == NOTHING && version < 2 { updates.len() } else { 0 };
+            assert_eq!(answer.results.len(), rows, "v{version} {updates:?}");
+        }
+    }
     server.stop().await;
 }
 

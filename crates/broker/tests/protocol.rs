@@ -219,6 +219,7 @@ async fn every_version_on_offer_is_answered_in_its_own_format() {
                 .with_entity(vec![alter_client_quotas_request::EntityData::default().with_entity_type(name("user"))])
                 .with_ops(vec![alter_client_quotas_request::OpData::default().with_key(name("producer_byte_rate")).with_value(1e9)]),
         ]),
+        UpdateFeaturesRequest: |_| UpdateFeaturesRequest::default(),
         DescribeClusterRequest: |_| DescribeClusterRequest::default(),
         DescribeTopicPartitionsRequest: |_| DescribeTopicPartitionsRequest::default().with_response_partition_limit(1),
     }

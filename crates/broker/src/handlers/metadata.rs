@@ -38,13 +38,12 @@ pub(crate) async fn api_versions(context: &Context, request: ApiVersionsRequest)
     features(offers(0), context.version)
 }
 
-/// Before version 4 a range from 0 is not understood (KIP-1022), so what is supported is left out.
+/// A feature has one level, and no other can be had. What is supported is told from version 4 on, as by Kafka (KIP-1022).
 fn features(response: ApiVersionsResponse, version: i16) -> ApiVersionsResponse {
     let name = StrBytes::from_static_str;
-    let supported = FEATURES
-        .iter()
-        .filter(|_| version >= 4)
-        .map(|(feature, level)| SupportedFeatureKey::default().with_name(name(feature)).with_max_version(*level));
+    let supported = FEATURES.iter().filter(|_| version >= 4).map(|(feature, level)| {
+        SupportedFeatureKey::default().with_name(name(feature)).with_min_version(*level).with_max_version(*level)
+    });
     let finalized = FEATURES.iter().map(|(feature, level)| {
         let feature = FinalizedFeatureKey::default().with_name(name(feature));
         feature.with_max_version_level(*level).with_min_version_level(*level)

@@ -4,6 +4,7 @@ pub(crate) mod acls;
 pub(crate) mod admin;
 pub(crate) mod configs;
 pub(crate) mod consumer_groups;
+pub(crate) mod features;
 pub(crate) mod group_admin;
 pub(crate) mod groups;
 pub(crate) mod markers;
@@ -73,6 +74,7 @@ pub(crate) mod errors {
     pub(crate) const RESOURCE_NOT_FOUND: i16 = 91;
     pub(crate) const DUPLICATE_RESOURCE: i16 = 92;
     pub(crate) const UNACCEPTABLE_CREDENTIAL: i16 = 93;
+    pub(crate) const INVALID_UPDATE_VERSION: i16 = 95;
     pub(crate) const UNKNOWN_TOPIC_ID: i16 = 100;
     pub(crate) const FETCH_SESSION_TOPIC_ID_ERROR: i16 = 106;
     pub(crate) const MISMATCHED_ENDPOINT_TYPE: i16 = 114;
