@@ -22,6 +22,7 @@ pub mod fuzzing;
 mod handlers;
 mod login;
 mod quotas;
+mod seldom;
 mod server;
 mod settings;
 mod shape;

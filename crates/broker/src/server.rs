@@ -22,6 +22,7 @@ use crate::{
     fetch::Sessions,
     login,
     quotas::{self, CONNECT_WAIT_MAX, Quotas},
+    seldom::Seldom,
     settings::BrokerSettings,
     stats::{Stats, StatsSnapshot},
 };
@@ -62,6 +63,8 @@ pub(crate) struct Shared {
     pub(crate) dynamic: Dynamic,
     pub(crate) security: Arc<Security>,
     pub(crate) stats: Stats,
+    /// Topics that clients asked for, and could not be made.
+    pub(crate) not_made: Seldom,
     pub(crate) quotas: Quotas,
     pub(crate) admission: Admission,
     pub(crate) sessions: Sessions,
@@ -96,6 +99,7 @@ impl Broker {
             responses: Arc::new(Semaphore::new(settings.responses_bytes_max)),
             sessions: Sessions::new(settings.fetch_sessions_max, world.random.clone()),
             stats: Stats::new(),
+            not_made: Seldom::default(),
             admission: Admission::default(),
             dynamic: Dynamic::open(log.clone(), groups.clone(), world.clone(), &settings).await?,
             quotas: Quotas::open(log.clone(), world.clone()).await?,

@@ -170,7 +170,11 @@ async fn find_or_create_allowed(context: &Context, name: &str, create: bool) -> 
                     tracing::info!(topic = %name, client = context.client_id, "topic made because a client asked for it")
                 }
                 // The protocol has no room for the reason.
-                Err(error) => tracing::warn!(topic = %name, client = context.client_id, %error, "topic not made"),
+                Err(error) => {
+                    if let Some(left_out) = shared.not_made.tell(shared.world.clock.monotonic()) {
+                        tracing::warn!(topic = %name, client = context.client_id, %error, left_out, "topic not made");
+                    }
+                }
             }
             made
         }
