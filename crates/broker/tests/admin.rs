@@ -11,7 +11,10 @@ use common::{guarded::text, *};
 use kafka_protocol::{messages::*, protocol::StrBytes};
 
 const NOTHING: i16 = 0;
+const UNKNOWN_SERVER_ERROR: i16 = -1;
+const OFFSET_OUT_OF_RANGE: i16 = 1;
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+const INVALID_TOPIC: i16 = 17;
 const INVALID_GROUP_ID: i16 = 24;
 const UNSUPPORTED_VERSION: i16 = 35;
 const INVALID_PARTITIONS: i16 = 37;
@@ -245,6 +248,11 @@ async fn partitions_can_be_moved_to_where_they_are_and_nowhere_else() {
     let rows =
         answer.replica_election_results[0].partition_result.iter().map(|row| (row.error_code, &row.error_message));
     assert_eq!(rows.collect::<Vec<_>>(), [(ELECTION_NOT_NEEDED, &None), (UNKNOWN_TOPIC_OR_PARTITION, &None)]);
+    let topic = elect_leaders_request::TopicPartitions::default().with_topic(topic_name("t")).with_partitions(vec![0]);
+    let request = ElectLeadersRequest::default().with_election_type(5).with_topic_partitions(Some(vec![topic]));
+    let answer = client.ask(2, &request).await;
+    let row = &answer.replica_election_results[0].partition_result[0];
+    assert_eq!((answer.error_code, row.error_code), (INVALID_REQUEST, INVALID_REQUEST));
 
     let dirs = client.ask(4, &DescribeLogDirsRequest::default().with_topics(None)).await;
     let path = dirs.results[0].log_dir.clone();
@@ -388,5 +396,72 @@ async fn a_committer_without_a_group_has_the_one_without_a_name() {
     for code in [NOTHING, GROUP_ID_NOT_FOUND] {
         assert_eq!(client.ask(2, &delete).await.results[0].error_code, code);
     }
+    server.stop().await;
+}
+
+/// What Kafka 4.1 answers to what makes no sense, asked of it.
+#[tokio::test]
+async fn nonsense_is_answered_as_by_kafka() {
+    let dir = tempfile::tempdir().expect("directory");
+    let server = serve(dir.path()).await;
+    let mut client = server.client().await;
+    client.create_topic("t", 1).await;
+    client.create_topic("u", 1).await;
+    client.produce("t", &["a"]).await;
+
+    use offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
+    let partition = OffsetForLeaderPartition::default().with_current_leader_epoch(-1).with_leader_epoch(-1);
+    let topic = OffsetForLeaderTopic::default().with_topic(topic_name("t")).with_partitions(vec![partition]);
+    let answer = client.ask(4, &OffsetForLeaderEpochRequest::default().with_topics(vec![topic])).await;
+    let row = &answer.topics[0].partitions[0];
+    assert_eq!((row.error_code, row.leader_epoch, row.end_offset), (NOTHING, -1, -1), "who knows no epoch");
+
+    for (kinds, code) in
+        [(vec![2, 4, 8, 16, 32], NOTHING), (vec![0], UNSUPPORTED_VERSION), (vec![2, 99], UNSUPPORTED_VERSION)]
+    {
+        let answer = client.ask(1, &ListConfigResourcesRequest::default().with_resource_types(kinds)).await;
+        assert_eq!((answer.error_code, answer.config_resources.is_empty()), (code, code != NOTHING));
+    }
+
+    use incremental_alter_configs_request::AlterConfigsResource;
+    for (name, code) in [("", INVALID_REQUEST), ("a b", INVALID_TOPIC), ("none", UNKNOWN_TOPIC_OR_PARTITION)] {
+        let resource = AlterConfigsResource::default().with_resource_type(2).with_resource_name(text(name));
+        let answer = client.ask(1, &IncrementalAlterConfigsRequest::default().with_resources(vec![resource])).await;
+        assert_eq!(answer.responses[0].error_code, code, "{name:?}");
+        let resource = describe_configs_request::DescribeConfigsResource::default().with_resource_type(2);
+        let resource = resource.with_resource_name(text(name));
+        let answer = client.ask(4, &DescribeConfigsRequest::default().with_resources(vec![resource])).await;
+        let code = if name.is_empty() { INVALID_TOPIC } else { code };
+        assert_eq!(answer.results[0].error_code, code, "{name:?}");
+    }
+
+    use describe_topic_partitions_request::{Cursor, TopicRequest};
+    for (topic, partition, code) in [("t", 0, NOTHING), ("t", -1, INVALID_REQUEST), ("u", 0, INVALID_REQUEST)] {
+        let cursor = Cursor::default().with_topic_name(topic_name(topic)).with_partition_index(partition);
+        let request = DescribeTopicPartitionsRequest::default()
+            .with_topics(vec![TopicRequest::default().with_name(topic_name("t"))])
+            .with_response_partition_limit(10)
+            .with_cursor(Some(cursor));
+        let topics = client.ask(0, &request).await.topics;
+        assert_eq!((topics.len(), topics[0].error_code), (1, code), "from {topic}-{partition}");
+    }
+
+    for (level, offset, error) in [(7, 0, UNKNOWN_SERVER_ERROR), (0, 50, OFFSET_OUT_OF_RANGE), (1, 0, NOTHING)] {
+        let partition =
+            fetch_request::FetchPartition::default().with_fetch_offset(offset).with_partition_max_bytes(1 << 20);
+        let topic = fetch_request::FetchTopic::default().with_topic(topic_name("t")).with_partitions(vec![partition]);
+        let request = FetchRequest::default().with_isolation_level(level).with_max_bytes(1 << 20);
+        let answer = client.ask(11, &request.with_topics(vec![topic])).await;
+        assert_eq!(answer.error_code, error.min(0), "of all only what no partition is at fault for");
+        let row = &answer.responses[0].partitions[0];
+        let ends = (row.high_watermark, row.last_stable_offset, row.log_start_offset);
+        let told = if error == NOTHING { (1, 1, 0) } else { (-1, -1, -1) };
+        assert_eq!((row.error_code, ends), (error, told));
+    }
+    use list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+    let partition = ListOffsetsPartition::default().with_timestamp(-1);
+    let topic = ListOffsetsTopic::default().with_name(topic_name("t")).with_partitions(vec![partition]);
+    let request = ListOffsetsRequest::default().with_isolation_level(7).with_topics(vec![topic]);
+    assert_eq!(client.ask(5, &request).await.topics[0].partitions[0].error_code, UNKNOWN_SERVER_ERROR);
     server.stop().await;
 }

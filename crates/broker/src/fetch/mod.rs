@@ -221,6 +221,9 @@ impl Fetch<'_> {
 
     /// `first`: nothing else is in the response yet, so the first batch comes whatever its size (KIP-74).
     async fn read(&self, want: &Want, room: usize, first: bool) -> Found {
+        let Some(isolation) = self.request.isolation else {
+            return Found::failed(errors::UNKNOWN_SERVER_ERROR, NOWHERE);
+        };
         // Whoever may not read a topic does not learn whether it exists.
         let may = |name: &str| self.context.authorize(Operation::Read, access::topic(name));
         let topic = match &want.topic {
@@ -250,7 +253,6 @@ impl Fetch<'_> {
         }
         let counters = self.context.shared.stats.topic(&topic.name);
         let nothing = |bounds| Found { place: Some((place.clone(), counters.clone())), ..Found::failed(0, bounds) };
-        let isolation = self.request.isolation;
         let end = bounds.end(isolation);
         let bytes_max = want.bytes_max.min(room);
         if want.offset >= end || (bytes_max == 0 && !first) {

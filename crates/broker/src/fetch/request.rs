@@ -30,8 +30,8 @@ pub(crate) struct FetchRequest {
     pub(super) max_wait_ms: i32,
     pub(super) min_bytes: i32,
     pub(super) max_bytes: i32,
-    /// Isolation level 1.
-    pub(super) isolation: Isolation,
+    /// `None`: there is no such level.
+    pub(super) isolation: Option<Isolation>,
     pub(super) session: i32,
     pub(super) epoch: i32,
     pub(super) by_id: bool,
@@ -196,7 +196,7 @@ mod tests {
             assert_eq!(read.wants, [want], "v{version}");
             assert_eq!(
                 (read.max_wait_ms, read.min_bytes, read.max_bytes, read.isolation),
-                (500, 1, 9999, Isolation::Committed)
+                (500, 1, 9999, Some(Isolation::Committed))
             );
             if version >= 7 {
                 assert_eq!((read.session, read.epoch, read.forgotten), (11, 12, vec![(key, 5)]));

@@ -225,7 +225,7 @@ mod tests {
             max_wait_ms: 0,
             min_bytes: 1,
             max_bytes: 1,
-            isolation: Isolation::Uncommitted,
+            isolation: Some(Isolation::Uncommitted),
             session,
             epoch,
             by_id: false,

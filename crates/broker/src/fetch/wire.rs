@@ -6,13 +6,14 @@ use bytes::{BufMut, Bytes};
 use commitlog::Isolation;
 
 use super::{
-    Found, Want,
+    Found, NOWHERE, Want,
     request::{FetchRequest, TopicKey},
     session::Plan,
 };
 use crate::{
     dispatch::Context,
     frame::{Response, Writer},
+    handlers::errors,
     quotas::throttle_ms,
 };
 
@@ -36,7 +37,8 @@ pub(super) fn encode(
         plan.wants.iter().zip(found).zip(tell).filter_map(|(partition, tell)| tell.then_some(partition)).collect();
     // Partitions that follow each other in one topic share its entry.
     let topics: Vec<_> = told.chunk_by(|(a, _), (b, _)| a.topic == b.topic).collect();
-    let mut writer = begin(context, wait, 0, plan.session, told.len() * 64 + topics.len() * 32);
+    let code = if request.isolation.is_some() { 0 } else { errors::UNKNOWN_SERVER_ERROR };
+    let mut writer = begin(context, wait, code, plan.session, told.len() * 64 + topics.len() * 32);
     writer.count(compact, topics.len());
     for partitions in topics {
         match &partitions[0].0.topic {
@@ -45,7 +47,7 @@ pub(super) fn encode(
         }
         writer.count(compact, partitions.len());
         for (want, found) in partitions {
-            partition(&mut writer, context.version, request.isolation, want, found);
+            partition(&mut writer, context.version, request.isolation.unwrap_or_default(), want, found);
         }
         if compact {
             writer.out.put_u8(0);
@@ -76,10 +78,12 @@ fn partition(writer: &mut Writer, version: i16, isolation: Isolation, want: &Wan
     let compact = version >= 12;
     writer.out.put_i32(want.partition);
     writer.out.put_i16(found.error);
-    writer.out.put_i64(found.bounds.high_watermark);
-    writer.out.put_i64(found.bounds.last_stable);
+    // Together with an error nobody is told how far the partition goes (`FetchResponse.partitionResponse`).
+    let bounds = if found.is_error() { &NOWHERE } else { &found.bounds };
+    writer.out.put_i64(bounds.high_watermark);
+    writer.out.put_i64(bounds.last_stable);
     if version >= 5 {
-        writer.out.put_i64(found.bounds.log_start);
+        writer.out.put_i64(bounds.log_start);
     }
     // Aborted transactions: null for those who do not ask.
     match (isolation, compact) {

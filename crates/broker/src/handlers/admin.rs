@@ -57,18 +57,26 @@ pub(crate) async fn elect_leaders(context: &Context, request: ElectLeadersReques
     if let Err(code) = context.authorize(Operation::Alter, CLUSTER) {
         return ElectLeadersResponse::default().with_error_code(if context.version >= 1 { code } else { 0 });
     }
+    // Of the preferred replica, or of one that is not in sync; before version 1 it is not said.
+    let unknown = (!matches!(request.election_type, 0 | 1))
+        .then(|| text(&format!("Unknown election type {}", request.election_type)));
     let topics = request.topic_partitions.unwrap_or_default().into_iter().map(|topic| {
         let partition = |index: i32| {
+            let row = PartitionResult::default().with_partition_id(index);
+            if unknown.is_some() {
+                return row.with_error_code(errors::INVALID_REQUEST).with_error_message(unknown.clone());
+            }
             let code = match partition_of(context, &topic.topic, index) {
                 Some(_) => errors::ELECTION_NOT_NEEDED,
                 None => errors::UNKNOWN_TOPIC_OR_PARTITION,
             };
-            PartitionResult::default().with_partition_id(index).with_error_code(code).with_error_message(None)
+            row.with_error_code(code).with_error_message(None)
         };
         let partitions = topic.partitions.iter().copied().map(partition).collect();
         ReplicaElectionResult::default().with_topic(topic.topic).with_partition_result(partitions)
     });
-    ElectLeadersResponse::default().with_replica_election_results(topics.collect())
+    let code = if unknown.is_some() { errors::INVALID_REQUEST } else { 0 };
+    ElectLeadersResponse::default().with_error_code(code).with_replica_election_results(topics.collect())
 }
 
 /// One node decides alone, and has no log of metadata: topics and settings are durable where they are (KIP-595, KIP-836, KIP-853).

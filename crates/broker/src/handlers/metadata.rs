@@ -9,6 +9,7 @@ use kafka_protocol::{
         DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, MetadataRequest, MetadataResponse,
         api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey},
         describe_cluster_response::DescribeClusterBroker,
+        describe_topic_partitions_request::TopicRequest,
         describe_topic_partitions_response::{
             Cursor, DescribeTopicPartitionsResponsePartition, DescribeTopicPartitionsResponseTopic,
         },
@@ -244,10 +245,20 @@ pub(crate) async fn describe_topic_partitions(
         }
         false => request.topics.iter().map(|t| t.name.to_string()).collect(),
     };
+    let from = request.cursor.map(|cursor| (cursor.topic_name.to_string(), cursor.partition_index));
+    let is_elsewhere = |topic: &String| !request.topics.is_empty() && !names.contains(topic);
+    if from.as_ref().is_some_and(|(topic, partition)| *partition < 0 || is_elsewhere(topic)) {
+        // `DescribeTopicPartitionsRequest.getErrorResponse`
+        let refused = |wanted: TopicRequest| {
+            let row = DescribeTopicPartitionsResponseTopic::default().with_name(Some(wanted.name));
+            row.with_error_code(errors::INVALID_REQUEST)
+        };
+        let topics = request.topics.into_iter().map(refused).collect();
+        return DescribeTopicPartitionsResponse::default().with_topics(topics);
+    }
     names.sort();
     names.dedup();
-    let (from_topic, mut from_partition) =
-        request.cursor.map_or((String::new(), 0), |c| (c.topic_name.to_string(), c.partition_index.max(0)));
+    let (from_topic, mut from_partition) = from.unwrap_or_default();
     let mut room = request.response_partition_limit.clamp(1, 2000);
     let mut response = DescribeTopicPartitionsResponse::default();
     for name in names.into_iter().filter(|name| *name >= from_topic) {

@@ -82,9 +82,13 @@ pub(crate) mod errors {
     pub(crate) const INVALID_REGULAR_EXPRESSION: i16 = 128;
 }
 
-/// The protocol's isolation level.
-pub(crate) fn isolation(level: i8) -> Isolation {
-    if level == 1 { Isolation::Committed } else { Isolation::Uncommitted }
+/// The protocol's isolation level, if it is one.
+pub(crate) fn isolation(level: i8) -> Option<Isolation> {
+    match level {
+        0 => Some(Isolation::Uncommitted),
+        1 => Some(Isolation::Committed),
+        _ => None,
+    }
 }
 
 pub(crate) fn code(error: &Error) -> i16 {

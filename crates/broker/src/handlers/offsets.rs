@@ -18,6 +18,9 @@ use crate::{
     dispatch::Context,
 };
 
+/// The epoch of those who know none (`OffsetsForLeaderEpochResponse.UNDEFINED_EPOCH`).
+const NO_EPOCH: i32 = -1;
+
 /// The client's idea of the leader epoch against ours: `Err` if one of us is behind.
 pub(crate) fn check_epoch(theirs: i32, bounds: &Bounds) -> Result<(), i16> {
     match theirs {
@@ -45,7 +48,10 @@ pub(crate) async fn list_offsets(context: &Context, request: ListOffsetsRequest)
             let found = match may {
                 Err(code) => Err(code),
                 Ok(()) if is_repeated => Err(errors::INVALID_REQUEST),
-                Ok(()) => find_offset(context, &topic.name, &wanted, isolation).await,
+                Ok(()) => match isolation {
+                    Some(isolation) => find_offset(context, &topic.name, &wanted, isolation).await,
+                    None => Err(errors::UNKNOWN_SERVER_ERROR),
+                },
             };
             let row = ListOffsetsPartitionResponse::default().with_partition_index(index);
             partitions.push(match found {
@@ -142,6 +148,9 @@ fn epoch_end(context: &Context, place: &TopicPartition, wanted: &OffsetForLeader
     let log = &context.shared.log;
     let bounds = log.bounds(place).map_err(|e| code(&e))?;
     check_epoch(wanted.current_leader_epoch, &bounds)?;
+    if wanted.leader_epoch == NO_EPOCH {
+        return Ok((-1, -1));
+    }
     let end = log.epoch_end(place, wanted.leader_epoch).map_err(|e| code(&e))?;
     Ok(end.map_or((-1, -1), |end| (end.epoch, end.end_offset)))
 }

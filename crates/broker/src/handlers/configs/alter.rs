@@ -13,6 +13,7 @@ use kafka_protocol::{
     },
     protocol::StrBytes,
 };
+use model::TopicName;
 
 use super::{BROKER, Described, GROUP, TOPIC};
 use crate::{
@@ -129,7 +130,14 @@ fn before(context: &Context, kind: i8, name: &str) -> Result<Before, Refusal> {
     };
     let holder = match kind {
         TOPIC => {
-            let unknown = || refusal(errors::UNKNOWN_TOPIC_OR_PARTITION, "there is no such topic");
+            // All topics together have no settings: the brokers' are what they get (`ControllerConfigurationValidator`).
+            if name.is_empty() {
+                return Err(refusal(errors::INVALID_REQUEST, "the topic has no name"));
+            }
+            let unknown = || match TopicName::new(name) {
+                Ok(_) => refusal(errors::UNKNOWN_TOPIC_OR_PARTITION, "there is no such topic"),
+                Err(error) => told(&error),
+            };
             let topic = context.shared.log.topic(name).ok_or_else(unknown)?;
             // How long exceptions are kept is for the user to say.
             if topic.name.is_bookkeeping() {

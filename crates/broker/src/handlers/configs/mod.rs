@@ -9,6 +9,7 @@ use kafka_protocol::messages::{
     describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym},
     list_config_resources_response::ConfigResource,
 };
+use model::TopicName;
 
 use super::{errors, text};
 use crate::{
@@ -148,6 +149,9 @@ pub(crate) async fn describe(context: &Context, request: DescribeConfigsRequest)
         let described = match resource.resource_type {
             TOPIC => match context.shared.log.topic(&resource.resource_name) {
                 Some(topic) => Ok(of_topic(context, &topic)),
+                None if TopicName::new(&resource.resource_name).is_err() => {
+                    Err((errors::INVALID_TOPIC, "this cannot name a topic"))
+                }
                 None => Err((errors::UNKNOWN_TOPIC_OR_PARTITION, "there is no such topic")),
             },
             // Of all brokers only what was said of all is shown (`ConfigHelper.scala`).
@@ -193,6 +197,14 @@ pub(crate) async fn describe(context: &Context, request: DescribeConfigsRequest)
 pub(crate) async fn list(context: &Context, request: ListConfigResourcesRequest) -> ListConfigResourcesResponse {
     if let Err(code) = context.authorize(Operation::DescribeConfigs, CLUSTER) {
         return ListConfigResourcesResponse::default().with_error_code(code);
+    }
+    // Of some kinds there are none here, and others do not exist.
+    if request
+        .resource_types
+        .iter()
+        .any(|kind| !matches!(*kind, TOPIC | BROKER | BROKER_LOGGER | CLIENT_METRICS | GROUP))
+    {
+        return ListConfigResourcesResponse::default().with_error_code(errors::UNSUPPORTED_VERSION);
     }
     let wanted =
         |kind| context.version >= 1 && (request.resource_types.is_empty() || request.resource_types.contains(&kind));
