@@ -452,6 +452,7 @@ async fn nonsense_is_answered_as_by_kafka() {
         let topic = fetch_request::FetchTopic::default().with_topic(topic_name("t")).with_partitions(vec![partition]);
         let request = FetchRequest::default().with_isolation_level(level).with_max_bytes(1 << 20);
         let answer = client.ask(11, &request.with_topics(vec![topic])).await;
+        assert_eq!(answer.error_code, error.min(0), "of all only what no partition is at fault for");
         let row = &answer.responses[0].partitions[0];
         let ends = (row.high_watermark, row.last_stable_offset, row.log_start_offset);
         let told = if error == NOTHING { (1, 1, 0) } else { (-1, -1, -1) };

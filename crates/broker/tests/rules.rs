@@ -271,6 +271,7 @@ async fn every_api_on_offer_refuses_somebody_without_rights_or_shows_nothing() {
                 alter_replica_log_dirs_request::AlterReplicaLogDirTopic::default().with_name(topic_name("t")).with_partitions(vec![0]),
             ]),
         ]), |a: AlterReplicaLogDirsResponse, _| vec![a.results[0].partitions[0].error_code];
+        UpdateFeaturesRequest, [31], |_| UpdateFeaturesRequest::default(), |a: UpdateFeaturesResponse, _| vec![a.error_code];
         DescribeQuorumRequest, [31], |_| DescribeQuorumRequest::default(), |a: DescribeQuorumResponse, _| vec![a.error_code];
         WriteTxnMarkersRequest, [31], |_| WriteTxnMarkersRequest::default().with_markers(vec![
             write_txn_markers_request::WritableTxnMarker::default().with_topics(vec![

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     dispatch::Context,
     frame::{Response, Writer},
+    handlers::errors,
     quotas::throttle_ms,
 };
 
@@ -36,7 +37,8 @@ pub(super) fn encode(
         plan.wants.iter().zip(found).zip(tell).filter_map(|(partition, tell)| tell.then_some(partition)).collect();
     // Partitions that follow each other in one topic share its entry.
     let topics: Vec<_> = told.chunk_by(|(a, _), (b, _)| a.topic == b.topic).collect();
-    let mut writer = begin(context, wait, 0, plan.session, told.len() * 64 + topics.len() * 32);
+    let code = if request.isolation.is_some() { 0 } else { errors::UNKNOWN_SERVER_ERROR };
+    let mut writer = begin(context, wait, code, plan.session, told.len() * 64 + topics.len() * 32);
     writer.count(compact, topics.len());
     for partitions in topics {
         match &partitions[0].0.topic {
