@@ -28,6 +28,10 @@ def at_each_door(node, pg, query):
         ("SELECT extract(hour FROM now() AT TIME ZONE 'UTC' - now() AT TIME ZONE 'Asia/Tokyo') AS a", [-9]),
         ("SELECT row_number() OVER () AS a, array_length([1, 2]) AS b, approx_distinct(1) AS c", [1, 2, 1]),
         ("SELECT ordinal_position AS a FROM information_schema.columns ORDER BY 1 LIMIT 1", [1]),
+        ("SELECT pg_size_pretty(100000::bigint) AS a, pg_table_size('t') AS b", ["98 kB", None]),
+        ("SELECT count(*) AS a FROM information_schema.columns WHERE udt_name IS NULL", [0]),
+        ("DESCRIBE SELECT 1_000 AS a, 'x' LIKE '!%' ESCAPE '!' AS b", ["a", "BIGINT", "NO", "query"]),
+        ("SELECT sum(10 / a) FILTER (WHERE a <> 0) AS a FROM (VALUES (0), (5)) t(a)", [2]),
         ("SELECT length('\\xdead'::bytea) AS a, '\\xdead'::bytea = decode('dead', 'hex') AS b", [2, True]),
         ("SELECT timestamp '2024-01-01 10:00' = to_timestamp('1.1.2024 10', 'DD.MM.YYYY HH24') AS a", [True]),
         ("SELECT interval '1 day 03:04:05' = interval '1 day 3 hours 4 minutes 5 seconds' AS a", [True]),
@@ -92,3 +96,14 @@ def test_lists_and_intervals_of_python_are_parameters(pg):
     assert pg.execute("SELECT now() - %s < now()", (day,)).fetchone() == (True,)
     at = dt.datetime(2024, 1, 2)
     assert pg.execute("SELECT %s::timestamp - %s", (at, day)).fetchone() == (at - day,)
+
+
+def test_csv_tells_null_from_an_empty_text(node, pg):
+    query = "SELECT * FROM (VALUES (1, ''), (2, NULL), (3, 'a,b')) t(id, s) ORDER BY id"
+    lines = ["id,s", '1,""', "2,", '3,"a,b"']
+    headers = {"content-type": "text/plain", "accept": "text/csv"}
+    with node.request("/sql", query.encode(), headers) as response:
+        assert response.read().decode().splitlines() == lines
+    pg.execute(f"COPY ({query}) TO 'told.csv.gz'")
+    read = "SELECT count(*), count(s), count(*) FILTER (WHERE s = '') FROM 'told.csv.gz'"
+    assert pg.execute(read).fetchone() == (3, 2, 1)

@@ -111,6 +111,9 @@ async fn what_is_never_here_is_an_empty_table_and_no_error() {
         "SELECT tc.constraint_type, kcu.column_name FROM information_schema.table_constraints tc \
          JOIN information_schema.key_column_usage kcu ON tc.constraint_name = kcu.constraint_name WHERE tc.table_name = 't'",
         "SELECT * FROM lakehead.information_schema.sequences",
+        "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 't'",
+        "SELECT l.pid, l.mode FROM pg_locks l JOIN pg_catalog.pg_class c ON l.relation = c.oid",
+        "SELECT policyname FROM pg_policies",
     ] {
         assert!(client.query(sql).await.rows.is_empty(), "{sql}");
     }

@@ -227,7 +227,9 @@ impl<'a> Binder<'a> {
             return Ok(Some(Source { reference, provider: provider_as_source(provider), is_topic: false }));
         }
         let name = self.resolve(&written.name)?;
-        let Some(pinned) = self.pin(&name).await? else { return Ok(None) };
+        let Some(pinned) = self.pin(&name).await? else {
+            return if written.name.len() == 1 { self.system(&name).await } else { Ok(None) };
+        };
         let version = match &written.version {
             Some(version) => Some(self.version(version, &name)?),
             None => None,
@@ -261,6 +263,15 @@ impl<'a> Binder<'a> {
         });
         let Some(provider) = found.map_err(|e| errors::map(e, None))? else { return Ok(None) };
         Ok(Some(Source { reference, provider: provider_as_source(provider), is_topic: false }))
+    }
+
+    /// `pg_locks` is `pg_catalog.pg_locks`, where a door has that and nothing else is called so.
+    async fn system(&self, name: &TableName) -> Result<Option<Source>> {
+        let schema = self.state.catalog_list().catalog(CATALOG).and_then(|catalog| catalog.schema("pg_catalog"));
+        let Some(schema) = schema.filter(|_| name.name.starts_with("pg_")) else { return Ok(None) };
+        let table = schema.table(&name.name).await.map_err(|e| errors::map(e, None))?;
+        let reference = reference(&name.namespace, &name.name);
+        Ok(table.map(|table| Source { reference, provider: provider_as_source(table), is_topic: false }))
     }
 
     /// Looks `name` up, once per statement.

@@ -178,9 +178,35 @@ impl Marker {
         Self { delimiter, quote, escape, texts, place: Place::Start, column: 0 }
     }
 
+    /// Whether `bytes` hold nothing to mark. Then they have been passed over.
+    fn passes(&mut self, bytes: &[u8]) -> bool {
+        if !matches!(self.place, Place::Start | Place::Plain) || bytes.contains(&self.quote) {
+            return false;
+        }
+        let line = bytes.iter().rposition(|b| *b == b'\n').map(|end| end + 1);
+        let fields = bytes[line.unwrap_or(0)..].iter().filter(|b| **b == self.delimiter).count();
+        self.column = if line.is_some() { fields } else { self.column + fields };
+        if let Some(last) = bytes.last() {
+            self.place = if *last == b'\n' || *last == self.delimiter { Place::Start } else { Place::Plain };
+        }
+        true
+    }
+
     fn push(&mut self, bytes: &[u8], marked: &mut Vec<u8>) {
-        for &b in bytes {
-            self.step(b, marked);
+        let mut rest = bytes;
+        while let Some((&b, _)) = rest.split_first() {
+            // As long as nothing can change but the place: most bytes.
+            let run = match self.place {
+                Place::Plain => rest.iter().position(|b| *b == self.delimiter || *b == b'\n'),
+                Place::Quoted => rest.iter().position(|b| *b == self.quote || Some(*b) == self.escape),
+                _ => Some(0),
+            };
+            let run = run.unwrap_or(rest.len());
+            marked.extend_from_slice(&rest[..run]);
+            if run == 0 {
+                self.step(b, marked);
+            }
+            rest = &rest[run.max(1)..];
         }
     }
 
@@ -265,9 +291,13 @@ impl Marked {
         let marker = self.marker.clone();
         let marked = parts.scan(marker, move |marker, part| {
             let marked = part.map_err(generic).map(|part| {
-                let mut marked = Vec::with_capacity(part.as_ref().map_or(0, Bytes::len) + 2);
+                let mut marked = Vec::new();
                 match part {
-                    Some(part) => marker.push(&part, &mut marked),
+                    Some(part) if marker.passes(&part) => return part,
+                    Some(part) => {
+                        marked.reserve(part.len() + 2);
+                        marker.push(&part, &mut marked);
+                    }
                     None => marker.end(&mut marked),
                 }
                 Bytes::from(marked)
@@ -341,7 +371,9 @@ mod tests {
     fn marked(text: &str, step: usize) -> String {
         let mut marker = Marker::new(&CsvOptions::default(), [true, false, true].into());
         let mut marked = Vec::new();
-        text.as_bytes().chunks(step).for_each(|chunk| marker.push(chunk, &mut marked));
+        for chunk in text.as_bytes().chunks(step) {
+            if marker.passes(chunk) { marked.extend(chunk) } else { marker.push(chunk, &mut marked) }
+        }
         marker.end(&mut marked);
         assert_eq!(marked.len(), text.len());
         String::from_utf8(marked).expect("text").replace("\u{1f}\u{1e}", "~")

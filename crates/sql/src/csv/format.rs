@@ -2,7 +2,11 @@
 
 use std::{any::Any, collections::HashMap, fmt, sync::Arc};
 
-use arrow::{array::RecordBatch, csv::WriterBuilder, datatypes::SchemaRef};
+use arrow::{
+    array::RecordBatch,
+    csv::WriterBuilder,
+    datatypes::{DataType, Fields, Schema, SchemaRef, TimeUnit},
+};
 use async_trait::async_trait;
 use bytes::Bytes;
 use datafusion::{
@@ -28,6 +32,7 @@ use datafusion::{
 use object_store::{ObjectMeta, ObjectStore};
 
 use super::{empty::Source, lines};
+use crate::engine::UTC;
 
 /// For COPY.
 #[derive(Debug)]
@@ -49,13 +54,13 @@ impl FileFormatFactory for Factory {
     fn create(&self, state: &dyn Session, options: &HashMap<String, String>) -> Result<Arc<dyn FileFormat>> {
         let made = self.0.create(state, options)?;
         Ok(match made.as_any().downcast_ref::<CsvFormat>() {
-            Some(csv) => Arc::new(Format(CsvFormat::default().with_options(csv.options().clone()))),
+            Some(csv) => Arc::new(Format::new(CsvFormat::default().with_options(csv.options().clone()), Vec::new())),
             None => made,
         })
     }
 
     fn default(&self) -> Arc<dyn FileFormat> {
-        Arc::new(Format(CsvFormat::default()))
+        Arc::new(Format::new(CsvFormat::default(), Vec::new()))
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -64,7 +69,17 @@ impl FileFormatFactory for Factory {
 }
 
 #[derive(Debug)]
-pub(crate) struct Format(pub(crate) CsvFormat);
+pub(crate) struct Format {
+    csv: CsvFormat,
+    /// Places of columns whose times have a zone, which the engine takes for UTC's and forgets.
+    zoned: Vec<usize>,
+}
+
+impl Format {
+    pub(crate) fn new(csv: CsvFormat, zoned: Vec<usize>) -> Self {
+        Self { csv, zoned }
+    }
+}
 
 #[async_trait]
 impl FileFormat for Format {
@@ -73,15 +88,15 @@ impl FileFormat for Format {
     }
 
     fn get_ext(&self) -> String {
-        self.0.get_ext()
+        self.csv.get_ext()
     }
 
     fn get_ext_with_compression(&self, compression: &FileCompressionType) -> Result<String> {
-        self.0.get_ext_with_compression(compression)
+        self.csv.get_ext_with_compression(compression)
     }
 
     fn compression_type(&self) -> Option<FileCompressionType> {
-        self.0.compression_type()
+        self.csv.compression_type()
     }
 
     async fn infer_schema(
@@ -90,7 +105,15 @@ impl FileFormat for Format {
         store: &Arc<dyn ObjectStore>,
         objects: &[ObjectMeta],
     ) -> Result<SchemaRef> {
-        self.0.infer_schema(state, store, objects).await
+        let schema = self.csv.infer_schema(state, store, objects).await?;
+        let fields = schema.fields().iter().enumerate().map(|(place, field)| match field.data_type() {
+            DataType::Timestamp(_, None) if self.zoned.contains(&place) => {
+                let moment = DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()));
+                Arc::new(field.as_ref().clone().with_data_type(moment))
+            }
+            _ => field.clone(),
+        });
+        Ok(Arc::new(Schema::new_with_metadata(fields.collect::<Fields>(), schema.metadata().clone())))
     }
 
     async fn infer_stats(
@@ -100,16 +123,16 @@ impl FileFormat for Format {
         table_schema: SchemaRef,
         object: &ObjectMeta,
     ) -> Result<Statistics> {
-        self.0.infer_stats(state, store, table_schema, object).await
+        self.csv.infer_stats(state, store, table_schema, object).await
     }
 
     async fn create_physical_plan(&self, state: &dyn Session, conf: FileScanConfig) -> Result<Arc<dyn ExecutionPlan>> {
         let Some(source) = conf.file_source.as_any().downcast_ref::<CsvSource>() else {
-            return self.0.create_physical_plan(state, conf).await;
+            return self.csv.create_physical_plan(state, conf).await;
         };
-        let source = Source::new(source.clone().with_csv_options(self.0.options().clone()), self.0.options());
+        let source = Source::new(source.clone().with_csv_options(self.csv.options().clone()), self.csv.options());
         let conf = FileScanConfigBuilder::from(conf)
-            .with_file_compression_type(self.0.options().compression.into())
+            .with_file_compression_type(self.csv.options().compression.into())
             .with_source(Arc::new(source))
             .build();
         Ok(DataSourceExec::from_data_source(conf))
@@ -122,12 +145,12 @@ impl FileFormat for Format {
         conf: FileSinkConfig,
         order: Option<LexRequirement>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let options = CsvWriterOptions::try_from(self.0.options())?;
+        let options = CsvWriterOptions::try_from(self.csv.options())?;
         Ok(Arc::new(DataSinkExec::new(input, Arc::new(Sink { conf, options }), order)))
     }
 
     fn file_source(&self, table_schema: TableSchema) -> Arc<dyn FileSource> {
-        self.0.file_source(table_schema)
+        self.csv.file_source(table_schema)
     }
 }
 

@@ -254,14 +254,16 @@ fn format_of(path: &str) -> Result<Format> {
         return Ok(Format::Parquet);
     }
     let lower = path.to_ascii_lowercase();
-    let path = files::compression_of(&lower).map_or(path, |(plain, _)| plain);
+    let (plain, compression) = files::compression_of(&lower).unzip();
+    let path = plain.unwrap_or(path);
     let Some(ending) = Path::new(path).extension().map(|ending| ending.to_string_lossy().to_ascii_lowercase()) else {
         return Ok(Format::Parquet);
     };
     Ok(match ending.as_str() {
         "csv" | "tsv" => Format::Csv,
         "json" | "ndjson" | "jsonl" => Format::Json,
-        "parquet" => Format::Parquet,
+        // It is compressed inside.
+        "parquet" if compression.is_none() => Format::Parquet,
         _ => {
             return Err(Error::new(codes::SQL_UNSUPPORTED, format!("`.{ending}` does not say which format to write"))
                 .hint("end the name in .parquet, .csv, .tsv, .json, .ndjson or .jsonl, or say STORED AS PARQUET, CSV or JSON"));

@@ -19,14 +19,16 @@ pub(super) fn format(file: &Path, kind: &Kind) -> io::Result<Arc<dyn FileFormat>
     Ok(match kind.format {
         Format::Parquet => Arc::new(ParquetFormat::default()),
         Format::Csv | Format::Tsv => {
-            let line = first_line(&head(file, kind)?);
-            let delimiter = if kind.format == Format::Tsv { b'\t' } else { delimiter(&line) };
+            let head = head(file, kind)?;
+            let line = first_line(&head);
+            let delimiter = if kind.format == Format::Tsv { b'\t' } else { delimiter(line) };
+            let has_names = has_names(line, delimiter);
             let format = CsvFormat::default()
-                .with_has_header(has_names(&line, delimiter))
+                .with_has_header(has_names)
                 .with_delimiter(delimiter)
                 .with_schema_infer_max_rec(rows)
                 .with_file_compression_type(compression);
-            Arc::new(csv::Format(format))
+            Arc::new(csv::Format::new(format, zoned(&head, delimiter, has_names)))
         }
         Format::Json => {
             let is_array = head(file, kind)?.bytes().find(|b| !b.is_ascii_whitespace()) == Some(b'[');
@@ -54,10 +56,50 @@ fn outside_quotes(text: &str) -> impl Iterator<Item = (usize, char)> {
     })
 }
 
-fn first_line(head: &str) -> String {
-    let head = head.strip_prefix('\u{feff}').unwrap_or(head);
-    let end = outside_quotes(head).find(|(_, c)| *c == '\n').map_or(head.len(), |(end, _)| end);
-    head[..end].trim_end_matches('\r').to_owned()
+fn without_bom(head: &str) -> &str {
+    head.strip_prefix('\u{feff}').unwrap_or(head)
+}
+
+fn first_line(head: &str) -> &str {
+    lines(without_bom(head)).next().unwrap_or_default()
+}
+
+/// Lines of `text`, of which those in quotes do not end one. The last one may be cut off.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    split(text, '\n').map(|line| line.trim_end_matches('\r'))
+}
+
+fn split(text: &str, by: char) -> impl Iterator<Item = &str> {
+    let ends = outside_quotes(text).filter(move |(_, c)| *c == by).map(|(end, _)| end);
+    let mut start = 0;
+    ends.chain([text.len()]).map(move |end| &text[std::mem::replace(&mut start, end + by.len_utf8())..end])
+}
+
+/// Places of columns of which every value that is there ends with `Z` or `+02:00` behind a time.
+fn zoned(head: &str, delimiter: u8, has_names: bool) -> Vec<usize> {
+    let mut lines: Vec<&str> = lines(without_bom(head)).skip(usize::from(has_names)).collect();
+    if head.len() as u64 >= HEAD_BYTES {
+        lines.pop();
+    }
+    let mut found: Vec<Option<bool>> = Vec::new();
+    for line in lines.into_iter().filter(|line| !line.is_empty()) {
+        for (place, value) in split(line, char::from(delimiter)).enumerate() {
+            found.resize(found.len().max(place + 1), None);
+            let value = value.trim_matches('"');
+            if !value.is_empty() {
+                found[place] = Some(found[place] != Some(false) && has_zone(value));
+            }
+        }
+    }
+    (0..found.len()).filter(|place| found[*place] == Some(true)).collect()
+}
+
+fn has_zone(time: &str) -> bool {
+    let Some(clock) = time.get(10..).filter(|clock| clock.contains(':')) else { return false };
+    match clock.rfind(['+', '-']) {
+        Some(sign) => clock[sign + 1..].bytes().all(|b| b.is_ascii_digit() || b == b':'),
+        None => clock.ends_with(['Z', 'z']),
+    }
 }
 
 /// The comma, unless the line has none and something else that separates.
@@ -97,6 +139,8 @@ mod tests {
         ] {
             assert_eq!((delimiter(line), has_names(line, delimiter(line))), (separates, names), "{line}");
         }
+        let text = "at,n,late,s\n2024-06-01T10:00:00+02:00,1,,\"a,b\"\n2024-06-01 10:00:00Z,2,2024-06-01 10:00,x\n";
+        assert_eq!(zoned(text, b',', true), [0]);
         assert_eq!(first_line("\u{feff}\"a\nb\",c\r\n1,2\n"), "\"a\nb\",c");
     }
 }

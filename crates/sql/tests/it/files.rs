@@ -75,6 +75,12 @@ async fn files_are_read_as_they_are_written() {
         put(&node, &format!("parts/{folder}/a.csv"), &format!("id\n{id}\n"));
     }
     put(&node, "parts/y=2/b.json", "{}");
+    put(
+        &node,
+        "times.csv",
+        "id,at,plain\n1,2024-06-01T10:00:00+02:00,2024-06-01 10:00:00\n2,2024-06-01T09:00:00Z,\n3,,\n",
+    );
+    node.run("COPY (SELECT TIMESTAMPTZ '2024-06-01 10:00:00+02' AS at, TIMESTAMP '2024-06-01 10:00:00' AS plain) TO 'back.csv'").await;
     node.run(
         "COPY (SELECT v AS id, 'x' || v AS s FROM generate_series(1, 3) AS v) TO 'zip.csv.gz';
          COPY (SELECT v AS id FROM generate_series(1, 3) AS v) TO 'zip.ndjson.gz'",
@@ -88,6 +94,8 @@ async fn files_are_read_as_they_are_written() {
             ("SELECT id, s FROM 'array.json' ORDER BY id", "1|a;2|"),
             ("SELECT sum(id) FROM 'lines.json'", "3"),
             ("SELECT count(*), count(TRY_CAST(n AS INT)) FROM 'late.csv'", "5001|5000"),
+            ("SELECT at FROM 'times.csv' ORDER BY id", "2024-06-01T08:00:00Z;2024-06-01T09:00:00Z;"),
+            ("SELECT at, plain FROM 'back.csv'", "2024-06-01T08:00:00Z|2024-06-01T10:00:00"),
             ("SELECT sum(id) FROM 'parts/*/*.csv'", "3"),
             ("SELECT sum(id) FROM 'parts/y=?/a.csv'", "3"),
             ("SELECT id, s FROM 'zip.csv.gz' ORDER BY id", "1|x1;2|x2;3|x3"),
@@ -102,6 +110,7 @@ async fn files_are_read_as_they_are_written() {
     .await;
     assert_eq!(node.fails("SELECT * FROM 'parts/*/*'").await, "LH0519");
     assert_eq!(node.fails("SELECT * FROM 'none/*.csv'").await, "LH0502");
+    assert_eq!(node.fails("COPY (SELECT 1 AS a) TO 'a.parquet.gz'").await, "LH0508");
     assert_eq!(node.fails("SELECT * FROM '../*'").await, node.fails("SELECT * FROM '../x.csv'").await);
     let prepared = node.session.prepare("DESCRIBE SELECT 1 AS a", &[]).await.expect("it is checked");
     assert!(prepared.gives_rows());
