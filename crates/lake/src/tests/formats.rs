@@ -93,7 +93,8 @@ async fn what_the_disk_has_changed_is_an_exception() {
     house.close().await;
     let mut changed = 0;
     for path in files_within(dir.path()) {
-        let mut bytes = std::fs::read(&path).unwrap();
+        // Some files are on their way out.
+        let Ok(mut bytes) = std::fs::read(&path) else { continue };
         let at = bytes.windows(7).position(|found| found == b"damaged");
         if let (Some(at), Some("log")) = (at, path.extension().and_then(|of| of.to_str())) {
             bytes[at] = b'D';
