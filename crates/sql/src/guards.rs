@@ -7,6 +7,8 @@
 //! * inside AND and OR elsewhere (what is selected, grouped by, joined on), and in an aggregate's arguments, [`Guarded`] and [`Chosen`] look at fewer rows.
 //!
 //! Plans without anything that can fail stay as they are.
+//!
+//! Upstream: apache/datafusion#8927 (AND and OR), #21643 (in which order filters are put together), #24443 (FILTER).
 
 use std::{
     any::Any,
@@ -187,7 +189,7 @@ fn joined(filter: &JoinFilter) -> Result<Option<JoinFilter>> {
     Ok(done.transformed.then(|| with(done.data)))
 }
 
-/// Arguments that can fail are evaluated for the rows that FILTER leaves. (DataFusion issue 24443.)
+/// Arguments that can fail are evaluated for the rows that FILTER leaves.
 fn aggregated(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     if aggregate.mode().input_mode() != AggregateInputMode::Raw {
         return Ok(None);

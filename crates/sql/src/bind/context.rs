@@ -84,7 +84,7 @@ impl ExprPlanner for MapAccess {
 }
 
 /// `SELECT sum(a), sum(a::double)`: the engine calls both `sum(a)`, and then takes them for one. (What it leaves out of names
-/// are casts: `Expr::schema_name`.)
+/// are casts: `Expr::schema_name`, apache/datafusion#18975.)
 #[derive(Debug)]
 struct CastsShow;
 
