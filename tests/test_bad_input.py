@@ -118,8 +118,8 @@ def test_sql_that_cannot_work_says_so_with_a_code(node, statement):
 # The queries below are busy for hours: whoever gets an answer in this time did not wait for them.
 PATIENCE = 30.0
 BUSY = {
-    "cross join": "SELECT count(DISTINCT a.value % 7 + b.value % 11) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b",
-    "join without a match": "SELECT count(*) FROM generate_series(1, 1000000) a JOIN generate_series(1, 1000000) b ON a.value + b.value < 0",
+    "cross join": "SELECT count(DISTINCT a % 7 + b % 11) FROM generate_series(1, 1000000) a, generate_series(1, 1000000) b",
+    "join without a match": "SELECT count(*) FROM generate_series(1, 1000000) a JOIN generate_series(1, 1000000) b ON a + b < 0",
 }
 
 
