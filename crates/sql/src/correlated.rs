@@ -76,6 +76,12 @@ pub(crate) fn refused() -> Error {
         .hint("write it as a join, or compute it in a WITH query and join that")
 }
 
+/// What is said of subqueries that refer to nothing around them, and stand where nothing can take them apart.
+pub(crate) fn misplaced() -> Error {
+    Error::new(codes::SQL_UNSUPPORTED, "a subquery is not offered in this place")
+        .hint("compute it in a WITH query and join that, or select it in a subquery in FROM")
+}
+
 struct Flatten {
     made: usize,
 }

@@ -314,8 +314,11 @@ fn clause(text: &str) -> String {
 /// What the planner cannot do, in our words where its own are Rust.
 fn not_offered(text: &str) -> Error {
     let unsupported = |what: String| Error::new(codes::SQL_UNSUPPORTED, what);
-    if text.contains("ScalarSubquery") || text.contains("OuterReferenceColumn") || text.contains("InSubquery") {
+    if text.contains("OuterReferenceColumn") || text.contains("outer_ref") {
         return crate::correlated::refused();
+    }
+    if text.contains("ScalarSubquery") || text.contains("InSubquery") {
+        return crate::correlated::misplaced();
     }
     // "Unsupported ast node Pivot { table: … } in create_relation"
     if let Some(node) = text.split("nsupported ast node ").nth(1) {

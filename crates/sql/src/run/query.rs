@@ -68,6 +68,7 @@ impl Run<'_> {
             if !stuck || (optimized.is_err() && !correlated::depends_on_outside(&plan)) {
                 return optimized.map_err(|e| self.map(e));
             }
+            let depends = correlated::depends_on_outside(&plan);
             // That rule confuses columns that different relations have.
             let mut state = self.state.clone();
             state.config_mut().options_mut().optimizer.enable_leaf_expression_pushdown = false;
@@ -75,7 +76,8 @@ impl Run<'_> {
             match flattened {
                 Ok(flattened) if !correlated::remains(&flattened) => Ok(flattened),
                 // What is wrong with the statement is told by the plan as it was written.
-                _ => Err(optimized.map_or_else(|e| self.map(e), |_| correlated::refused())),
+                _ if depends => Err(optimized.map_or_else(|e| self.map(e), |_| correlated::refused())),
+                _ => Err(optimized.map_or_else(|e| self.map(e), |_| correlated::misplaced())),
             }
         })
     }

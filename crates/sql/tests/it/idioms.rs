@@ -485,6 +485,22 @@ async fn in_is_a_value_too() {
 }
 
 #[tokio::test]
+async fn a_subquery_that_refers_to_nothing_is_not_said_to() {
+    let node = orders().await;
+    for sql in [
+        "SELECT sum(id) OVER (ORDER BY (SELECT 1)) FROM orders",
+        "SELECT id FROM orders ORDER BY (SELECT max(id) FROM nest) - id",
+        "SELECT sum(CASE WHEN id IN (SELECT 1) THEN 1 END) OVER () FROM orders",
+    ] {
+        let shown = node.shown(sql).await;
+        assert!(shown.contains("LH0508") && shown.contains("not offered in this place"), "{sql}: {shown}");
+    }
+    let shown =
+        node.shown("SELECT (SELECT p.id FROM orders p WHERE p.id = o.id UNION SELECT o.id) FROM orders o").await;
+    assert!(shown.contains("refers to the query around it"), "{shown}");
+}
+
+#[tokio::test]
 async fn no_rust_reaches_a_user() {
     let node = orders().await;
     for sql in [
