@@ -141,7 +141,7 @@ impl TopicState {
     }
 
     fn subjects(&self, parts: &Parts) -> Subjects {
-        if self.topic.name.is_internal() {
+        if self.topic.name.is_protected() {
             return Subjects::default();
         }
         Subjects {

@@ -80,7 +80,7 @@ impl Run<'_> {
     }
 
     async fn publisher(&self, topic: &Arc<TopicTable>) -> Result<Publisher> {
-        if topic.topic.is_internal() {
+        if topic.topic.is_protected() {
             return Err(Error::new(
                 codes::SQL_UNSUPPORTED,
                 format!("topic `{}` is Lakehead's own and not written to by SQL", topic.topic),
