@@ -65,6 +65,8 @@ pub(crate) struct Shared {
     pub(crate) stats: Stats,
     /// Topics that clients asked for, and could not be made.
     pub(crate) not_made: Seldom,
+    /// Batches that the disk has changed.
+    pub(crate) damaged: Seldom,
     pub(crate) quotas: Quotas,
     pub(crate) admission: Admission,
     pub(crate) sessions: Sessions,
@@ -100,6 +102,7 @@ impl Broker {
             sessions: Sessions::new(settings.fetch_sessions_max, world.random.clone()),
             stats: Stats::new(),
             not_made: Seldom::default(),
+            damaged: Seldom::default(),
             admission: Admission::default(),
             dynamic: Dynamic::open(log.clone(), groups.clone(), world.clone(), &settings).await?,
             quotas: Quotas::open(log.clone(), world.clone()).await?,

@@ -4,7 +4,8 @@
 //! an aggregate is given for rows too that its FILTER leaves out. That only matters where the right side can fail. So
 //! rules of planning give what can fail a condition to go by:
 //! * of a filter's conditions, those that cannot fail come first, and each of the others is a filter of its own behind them;
-//! * inside AND and OR elsewhere (what is selected, grouped by, joined on), and in an aggregate's arguments, [`Guarded`] and [`Chosen`] look at fewer rows.
+//! * inside AND and OR elsewhere (what is selected, grouped by, joined on), and in an aggregate's arguments, [`Guarded`] and
+//!   [`Chosen`] look at fewer rows.
 //!
 //! Plans without anything that can fail stay as they are.
 //!

@@ -1,8 +1,9 @@
 //! Filters on their way down a physical plan do not pass where a name means two columns.
 //!
 //! DataFusion 53 looks for a filter's columns by their names in what a node gives (`FilterRemapper`), and takes the first of
-//! two: a condition on one table of a join was checked on the other one (apache/datafusion#21246, #25296, mended by #25259; #24002). Here its rule is run
-//! with a barrier above each such node. Most conditions have found their scan in the logical plan before.
+//! two: a condition on one table of a join was checked on the other one (its issues 21246, 25296 and 24002; its pull request
+//! 25259 mends it). Here its rule is run with a barrier above each such node. Most conditions have found their scan in the
+//! logical plan before.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -21,13 +22,13 @@ use datafusion::{
 /// DataFusion's rules, with barriers around those that push filters down.
 pub(crate) fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let rules = PhysicalOptimizer::new().rules.into_iter();
-    rules.map(|rule| if rule.name().starts_with("FilterPushdown") { Arc::new(Guarded(rule)) } else { rule }).collect()
+    rules.map(|rule| if rule.name().starts_with("FilterPushdown") { Arc::new(Barred(rule)) } else { rule }).collect()
 }
 
 #[derive(Debug)]
-struct Guarded(Arc<dyn PhysicalOptimizerRule + Send + Sync>);
+struct Barred(Arc<dyn PhysicalOptimizerRule + Send + Sync>);
 
-impl PhysicalOptimizerRule for Guarded {
+impl PhysicalOptimizerRule for Barred {
     fn name(&self) -> &str {
         self.0.name()
     }

@@ -266,8 +266,11 @@ impl Fetch<'_> {
             }
             Ok(slice) => Found { records: slice.records, aborted: slice.aborted, ..nothing(slice.bounds) },
             Err(error) => {
-                if error.is(BATCH_CORRUPT) {
-                    tracing::error!(%error, "damaged records are not served");
+                let shared = &self.context.shared;
+                if error.is(BATCH_CORRUPT)
+                    && let Some(left_out) = shared.damaged.tell(shared.world.clock.monotonic())
+                {
+                    tracing::error!(%error, left_out, "damaged records are not served");
                 }
                 Found::failed(self.code(&error), bounds)
             }

@@ -55,12 +55,13 @@ pub(crate) async fn write(
     }
     for (index, partition) in state.partitions.iter().enumerate() {
         let (rejected, until) = partition.tail(|tail| tail.take_rejected());
-        if !rejected.is_empty() && &*state.topic.name != EXCEPTIONS_TOPIC {
-            if let Err(error) = append(parts, state, &partition.at, &rejected, mark, written).await {
-                // They are found again when the same records are decoded again.
-                state.forget_decoded();
-                return Err(error);
-            }
+        if !rejected.is_empty()
+            && &*state.topic.name != EXCEPTIONS_TOPIC
+            && let Err(error) = append(parts, state, &partition.at, &rejected, mark, written).await
+        {
+            // They are found again when the same records are decoded again.
+            state.forget_decoded();
+            return Err(error);
         }
         written.until[index] = until;
     }

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::{
     parser::Statement as DfStatement,
-    sqlparser::ast::{Expr, Function, FunctionArguments, Ident, Query, SelectItem, SetExpr, Value, VisitorMut},
+    sqlparser::ast::{Expr, Function, FunctionArguments, Ident, Query, Select, SelectItem, Value, VisitorMut},
 };
 
 use super::{folded, scopes};
@@ -46,23 +46,13 @@ impl Identity<'_> {
         Some((Expr::value(Value::SingleQuotedString(answer.to_owned())), name))
     }
 
-    fn body(&self, body: &mut SetExpr) {
-        match body {
-            SetExpr::Select(select) => {
-                for item in &mut select.projection {
-                    if let SelectItem::UnnamedExpr(expr) = item
-                        && let Some((expr, name)) = self.answer(expr)
-                    {
-                        *item = SelectItem::ExprWithAlias { expr, alias: Ident::new(name) };
-                    }
-                }
+    fn select(&self, select: &mut Select) {
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) = item
+                && let Some((expr, name)) = self.answer(expr)
+            {
+                *item = SelectItem::ExprWithAlias { expr, alias: Ident::new(name) };
             }
-            SetExpr::SetOperation { left, right, .. } => {
-                self.body(left);
-                self.body(right);
-            }
-            // Nested queries are visited by themselves.
-            _ => {}
         }
     }
 }
@@ -71,7 +61,7 @@ impl VisitorMut for Identity<'_> {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        self.body(&mut query.body);
+        scopes::selects(&mut query.body).into_iter().for_each(|select| self.select(select));
         ControlFlow::Continue(())
     }
 

@@ -38,7 +38,7 @@ impl VisitorMut for Idioms {
         if let Some(with) = query.with.as_mut().filter(|with| with.recursive) {
             with.cte_tables.iter_mut().for_each(recursive_columns);
         }
-        series_rows(&mut query.body);
+        scopes::selects(&mut query.body).into_iter().for_each(series_rows);
         flow(fetch(query).and_then(|()| counted_sets(&query.body)))
     }
 
@@ -188,28 +188,17 @@ fn series_column(name: &ObjectName, alias: &mut TableAlias) {
 }
 
 /// `SELECT generate_series(1, 3)` gives three rows.
-fn series_rows(body: &mut SetExpr) {
-    match body {
-        SetExpr::Select(select) => {
-            for item in &mut select.projection {
-                let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
-                if !matches!(expr, Expr::Function(called) if called.name.to_string().eq_ignore_ascii_case("generate_series"))
-                {
-                    continue;
-                }
-                let rows = call("unnest", vec![take(expr)]);
-                match item {
-                    SelectItem::ExprWithAlias { expr, .. } => *expr = rows,
-                    _ => *item = SelectItem::ExprWithAlias { expr: rows, alias: Ident::new("generate_series") },
-                }
-            }
+fn series_rows(select: &mut Select) {
+    for item in &mut select.projection {
+        let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { continue };
+        if !matches!(expr, Expr::Function(called) if called.name.to_string().eq_ignore_ascii_case("generate_series")) {
+            continue;
         }
-        SetExpr::SetOperation { left, right, .. } => {
-            series_rows(left);
-            series_rows(right);
+        let rows = call("unnest", vec![take(expr)]);
+        match item {
+            SelectItem::ExprWithAlias { expr, .. } => *expr = rows,
+            _ => *item = SelectItem::ExprWithAlias { expr: rows, alias: Ident::new("generate_series") },
         }
-        // Nested queries are visited by themselves.
-        _ => {}
     }
 }
 

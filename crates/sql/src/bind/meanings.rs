@@ -183,8 +183,8 @@ fn wider(arg: &mut Expr, schema: &DFSchema) -> bool {
     }
 }
 
-/// A subquery used as a value that is sure to give one row, of NULL if there was none, or to fail. Those that refer to the rows around them are
-/// taken apart elsewhere.
+/// A subquery used as a value that is sure to give one row, of NULL if there was none, or to fail. Those that refer to the rows
+/// around them are taken apart elsewhere.
 fn single(subquery: &Subquery) -> Result<Option<Subquery>> {
     let plan = &subquery.subquery;
     if (gives_a_row(plan) && plan.max_rows().is_some_and(|rows| rows <= 1))

@@ -23,7 +23,7 @@ use datafusion::{
     sql::{
         parser::Statement as DfStatement,
         sqlparser::ast::{
-            self, Ident, JoinConstraint, JoinOperator, Query, Select, SetExpr, TableAlias, TableFactor, TableWithJoins,
+            self, Ident, JoinConstraint, JoinOperator, Query, Select, TableAlias, TableFactor, TableWithJoins,
             VisitMut, VisitorMut,
         },
     },
@@ -67,24 +67,12 @@ impl VisitorMut for Brackets {
     type Break = ();
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        self.body(&mut query.body);
+        scopes::selects(&mut query.body).into_iter().for_each(|select| self.select(select));
         ControlFlow::Continue(())
     }
 }
 
 impl Brackets {
-    fn body(&mut self, body: &mut SetExpr) {
-        match body {
-            SetExpr::Select(select) => self.select(select),
-            SetExpr::SetOperation { left, right, .. } => {
-                self.body(left);
-                self.body(right);
-            }
-            // Nested queries are visited by themselves.
-            _ => {}
-        }
-    }
-
     fn select(&mut self, select: &mut Select) {
         let mut using = Vec::new();
         select.from.iter().for_each(|from| using_names(from, &mut using));

@@ -15,8 +15,8 @@ use arrow::datatypes::{DataType, Fields};
 use datafusion::sql::{
     parser::Statement as DfStatement,
     sqlparser::ast::{
-        ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query, SelectItem,
-        SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, VisitorMut, WildcardAdditionalOptions,
+        ExcludeSelectItem, Expr, Ident, JoinConstraint, JoinOperator, ObjectName, ObjectNamePart, Query, Select,
+        SelectItem, SelectItemQualifiedWildcardKind, TableAlias, TableFactor, VisitorMut, WildcardAdditionalOptions,
     },
 };
 
@@ -109,35 +109,24 @@ impl Names<'_> {
         }
     }
 
-    fn body(&self, body: &mut SetExpr) {
-        match body {
-            SetExpr::Select(select) => {
-                for item in &mut select.projection {
-                    match item {
-                        SelectItem::ExprWithAlias { alias, .. } => self.ident(alias),
-                        SelectItem::QualifiedWildcard(kind, options) => {
-                            if let SelectItemQualifiedWildcardKind::ObjectName(name) = kind {
-                                self.object_name(name);
-                            }
-                            self.wildcard(options);
-                        }
-                        SelectItem::Wildcard(options) => self.wildcard(options),
-                        SelectItem::UnnamedExpr(_) => {}
+    fn select(&self, select: &mut Select) {
+        for item in &mut select.projection {
+            match item {
+                SelectItem::ExprWithAlias { alias, .. } => self.ident(alias),
+                SelectItem::QualifiedWildcard(kind, options) => {
+                    if let SelectItemQualifiedWildcardKind::ObjectName(name) = kind {
+                        self.object_name(name);
                     }
+                    self.wildcard(options);
                 }
-                for join in select.from.iter_mut().flat_map(|from| &mut from.joins) {
-                    if let Some(JoinConstraint::Using(names)) = constraint(&mut join.join_operator) {
-                        names.iter_mut().for_each(|name| self.object_name(name));
-                    }
-                }
+                SelectItem::Wildcard(options) => self.wildcard(options),
+                SelectItem::UnnamedExpr(_) => {}
             }
-            SetExpr::SetOperation { left, right, .. } => {
-                self.body(left);
-                self.body(right);
+        }
+        for join in select.from.iter_mut().flat_map(|from| &mut from.joins) {
+            if let Some(JoinConstraint::Using(names)) = constraint(&mut join.join_operator) {
+                names.iter_mut().for_each(|name| self.object_name(name));
             }
-            // Visited by itself.
-            SetExpr::Query(_) => {}
-            _ => {}
         }
     }
 }
@@ -172,7 +161,7 @@ impl VisitorMut for Names<'_> {
             self.idents(cte.alias.columns.iter_mut().map(|column| &mut column.name));
         }
         self.ctes.enter(query);
-        self.body(&mut query.body);
+        scopes::selects(&mut query.body).into_iter().for_each(|select| self.select(select));
         ControlFlow::Continue(())
     }
 

@@ -4,10 +4,25 @@ use std::{collections::HashSet, ops::ControlFlow};
 
 use datafusion::sql::{
     parser::Statement as DfStatement,
-    sqlparser::ast::{Ident, ObjectName, Query, TableFactor, TableVersion, Visit, VisitMut, Visitor, VisitorMut},
+    sqlparser::ast::{
+        Ident, ObjectName, Query, Select, SetExpr, TableFactor, TableVersion, Visit, VisitMut, Visitor, VisitorMut,
+    },
 };
 
 use super::folded;
+
+/// The SELECTs of a query's body, in order. Nested queries are visited by themselves.
+pub(super) fn selects(body: &mut SetExpr) -> Vec<&mut Select> {
+    match body {
+        SetExpr::Select(select) => vec![&mut **select],
+        SetExpr::SetOperation { left, right, .. } => {
+            let mut all = selects(left);
+            all.extend(selects(right));
+            all
+        }
+        _ => Vec::new(),
+    }
+}
 
 /// A relation in FROM, as written.
 #[derive(Clone, Debug)]

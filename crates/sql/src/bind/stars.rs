@@ -11,7 +11,7 @@ use datafusion::sql::{
     parser::Statement as DfStatement,
     sqlparser::ast::{
         ExceptSelectItem, ExcludeSelectItem, Ident, JoinConstraint, ObjectName, Query, Select, SelectItem,
-        SelectItemQualifiedWildcardKind, SetExpr, TableFactor, TableWithJoins, VisitorMut, WildcardAdditionalOptions,
+        SelectItemQualifiedWildcardKind, TableFactor, TableWithJoins, VisitorMut, WildcardAdditionalOptions,
     },
 };
 use model::{Error, Result, error::codes};
@@ -53,7 +53,7 @@ impl VisitorMut for Stars<'_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
         self.ctes.enter(query);
-        self.body(&mut query.body)
+        scopes::selects(&mut query.body).into_iter().try_for_each(|select| self.select(select))
     }
 
     fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<Self::Break> {
@@ -63,18 +63,6 @@ impl VisitorMut for Stars<'_> {
 }
 
 impl Stars<'_> {
-    fn body(&self, body: &mut SetExpr) -> ControlFlow<Box<Error>> {
-        match body {
-            SetExpr::Select(select) => self.select(select),
-            SetExpr::SetOperation { left, right, .. } => {
-                self.body(left)?;
-                self.body(right)
-            }
-            // Nested queries are visited by themselves.
-            _ => ControlFlow::Continue(()),
-        }
-    }
-
     fn select(&self, select: &mut Select) -> ControlFlow<Box<Error>> {
         let mut items = Vec::new();
         for from in &mut select.from {

@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 use datafusion::sql::{
     parser::Statement as DfStatement,
     sqlparser::ast::{
-        BinaryOperator, Expr, Ident, JoinConstraint, Query, SetExpr, TableAliasColumnDef, TableFactor, UnaryOperator,
-        VisitorMut,
+        BinaryOperator, Expr, Ident, JoinConstraint, Query, Select, SetExpr, TableAliasColumnDef, TableFactor,
+        UnaryOperator, VisitorMut,
     },
 };
 use model::{Error, Result, error::codes};
@@ -33,7 +33,7 @@ impl VisitorMut for Tuples {
     type Break = Box<Error>;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
-        body(&mut query.body);
+        scopes::selects(&mut query.body).into_iter().for_each(conditions);
         ControlFlow::Continue(())
     }
 
@@ -49,23 +49,13 @@ impl VisitorMut for Tuples {
     }
 }
 
-fn body(set: &mut SetExpr) {
-    match set {
-        SetExpr::Select(select) => {
-            let joins = select.from.iter_mut().flat_map(|from| &mut from.joins);
-            let on = joins.filter_map(|join| match names::constraint(&mut join.join_operator) {
-                Some(JoinConstraint::On(condition)) => Some(condition),
-                _ => None,
-            });
-            on.chain(&mut select.selection).chain(&mut select.having).for_each(condition);
-        }
-        SetExpr::SetOperation { left, right, .. } => {
-            body(left);
-            body(right);
-        }
-        // Nested queries are visited by themselves.
-        _ => {}
-    }
+fn conditions(select: &mut Select) {
+    let joins = select.from.iter_mut().flat_map(|from| &mut from.joins);
+    let on = joins.filter_map(|join| match names::constraint(&mut join.join_operator) {
+        Some(JoinConstraint::On(condition)) => Some(condition),
+        _ => None,
+    });
+    on.chain(&mut select.selection).chain(&mut select.having).for_each(condition);
 }
 
 fn condition(expr: &mut Expr) {

@@ -55,7 +55,7 @@ impl VisitorMut for Whole<'_> {
             let name = folded(&cte.alias.name);
             self.with.last_mut().expect("pushed above").insert(name, columns);
         }
-        self.body(&mut query.body);
+        scopes::selects(&mut query.body).into_iter().for_each(|select| self.select(select));
         ControlFlow::Continue(())
     }
 
@@ -66,18 +66,6 @@ impl VisitorMut for Whole<'_> {
 }
 
 impl Whole<'_> {
-    fn body(&self, body: &mut SetExpr) {
-        match body {
-            SetExpr::Select(select) => self.select(select),
-            SetExpr::SetOperation { left, right, .. } => {
-                self.body(left);
-                self.body(right);
-            }
-            // Nested queries are visited by themselves.
-            _ => {}
-        }
-    }
-
     fn select(&self, select: &mut Select) {
         let mut wanted = Wanted::default();
         let _ = select.projection.visit(&mut wanted);

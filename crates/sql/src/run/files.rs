@@ -18,7 +18,7 @@ use datafusion::{
 };
 use model::{Error, Result, error::codes};
 
-use super::sniff;
+use super::{patterns::matching, sniff};
 use crate::{Engine, SqlSettings, errors};
 
 /// A table over the file or folder at `path`, or over the files that a pattern stands for, for `SELECT * FROM 'path'`.
@@ -26,12 +26,12 @@ pub(crate) async fn listing(engine: &Engine, state: &SessionState, path: &str) -
     let resolved = readable(engine, path)?;
     let not_found = || {
         Error::new(codes::SQL_TABLE_NOT_FOUND, format!("there is no file `{path}`"))
-            .hint("paths are looked up below the exports directory of the data directory; `*` and `?` stand for what names may hold")
+            .hint("paths are looked up below the exports directory of the data directory; `*` and `?` are patterns")
     };
     let is_dir = resolved.is_dir();
     let files = match is_dir || resolved.is_file() {
         true => vec![resolved.clone()],
-        false => matching(engine, &resolved),
+        false => matching(&engine.settings().exports_dir, &resolved)?,
     };
     let first = files.first().ok_or_else(not_found)?;
     let name = if is_dir { first_file(first).ok_or_else(not_found)? } else { first.clone() };
@@ -66,50 +66,6 @@ pub(crate) async fn listing(engine: &Engine, state: &SessionState, path: &str) -
 
 fn shown(file: &Path) -> String {
     file.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-/// Files that `pattern` stands for, in order: `*` and `?` are any part of a name and any character of it.
-fn matching(engine: &Engine, pattern: &Path) -> Vec<PathBuf> {
-    let mut found = vec![PathBuf::new()];
-    for part in pattern.components() {
-        let part = part.as_os_str();
-        let text = part.to_string_lossy();
-        if !text.contains(['*', '?']) {
-            found.iter_mut().for_each(|path| path.push(part));
-            continue;
-        }
-        let inside = |dir: &PathBuf| -> Vec<PathBuf> {
-            let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-            entries
-                .filter(|entry| matches_name(&text, &entry.file_name().to_string_lossy()))
-                .map(|e| e.path())
-                .collect()
-        };
-        found = found.iter().flat_map(inside).collect();
-    }
-    // Links are followed before the comparison, so none leads out.
-    let real = found.iter().filter_map(|path| path.canonicalize().ok());
-    let mut files: Vec<_> =
-        real.filter(|path| path.is_file() && allowed(path, &engine.settings().exports_dir)).collect();
-    files.sort();
-    files.dedup();
-    files
-}
-
-/// Hidden names want to be called by their dot, as in a shell.
-fn matches_name(pattern: &str, name: &str) -> bool {
-    fn rest(pattern: &[char], name: &[char]) -> bool {
-        match (pattern.split_first(), name.split_first()) {
-            (None, None) => true,
-            (Some(('*', after)), _) if rest(after, name) => true,
-            (Some(('*', _)), Some((_, name))) => rest(pattern, name),
-            (Some(('?', after)), Some((_, name))) => rest(after, name),
-            (Some((c, after)), Some((d, name))) if c == d => rest(after, name),
-            _ => false,
-        }
-    }
-    let chars = |text: &str| text.chars().collect::<Vec<_>>();
-    (!name.starts_with('.') || pattern.starts_with('.')) && rest(&chars(pattern), &chars(name))
 }
 
 pub(super) fn url_of(path: &Path, is_dir: bool) -> Result<ListingTableUrl> {
@@ -265,24 +221,4 @@ fn allowed(path: &Path, dir: &Path) -> bool {
 fn forbidden(path: &str) -> Error {
     Error::new(codes::SQL_PATH_FORBIDDEN, format!("SQL may not touch `{}`", path.escape_debug()))
         .hint("use a path relative to the exports directory of the data directory")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_match_patterns() {
-        for (pattern, name, matches) in [
-            ("*.csv", "a.csv", true),
-            ("*.csv", "a.csv.gz", false),
-            ("a?c*", "abc", true),
-            ("a?c*", "ac", false),
-            ("*", ".drafts", false),
-            ("year=*", "year=2024", true),
-            ("*a*b", "xaxxb", true),
-        ] {
-            assert_eq!(matches_name(pattern, name), matches, "{pattern} {name}");
-        }
-    }
 }

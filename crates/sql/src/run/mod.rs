@@ -8,6 +8,7 @@ mod export;
 pub(crate) mod files;
 mod grant;
 mod insert;
+mod patterns;
 mod publish;
 mod query;
 mod settings;

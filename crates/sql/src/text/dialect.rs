@@ -15,8 +15,9 @@ pub(crate) static DIALECT: LakeheadDialect = LakeheadDialect;
 /// Between `::` (50) and `*` (40), as in PostgreSQL.
 const POWER_PRECEDENCE: u8 = 45;
 
-/// sqlparser's generic dialect with five differences: `^` is a power and binds as one, IS DISTINCT FROM ends before AND, `a->b` and `a->>b` are operators (the
-/// generic dialect takes `address->street` for a lambda), tables may carry a version, and names start as in ksqlDB.
+/// sqlparser's generic dialect with five differences: `^` is a power and binds as one, IS DISTINCT FROM ends before AND,
+/// `a->b` and `a->>b` are operators (the generic dialect takes `address->street` for a lambda), tables may carry a version, and
+/// names start as in ksqlDB.
 #[derive(Debug)]
 pub(crate) struct LakeheadDialect;
 

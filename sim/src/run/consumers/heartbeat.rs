@@ -48,6 +48,9 @@ impl Run<'_> {
         }
         client.is_busy = true;
         let (life, request) = (client.life, client.request());
+        if request.epoch == 0 {
+            self.consumers.asks_in(&request.member);
+        }
         let (sent, groups) = (self.monotonic(), self.node().groups.clone());
         let says = request.owned.as_ref().map(|owned| format!(", has {}", self.shown(owned)));
         self.story.tell(format!(

@@ -231,6 +231,12 @@ impl Known {
         self.unknown.insert(name);
     }
 
+    /// It asks to be in. If the group has begun anew its epochs have, too, and what was said under this id in an earlier life may be
+    /// of the same epoch: nobody can tell, Kafka cannot either.
+    fn asks_in(&mut self, name: &str) {
+        self.unknown.remove(name);
+    }
+
     /// It was told to be in, in this epoch, which is on disk.
     fn told_in(&mut self, of: usize, name: &str, epoch: i32) -> Held {
         let before = self.told.insert(name.to_owned(), epoch).unwrap_or(0);

@@ -1,8 +1,8 @@
 //! The coordinator's decisions, free of I/O: events in, effects out.
 //!
 //! Each file below holds one part of a group's life: [`group`] its data and timers, [`join`] the way into a generation,
-//! [`sync`] the assignment, [`membership`] staying and leaving, [`offsets`] commits, [`gone`] their end, [`transactional`] commits in transactions;
-//! [`consumer`] is the other protocol, in which the coordinator itself assigns.
+//! [`sync`] the assignment, [`membership`] staying and leaving, [`offsets`] commits, [`gone`] their end, [`transactional`]
+//! commits in transactions; [`consumer`] is the other protocol, in which the coordinator itself assigns.
 
 mod consumer;
 mod gone;

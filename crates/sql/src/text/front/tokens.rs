@@ -85,7 +85,10 @@ pub(super) fn rewrite_spellings(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWith
             number.retain(|c| c != '_');
         }
     }
-    let is = |token: Option<&TokenWithSpan>, keyword: Keyword| matches!(token.map(|t| &t.token), Some(Token::Word(w)) if w.quote_style.is_none() && w.keyword == keyword);
+    let is = |token: Option<&TokenWithSpan>, keyword: Keyword| match token.map(|token| &token.token) {
+        Some(Token::Word(word)) => word.quote_style.is_none() && word.keyword == keyword,
+        _ => false,
+    };
     let mut kept: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     for (index, token) in tokens.iter().enumerate() {
         if is(Some(token), Keyword::MATERIALIZED)
